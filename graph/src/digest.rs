@@ -1,0 +1,294 @@
+//! What of an operation goes into a key.
+//!
+//! Every struct is destructured in full: a new field does not compile until somebody has decided whether it
+//! belongs to the key. `docs/cache-keys.md` lists each field with the decision.
+
+use image::{Digest, Hasher};
+
+use crate::{
+    CacheSharing, ContextSource, Copy, File, FileAction, ImageSource, MakeDirectory, MakeFile, Mount,
+    MountSource, Network, Op, Run,
+};
+
+/// The digest of an operation alone, without its inputs: equal operations do the same to equal inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OpDigest(pub Digest);
+
+impl Op {
+    /// Everything that can change what the operation produces, and nothing else.
+    pub fn digest(&self) -> OpDigest {
+        OpDigest(match self {
+            Self::Scratch => Hasher::new("scratch/v1").finish(),
+            Self::Image(source) => source.digest(),
+            Self::Context(source) => source.digest(),
+            Self::Run(run) => run.digest(),
+            Self::File(file) => file.digest(),
+        })
+    }
+
+    /// The named inputs of [`Op::digest`], for explaining why a key changed. Values are what people wrote.
+    pub fn ingredients(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Scratch => Vec::new(),
+            Self::Image(source) => vec![("image".to_owned(), source.reference.to_string())],
+            Self::Context(source) => vec![("context".to_owned(), source.name.clone())],
+            Self::Run(run) => run.ingredients(),
+            Self::File(file) => file.ingredients(),
+        }
+    }
+}
+
+impl ImageSource {
+    fn digest(&self) -> Digest {
+        // The name is in no key: the identity of an image is that of its layers, which the worker knows.
+        let Self { reference: _, platform } = self;
+        Hasher::new("image/v1").field("platform", platform.to_string()).finish()
+    }
+}
+
+impl ContextSource {
+    fn digest(&self) -> Digest {
+        // A context is never looked up by its name, only by the content of what is read from it.
+        let Self { name } = self;
+        Hasher::new("context/v1").field("name", name).finish()
+    }
+}
+
+impl Run {
+    fn digest(&self) -> Digest {
+        let Self { argv, env, proxy_env: _, cwd, user, network, mounts } = self;
+        Hasher::new("run/v1")
+            .list("argv", argv)
+            .list("env", env.iter().flat_map(|(name, value)| [name, value]))
+            .field("cwd", cwd)
+            .field("user", user)
+            .field("network", network.name())
+            .list("mounts", mounts.iter().map(|mount| mount.digest().0))
+            .finish()
+    }
+
+    fn ingredients(&self) -> Vec<(String, String)> {
+        let mut named = vec![("command".to_owned(), self.argv.join(" "))];
+        named.extend(self.env.iter().map(|(name, value)| (format!("env {name}"), value.clone())));
+        named.push(("working directory".to_owned(), self.cwd.clone()));
+        named.push(("user".to_owned(), self.user.clone()));
+        named.push(("network".to_owned(), self.network.name().to_owned()));
+        named.extend(self.mounts.iter().map(|mount| ("mount".to_owned(), format!("{mount:?}"))));
+        named
+    }
+}
+
+impl Network {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Host => "host",
+            Self::None => "none",
+        }
+    }
+}
+
+impl Mount {
+    fn digest(&self) -> Digest {
+        let Self { target, source } = self;
+        let hasher = Hasher::new("mount/v1").field("target", target);
+        match source {
+            MountSource::Input { input, path, read_only } => hasher
+                .field("input", input.to_le_bytes())
+                .field("path", path)
+                .field("read_only", [u8::from(*read_only)]),
+            MountSource::Tmpfs { size_bytes } => {
+                hasher.list("tmpfs", size_bytes.iter().map(|size| size.to_le_bytes()))
+            }
+            MountSource::Cache { id, sharing, owner, mode, read_only } => hasher
+                .field("cache", id)
+                .field("sharing", sharing.name())
+                .field("uid", owner.0.to_le_bytes())
+                .field("gid", owner.1.to_le_bytes())
+                .field("mode", mode.to_le_bytes())
+                .field("read_only", [u8::from(*read_only)]),
+        }
+        .finish()
+    }
+}
+
+impl CacheSharing {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Private => "private",
+            Self::Locked => "locked",
+        }
+    }
+}
+
+impl File {
+    fn digest(&self) -> Digest {
+        let Self { actions } = self;
+        Hasher::new("file/v1").list("actions", actions.iter().map(|action| action.digest().0)).finish()
+    }
+
+    fn ingredients(&self) -> Vec<(String, String)> {
+        self.actions.iter().map(FileAction::ingredient).collect()
+    }
+}
+
+impl FileAction {
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Copy(copy) => copy.digest(),
+            Self::MakeDirectory(directory) => directory.digest(),
+            Self::MakeFile(file) => file.digest(),
+        }
+    }
+
+    fn ingredient(&self) -> (String, String) {
+        match self {
+            Self::Copy(copy) => {
+                ("copy".to_owned(), format!("{} -> {}", copy.sources.join(" "), copy.destination))
+            }
+            Self::MakeDirectory(directory) => ("directory".to_owned(), directory.path.clone()),
+            Self::MakeFile(file) => {
+                ("file".to_owned(), format!("{} {}", file.path, Digest::of(&file.content)))
+            }
+        }
+    }
+}
+
+impl Copy {
+    fn digest(&self) -> Digest {
+        let Self { input, sources, destination, owner, mode, exclude, parents, link, unpack } = self;
+        Hasher::new("copy/v1")
+            .field("input", input.to_le_bytes())
+            .list("sources", sources)
+            .field("destination", destination)
+            .list("owner", owner)
+            .list("mode", mode)
+            .list("exclude", exclude)
+            .field("flags", [u8::from(*parents), u8::from(*link), u8::from(*unpack)])
+            .finish()
+    }
+}
+
+impl MakeDirectory {
+    fn digest(&self) -> Digest {
+        let Self { path, mode, owner } = self;
+        Hasher::new("mkdir/v1")
+            .field("path", path)
+            .field("mode", mode.to_le_bytes())
+            .list("owner", owner)
+            .finish()
+    }
+}
+
+impl MakeFile {
+    fn digest(&self) -> Digest {
+        let Self { path, mode, owner, content } = self;
+        Hasher::new("mkfile/v1")
+            .field("path", path)
+            .field("mode", mode.to_le_bytes())
+            .list("owner", owner)
+            .field("content", content)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run() -> Run {
+        Run {
+            argv: vec!["/bin/sh".into(), "-c".into(), "make".into()],
+            env: vec![("A".into(), "1".into())],
+            cwd: "/".into(),
+            ..Run::default()
+        }
+    }
+
+    /// Applies each change to a fresh copy and returns the digests, the unchanged one first.
+    fn digests<T: Clone>(base: &T, op: impl Fn(T) -> Op, changes: &[fn(&mut T)]) -> Vec<OpDigest> {
+        let mut digests = vec![op(base.clone()).digest()];
+        for change in changes {
+            let mut changed = base.clone();
+            change(&mut changed);
+            digests.push(op(changed).digest());
+        }
+        digests
+    }
+
+    fn assert_all_different(mut digests: Vec<OpDigest>) {
+        let count = digests.len();
+        digests.sort();
+        digests.dedup();
+        assert_eq!(digests.len(), count);
+    }
+
+    #[test]
+    fn every_field_of_run_but_the_proxies_changes_the_digest() {
+        let tmpfs = |size_bytes| Mount { target: "/t".into(), source: MountSource::Tmpfs { size_bytes } };
+        assert_ne!(tmpfs(None).digest(), tmpfs(Some(1)).digest());
+        assert_all_different(digests(
+            &run(),
+            Op::Run,
+            &[
+                |run| run.argv.push("x".into()),
+                |run| run.env[0].1 = "2".into(),
+                |run| run.env.push(("B".into(), String::new())),
+                |run| run.cwd = "/app".into(),
+                |run| run.user = "1".into(),
+                |run| run.network = Network::None,
+                |run| run.network = Network::Host,
+                |run| {
+                    let source = MountSource::Tmpfs { size_bytes: None };
+                    run.mounts.push(Mount { target: "/t".into(), source });
+                },
+            ],
+        ));
+        let mut proxied = run();
+        proxied.proxy_env.push(("http_proxy".into(), "http://p".into()));
+        assert_eq!(Op::Run(proxied).digest(), Op::Run(run()).digest());
+    }
+
+    #[test]
+    fn every_field_of_copy_changes_the_digest() {
+        let copy = Copy { sources: vec!["a".into()], destination: "/b".into(), ..Copy::default() };
+        assert_all_different(digests(
+            &copy,
+            |copy| Op::File(File { actions: vec![FileAction::Copy(copy)] }),
+            &[
+                |copy| copy.input = 1,
+                |copy| copy.sources.push("c".into()),
+                |copy| copy.destination = "/b/".into(),
+                |copy| copy.owner = Some("1".into()),
+                |copy| copy.mode = Some("644".into()),
+                |copy| copy.exclude.push("x".into()),
+                |copy| copy.parents = true,
+                |copy| copy.link = true,
+                |copy| copy.unpack = true,
+            ],
+        ));
+    }
+
+    #[test]
+    fn every_field_of_made_files_changes_the_digest() {
+        let directory = MakeDirectory { path: "/a".into(), mode: 0o755, owner: None };
+        let file = MakeFile { path: "/a".into(), mode: 0o644, owner: None, content: vec![] };
+        let mut all = digests(
+            &directory,
+            |it| Op::File(File { actions: vec![FileAction::MakeDirectory(it)] }),
+            &[|it| it.path.push('b'), |it| it.mode = 0o700, |it| it.owner = Some("1".into())],
+        );
+        all.extend(digests(
+            &file,
+            |it| Op::File(File { actions: vec![FileAction::MakeFile(it)] }),
+            &[
+                |it| it.path.push('b'),
+                |it| it.mode = 0o600,
+                |it| it.owner = Some("1".into()),
+                |it| it.content.push(0),
+            ],
+        ));
+        assert_all_different(all);
+    }
+}

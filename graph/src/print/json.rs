@@ -1,0 +1,97 @@
+//! Graphs for programs.
+
+use serde_json::{Map, Value, json};
+
+use crate::{BuildGraph, FileAction, Mount, MountSource, Op, Run, Vertex, VertexId};
+
+pub(super) fn render(graph: &BuildGraph, target: VertexId) -> String {
+    let vertices: Vec<Value> = graph.vertices().map(|(id, vertex)| one(id, vertex)).collect();
+    let value = json!({ "target": target.index(), "vertices": vertices });
+    format!("{value:#}")
+}
+
+fn one(id: VertexId, vertex: &Vertex) -> Value {
+    let Vertex { op, inputs, label, no_cache } = vertex;
+    let mut fields = Map::new();
+    fields.insert("id".to_owned(), json!(id.index()));
+    fields.insert("digest".to_owned(), json!(op.digest().0.to_string()));
+    fields.insert("name".to_owned(), json!(label.name));
+    fields.insert("inputs".to_owned(), inputs.iter().map(|input| json!(input.index())).collect());
+    fields.insert("op".to_owned(), operation(op));
+    if !label.stage.is_empty() {
+        fields.insert("stage".to_owned(), json!(label.stage));
+    }
+    if let Some(location) = &label.location {
+        fields.insert("line".to_owned(), json!(location.line));
+    }
+    if *no_cache {
+        fields.insert("noCache".to_owned(), json!(true));
+    }
+    Value::Object(fields)
+}
+
+fn operation(op: &Op) -> Value {
+    match op {
+        Op::Scratch => json!({ "type": "scratch" }),
+        Op::Image(source) => json!({
+            "type": "image",
+            "reference": source.reference.to_string(),
+            "platform": source.platform.to_string(),
+        }),
+        Op::Context(source) => json!({ "type": "context", "name": source.name }),
+        Op::Run(run) => process(run),
+        Op::File(file) => {
+            json!({ "type": "file", "actions": file.actions.iter().map(action).collect::<Vec<_>>() })
+        }
+    }
+}
+
+fn process(run: &Run) -> Value {
+    let env: Vec<String> = run.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    json!({
+        "type": "run",
+        "argv": run.argv,
+        "env": env,
+        "cwd": run.cwd,
+        "user": run.user,
+        "network": run.network.name(),
+        "mounts": run.mounts.iter().map(mount).collect::<Vec<_>>(),
+    })
+}
+
+fn mount(mount: &Mount) -> Value {
+    let target = &mount.target;
+    match &mount.source {
+        MountSource::Input { input, path, read_only } => json!({
+            "type": "bind", "target": target, "input": input, "path": path, "readOnly": read_only,
+        }),
+        MountSource::Tmpfs { size_bytes } => {
+            json!({ "type": "tmpfs", "target": target, "sizeBytes": size_bytes })
+        }
+        MountSource::Cache { id, sharing, owner, mode, read_only } => json!({
+            "type": "cache", "target": target, "id": id, "sharing": sharing.name(), "uid": owner.0,
+            "gid": owner.1, "mode": octal(*mode), "readOnly": read_only,
+        }),
+    }
+}
+
+fn action(action: &FileAction) -> Value {
+    match action {
+        FileAction::Copy(copy) => json!({
+            "type": "copy", "input": copy.input, "sources": copy.sources, "destination": copy.destination,
+            "owner": copy.owner, "mode": copy.mode, "exclude": copy.exclude, "parents": copy.parents,
+            "link": copy.link, "unpack": copy.unpack,
+        }),
+        FileAction::MakeDirectory(make) => json!({
+            "type": "makeDirectory", "path": make.path, "mode": octal(make.mode), "owner": make.owner,
+        }),
+        FileAction::MakeFile(make) => json!({
+            "type": "makeFile", "path": make.path, "mode": octal(make.mode), "owner": make.owner,
+            "sizeBytes": make.content.len(), "content": String::from_utf8(make.content.clone()).ok(),
+        }),
+    }
+}
+
+fn octal(mode: u32) -> String {
+    format!("{mode:o}")
+}

@@ -1,0 +1,136 @@
+//! Graphs as people and programs read them: text, JSON, DOT.
+//!
+//! None of them is a format to read back, and none holds what [`Run::proxy_env`] holds.
+
+mod dot;
+mod json;
+
+use std::fmt::Write;
+
+use crate::{BuildGraph, CacheSharing, FileAction, Mount, MountSource, Network, Op, Run, VertexId};
+
+impl BuildGraph {
+    /// One vertex a line, with its inputs, and what it does in the lines below:
+    ///
+    /// ```text
+    ///   0  FROM docker.io/library/debian:12
+    ///        image docker.io/library/debian:12 for linux/amd64
+    /// * 1  [2/2] RUN make
+    ///        on 0
+    ///        run /bin/sh -c make
+    /// ```
+    ///
+    /// The star is at the target. Ends with a line feed unless the graph is empty.
+    pub fn to_text(&self, target: VertexId) -> String {
+        let width = self.len().saturating_sub(1).to_string().len();
+        let mut out = String::new();
+        for (id, vertex) in self.vertices() {
+            let star = if id == target { '*' } else { ' ' };
+            let _ = writeln!(out, "{star} {:>width$}  {}", id.index(), one_line(&vertex.label.name));
+            let mut details = Vec::new();
+            if let Some((first, others)) = vertex.inputs.split_first() {
+                let read: Vec<_> = others.iter().map(|input| input.index().to_string()).collect();
+                let read =
+                    if read.is_empty() { String::new() } else { format!(", reads {}", read.join(", ")) };
+                details.push(format!("on {}{read}", first.index()));
+            }
+            details.extend(describe(&vertex.op));
+            if vertex.no_cache {
+                details.push("always runs".to_owned());
+            }
+            for detail in details {
+                let _ = writeln!(out, "  {:width$}    {detail}", "");
+            }
+        }
+        out
+    }
+
+    /// A JSON object with the vertices in order, two blanks for each level; without a line feed at the end.
+    pub fn to_json(&self, target: VertexId) -> String {
+        json::render(self, target)
+    }
+
+    /// A directed graph for Graphviz (`dot -Tsvg`), stages as clusters, the target with a double border. An
+    /// arrow goes from an input to the vertex that continues it; it is dashed where files are only read.
+    pub fn to_dot(&self, target: VertexId) -> String {
+        dot::render(self, target)
+    }
+}
+
+/// What an operation does, in lines.
+fn describe(op: &Op) -> Vec<String> {
+    match op {
+        Op::Scratch => vec!["the empty file system".to_owned()],
+        Op::Image(source) => vec![format!("image {} for {}", source.reference, source.platform)],
+        Op::Context(source) => vec![format!("files of {}", source.name)],
+        Op::Run(run) => describe_run(run),
+        Op::File(file) => file.actions.iter().map(describe_action).collect(),
+    }
+}
+
+fn describe_run(run: &Run) -> Vec<String> {
+    let argv: Vec<_> = run.argv.iter().map(|argument| one_line(argument)).collect();
+    let user = if run.user.is_empty() { String::new() } else { format!(" as {}", run.user) };
+    let mut lines = vec![format!("run {}", argv.join(" ")), format!("in {}{user}", run.cwd)];
+    lines.extend(run.env.iter().map(|(name, value)| format!("env {name}={}", one_line(value))));
+    if run.network != Network::Default {
+        lines.push(format!("network {}", run.network.name()));
+    }
+    lines.extend(run.mounts.iter().map(describe_mount));
+    lines
+}
+
+fn describe_mount(mount: &Mount) -> String {
+    let Mount { target, source } = mount;
+    match source {
+        MountSource::Input { input, path, read_only } => {
+            format!(
+                "mount {target} from {path} of input {input}{}",
+                if *read_only { "" } else { ", writable" }
+            )
+        }
+        MountSource::Tmpfs { size_bytes } => {
+            let limit = size_bytes.map(|size| format!(" of {size} bytes")).unwrap_or_default();
+            format!("mount {target} in memory{limit}")
+        }
+        MountSource::Cache { id, sharing, .. } if *sharing == CacheSharing::Shared => {
+            format!("mount {target} from cache {id}")
+        }
+        MountSource::Cache { id, sharing, .. } => {
+            format!("mount {target} from cache {id}, {}", sharing.name())
+        }
+    }
+}
+
+fn describe_action(action: &FileAction) -> String {
+    let owned = |owner: &Option<String>| owner.as_ref().map(|owner| format!(", owner {owner}"));
+    match action {
+        FileAction::Copy(copy) => {
+            let mode = copy.mode.as_ref().map(|mode| format!(", mode {mode}"));
+            let mut line =
+                format!("copy {} of input {} to {}", copy.sources.join(" "), copy.input, copy.destination);
+            line.extend(owned(&copy.owner).into_iter().chain(mode));
+            line.extend(copy.exclude.iter().map(|pattern| format!(", without {pattern}")));
+            let switches = [(copy.parents, "parents"), (copy.link, "link"), (copy.unpack, "unpack")];
+            line.extend(switches.iter().filter(|(is_on, _)| *is_on).map(|(_, name)| format!(", {name}")));
+            line
+        }
+        FileAction::MakeDirectory(make) => {
+            let owner = owned(&make.owner).unwrap_or_default();
+            format!("make directory {}, mode {:o}{owner}", make.path, make.mode)
+        }
+        FileAction::MakeFile(make) => {
+            let owner = owned(&make.owner).unwrap_or_default();
+            format!("make file {} of {} bytes, mode {:o}{owner}", make.path, make.content.len(), make.mode)
+        }
+    }
+}
+
+/// A text without line feeds and other control characters.
+fn one_line(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests;

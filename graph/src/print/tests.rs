@@ -1,0 +1,202 @@
+use super::*;
+use crate::{ContextSource, Copy, File, ImageSource, Label, Location, MakeFile, Vertex};
+
+/// A graph with every operation.
+fn graph() -> (BuildGraph, VertexId) {
+    let mut graph = BuildGraph::new();
+    let mut add = |op, inputs: &[VertexId], name: &str, stage: &str| {
+        let label = Label {
+            name: name.to_owned(),
+            stage: stage.to_owned(),
+            location: (!stage.is_empty()).then_some(Location { span: 0..1, line: 3 }),
+        };
+        graph.add(Vertex { op, inputs: inputs.to_vec(), label, no_cache: stage == "build" })
+    };
+    let image = Op::Image(ImageSource {
+        reference: "debian:12".parse().expect("a reference"),
+        platform: "linux/amd64".parse().expect("a platform"),
+    });
+    let base = add(image, &[], "FROM debian:12", "build");
+    let context = add(Op::Context(ContextSource { name: "context".to_owned() }), &[], "load", "");
+    let scratch = add(Op::Scratch, &[], "scratch", "");
+    let run = Run {
+        argv: vec!["sh".to_owned(), "-c".to_owned(), "echo \"a\\b\"\n".to_owned()],
+        env: vec![("A".to_owned(), "1".to_owned())],
+        proxy_env: vec![("http_proxy".to_owned(), "http://user:password@proxy".to_owned())],
+        cwd: "/w".to_owned(),
+        user: "me".to_owned(),
+        network: Network::None,
+        mounts: vec![
+            Mount {
+                target: "/m".to_owned(),
+                source: MountSource::Input { input: 1, path: "/p".to_owned(), read_only: true },
+            },
+            Mount { target: "/t".to_owned(), source: MountSource::Tmpfs { size_bytes: Some(9) } },
+            Mount {
+                target: "/c".to_owned(),
+                source: MountSource::Cache {
+                    id: "go".to_owned(),
+                    sharing: CacheSharing::Locked,
+                    owner: (1, 2),
+                    mode: 0o755,
+                    read_only: false,
+                },
+            },
+        ],
+    };
+    let ran = add(Op::Run(run), &[base, context], "[build 2/2] RUN echo \"a\\b\"", "build");
+    let copy = Copy {
+        input: 1,
+        sources: vec!["a".to_owned()],
+        destination: "/d/".to_owned(),
+        owner: Some("1:2".to_owned()),
+        link: true,
+        ..Copy::default()
+    };
+    let file = MakeFile { path: "/f".to_owned(), mode: 0o644, owner: None, content: b"hi".to_vec() };
+    let actions = vec![FileAction::Copy(copy), FileAction::MakeFile(file)];
+    let target = add(Op::File(File { actions }), &[scratch, ran], "[stage-1 1/1] COPY a /d/", "stage-1");
+    (graph, target)
+}
+
+#[test]
+fn text_says_what_each_vertex_does() {
+    let (graph, target) = graph();
+    insta::assert_snapshot!(graph.to_text(target), @r#"
+      0  FROM debian:12
+           image docker.io/library/debian:12 for linux/amd64
+           always runs
+      1  load
+           files of context
+      2  scratch
+           the empty file system
+      3  [build 2/2] RUN echo "a\b"
+           on 0, reads 1
+           run sh -c echo "a\b"\n
+           in /w as me
+           env A=1
+           network none
+           mount /m from /p of input 1
+           mount /t in memory of 9 bytes
+           mount /c from cache go, locked
+           always runs
+    * 4  [stage-1 1/1] COPY a /d/
+           on 2, reads 3
+           copy a of input 1 to /d/, owner 1:2, link
+           make file /f of 2 bytes, mode 644
+    "#);
+}
+
+#[test]
+fn dot_has_a_cluster_for_each_stage() {
+    let (graph, target) = graph();
+    insta::assert_snapshot!(graph.to_dot(target), @r#"
+    digraph build {
+      rankdir=LR;
+      node [shape=box, fontname="monospace"];
+      v1 [label="load", shape=ellipse];
+      v2 [label="scratch", shape=ellipse];
+      subgraph cluster_1 {
+        label="build";
+        v0 [label="FROM debian:12", shape=ellipse];
+        v3 [label="[build 2/2] RUN echo \"a\\b\""];
+      }
+      subgraph cluster_2 {
+        label="stage-1";
+        v4 [label="[stage-1 1/1] COPY a /d/", shape=note, peripheries=2];
+      }
+      v0 -> v3;
+      v1 -> v3 [style=dashed];
+      v2 -> v4;
+      v3 -> v4 [style=dashed];
+    }
+    "#);
+}
+
+#[test]
+fn json_has_every_field_but_the_proxies() {
+    let (graph, target) = graph();
+    let text = graph.to_json(target);
+    assert!(!text.contains("password"));
+    let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(value["target"], 4);
+    assert_eq!(value["vertices"].as_array().map(Vec::len), Some(graph.len()));
+    insta::assert_snapshot!(format!("{:#}", value["vertices"][3]), @r#"
+    {
+      "digest": "sha256:659ac45dde7c9d2f8ec5e91325537bed9e9691358f6be992200e3df7fd276458",
+      "id": 3,
+      "inputs": [
+        0,
+        1
+      ],
+      "line": 3,
+      "name": "[build 2/2] RUN echo \"a\\b\"",
+      "noCache": true,
+      "op": {
+        "argv": [
+          "sh",
+          "-c",
+          "echo \"a\\b\"\n"
+        ],
+        "cwd": "/w",
+        "env": [
+          "A=1"
+        ],
+        "mounts": [
+          {
+            "input": 1,
+            "path": "/p",
+            "readOnly": true,
+            "target": "/m",
+            "type": "bind"
+          },
+          {
+            "sizeBytes": 9,
+            "target": "/t",
+            "type": "tmpfs"
+          },
+          {
+            "gid": 2,
+            "id": "go",
+            "mode": "755",
+            "readOnly": false,
+            "sharing": "locked",
+            "target": "/c",
+            "type": "cache",
+            "uid": 1
+          }
+        ],
+        "network": "none",
+        "type": "run",
+        "user": "me"
+      },
+      "stage": "build"
+    }
+    "#);
+    insta::assert_snapshot!(format!("{:#}", value["vertices"][4]["op"]["actions"]), @r#"
+    [
+      {
+        "destination": "/d/",
+        "exclude": [],
+        "input": 1,
+        "link": true,
+        "mode": null,
+        "owner": "1:2",
+        "parents": false,
+        "sources": [
+          "a"
+        ],
+        "type": "copy",
+        "unpack": false
+      },
+      {
+        "content": "hi",
+        "mode": "644",
+        "owner": null,
+        "path": "/f",
+        "sizeBytes": 2,
+        "type": "makeFile"
+      }
+    ]
+    "#);
+}

@@ -1,0 +1,171 @@
+//! `COPY` and `ADD`.
+
+use graph::{ContextSource, File, FileAction, Op, VertexId};
+
+use super::stage::StageState;
+use super::{Lowering, chmod, display, paths};
+use crate::ast::{Copy, HereDocument, Instruction, Word};
+use crate::diagnostic::Diagnostic;
+use crate::expand::{Expander, Quotes};
+use crate::lint;
+
+/// Mode of a file from a here-document.
+const DOCUMENT_MODE: u32 = 0o644;
+
+/// Prefixes of sources that are not files of the context.
+const URL_PREFIXES: [&str; 4] = ["http://", "https://", "git://", "ssh://"];
+
+type Result<T> = std::result::Result<T, Box<Diagnostic>>;
+
+impl Lowering<'_> {
+    pub(super) fn add(
+        &mut self,
+        state: &mut StageState,
+        instruction: &Instruction,
+        add: &Copy,
+    ) -> Result<()> {
+        let sources = self.expand_all(state, &add.sources)?;
+        for (source, word) in sources.iter().zip(&add.sources) {
+            if is_url(source) {
+                let message = format!("`ADD {source}`: this version adds local files only");
+                return Err(Box::new(Diagnostic::error("UnsupportedSource", word.span.clone(), message)));
+            }
+        }
+        if let Some(checksum) = &add.checksum {
+            let message = "`--checksum` needs a source that is a URL";
+            return Err(Box::new(Diagnostic::error("InvalidFlagValue", checksum.span.clone(), message)));
+        }
+        self.files(state, instruction, add, &sources, "ADD")
+    }
+
+    pub(super) fn copy(
+        &mut self,
+        state: &mut StageState,
+        instruction: &Instruction,
+        copy: &Copy,
+    ) -> Result<()> {
+        let sources = self.expand_all(state, &copy.sources)?;
+        for (source, word) in sources.iter().zip(&copy.sources) {
+            if is_url(source) {
+                let message = format!("`COPY` takes no URLs: `{source}`");
+                return Err(Box::new(
+                    Diagnostic::error("InvalidSource", word.span.clone(), message)
+                        .with_help("use `ADD`".to_owned()),
+                ));
+            }
+        }
+        self.files(state, instruction, copy, &sources, "COPY")
+    }
+
+    /// One layer for all sources.
+    fn files(
+        &mut self,
+        state: &mut StageState,
+        instruction: &Instruction,
+        copy: &Copy,
+        sources: &[String],
+        keyword: &str,
+    ) -> Result<()> {
+        let destination = self.expand(state, &copy.destination)?;
+        let owner = self.expand_option(state, copy.chown.as_ref())?;
+        let mode = self.expand_option(state, copy.chmod.as_ref())?;
+        if let (Some(mode), Some(word)) = (&mode, &copy.chmod) {
+            chmod::check(mode)
+                .map_err(|message| Box::new(Diagnostic::error("InvalidChmod", word.span.clone(), message)))?;
+        }
+        let template = graph::Copy {
+            destination: paths::destination(state.cwd(), &destination),
+            owner: owner.clone(),
+            mode: mode.clone(),
+            exclude: self.expand_all(state, &copy.exclude)?,
+            parents: copy.parents,
+            link: copy.link,
+            ..graph::Copy::default()
+        };
+        let mut created_by = keyword.to_owned();
+        let flags = [("--chown=", &owner), ("--chmod=", &mode)];
+        created_by.push_str(if copy.parents { " --parents" } else { "" });
+        for (flag, value) in flags {
+            created_by.push_str(&value.as_ref().map(|value| format!(" {flag}{value}")).unwrap_or_default());
+        }
+        sources.iter().for_each(|source| created_by.push_str(&format!(" {source}")));
+        let (mut inputs, mut actions) = (vec![state.tip], Vec::new());
+        if !sources.is_empty() {
+            if copy.from.is_none() {
+                self.check_ignored(copy, sources, keyword);
+            }
+            let input = self.copied_from(state, copy)?;
+            actions.push(graph::Copy {
+                input: inputs.len(),
+                sources: sources.iter().map(|source| normal_source(source, copy.parents)).collect(),
+                unpack: copy.unpack.unwrap_or(keyword == "ADD"),
+                ..template.clone()
+            });
+            inputs.push(input);
+        }
+        for document in &copy.documents {
+            created_by.push_str(&format!(" <<{}", document.name));
+            let input = self.copied_document(state, document)?;
+            let sources = vec![paths::escape_pattern(&document.name)];
+            actions.push(graph::Copy { input: inputs.len(), sources, parents: false, ..template.clone() });
+            inputs.push(input);
+        }
+        created_by.push_str(&format!(" {destination} # buildkit"));
+        let op = Op::File(File { actions: actions.into_iter().map(FileAction::Copy).collect() });
+        let name = display::name(self.plan.expander(), state, &instruction.code);
+        let vertex = self.step(state, op, inputs, &name, instruction);
+        state.record(created_by, Some(vertex));
+        Ok(())
+    }
+
+    /// Reports sources that the ignore file hides.
+    fn check_ignored(&mut self, copy: &Copy, sources: &[String], keyword: &str) {
+        let Some(patterns) = &self.plan.ignored else { return };
+        let verb = if keyword == "ADD" { "Add" } else { "Copy" };
+        for (source, word) in sources.iter().zip(&copy.sources) {
+            let path = paths::source(source);
+            let hidden = lint::copy_ignored_file(verb, word, source, &path, patterns);
+            hidden.into_iter().for_each(|finding| self.diagnostics.push(finding));
+        }
+    }
+
+    fn copied_from(&mut self, state: &StageState, copy: &Copy) -> Result<VertexId> {
+        match &copy.from {
+            Some(Word { value, span }) => {
+                let origin = self
+                    .plan
+                    .names
+                    .from(value, span, state.index, '\\', &mut self.diagnostics.suggester)
+                    .map_err(Box::new)?;
+                self.origin(&origin, span)
+            }
+            None => Ok(self.context(ContextSource::MAIN)),
+        }
+    }
+
+    /// A here-document as a file system with one file: copied from there, it follows the rules of any source,
+    /// so an existing directory as destination receives it.
+    fn copied_document(&mut self, state: &StageState, document: &HereDocument) -> Result<VertexId> {
+        if document.name.contains('/') || matches!(&*document.name, "." | "..") {
+            let message = format!("`{}` cannot be the name of a file", document.name);
+            return Err(Box::new(Diagnostic::error("InvalidHereDocument", document.marker.clone(), message)));
+        }
+        let mut text = document.text();
+        if document.expand {
+            let expander = Expander { quotes: Quotes::Ignore, ..Expander::new('\\') };
+            text = self.expand_with(expander, state, &text, &document.marker)?.text;
+        }
+        Ok(self.document(&document.name, text.into_bytes(), DOCUMENT_MODE))
+    }
+}
+
+/// With `--parents` the source is kept as written: `/./` in it means something.
+fn normal_source(source: &str, parents: bool) -> String {
+    if parents { source.to_owned() } else { paths::source(source) }
+}
+
+/// Whether a source is a URL or a git repository.
+fn is_url(source: &str) -> bool {
+    let is_scp = source.strip_prefix("git@").is_some_and(|rest| rest.contains(':'));
+    is_scp || URL_PREFIXES.iter().any(|prefix| source.starts_with(prefix))
+}

@@ -1,0 +1,36 @@
+//! Names of steps as BuildKit's progress shows them.
+
+use super::stage::StageState;
+use crate::expand::{Expander, Quotes};
+
+/// An instruction with its variables expanded and its keyword in upper case.
+pub(super) fn name(expander: Expander, state: &StageState, code: &str) -> String {
+    let text = if expander.is_plain(code) {
+        code.to_owned()
+    } else {
+        expander.expand(code, &state.env).map_or_else(|_| code.to_owned(), |expansion| expansion.text)
+    };
+    upper_keyword(&text)
+}
+
+/// A `RUN`: quotes stay, and so do the shell's own variables. Here-documents show their first line.
+pub(super) fn run_name(escape: char, state: &StageState, code: &str, document: Option<&str>) -> String {
+    let shown = match document {
+        Some(document) => format!("{code} ({})", summary(document)),
+        None => code.to_owned(),
+    };
+    let expander = Expander { quotes: Quotes::Keep, keep_unset: true, ..Expander::new(escape) };
+    name(expander, state, &shown)
+}
+
+fn summary(document: &str) -> String {
+    let mut lines = document.trim().lines();
+    let first = lines.next().unwrap_or_default();
+    let more = if lines.next().is_some() { "..." } else { "" };
+    format!("{first}{more}")
+}
+
+fn upper_keyword(text: &str) -> String {
+    let end = text.find(char::is_whitespace).unwrap_or(text.len());
+    format!("{}{}", text[..end].to_uppercase(), &text[end..])
+}

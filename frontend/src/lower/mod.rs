@@ -1,0 +1,359 @@
+//! Turns a plan into a build graph and an image config, with the meaning that BuildKit gives each
+//! instruction.
+
+mod chmod;
+mod config;
+mod copy;
+mod display;
+mod golang;
+mod mounts;
+mod paths;
+mod ports;
+mod run;
+mod signal;
+mod stage;
+mod taken;
+mod variables;
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use graph::{
+    BuildGraph, ContextSource, Copy, File, FileAction, ImageSource, Label, Location, Op, Vertex, VertexId,
+};
+use image::{ImageConfig, Platform, Reference};
+
+use crate::ast::{CommandLine, Instruction, Kind};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::limits::LOWERED_BYTES_MAX;
+use crate::lint;
+use crate::plan::{Bases, Origin, Plan, Purpose, Reach};
+pub(crate) use paths::clean;
+use stage::StageState;
+pub(crate) use taken::{Taken, TakenMount};
+
+/// Rules for what is right but not possible in this version.
+const UNSUPPORTED: [&str; 2] = ["UnsupportedFlag", "UnsupportedSource"];
+
+/// A plan as operations, and the image that they make.
+#[derive(Debug, Clone)]
+pub struct Lowered {
+    /// The operations. Every vertex is needed for the target.
+    pub graph: BuildGraph,
+    /// The file system of the result.
+    pub target: VertexId,
+    /// The config of the result, history of the base included. The layers and the times are not known yet:
+    /// `rootfs` is empty, `created` is unset, in the history too.
+    pub config: ImageConfig,
+    /// For each history entry that is not the base's, the last of `config.history`: the vertex whose layer it
+    /// describes. None for entries without a layer.
+    pub history_vertices: Vec<Option<VertexId>>,
+    /// What is worth knowing, but no reason to stop, beside the plan's warnings.
+    pub warnings: Vec<Diagnostic>,
+}
+
+pub(crate) fn lower(plan: &Plan, bases: &Bases) -> Result<Lowered, Vec<Diagnostic>> {
+    let reach = plan.reach(plan.targets(Purpose::Build), bases)?;
+    let mut lowering = Lowering::new(plan, bases, &reach, Purpose::Build);
+    lowering.all_stages();
+    lowering.finish()
+}
+
+/// What lowering finds out when nothing is built.
+#[derive(Debug, Default)]
+pub(crate) struct Examined {
+    /// Findings, errors included, in the order of the text.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What the stages take.
+    pub(crate) taken: Taken,
+    /// For each stage, whether it is needed.
+    pub(crate) stages: Vec<bool>,
+}
+
+/// Lowers to answer a question. Bases that are not there are taken for empty images.
+pub(crate) fn examine(plan: &Plan, bases: &Bases, purpose: Purpose) -> Examined {
+    let reach = match plan.reach(plan.targets(purpose), bases) {
+        Ok(reach) => reach,
+        Err(diagnostics) => return Examined { diagnostics, ..Examined::default() },
+    };
+    let mut lowering = Lowering::new(plan, bases, &reach, purpose);
+    lowering.all_stages();
+    lowering.report_violations();
+    let Lowering { diagnostics, taken, .. } = lowering;
+    Examined { diagnostics: diagnostics.into_sorted(), taken, stages: reach.stages.clone() }
+}
+
+/// A graph in the making.
+struct Lowering<'p> {
+    plan: &'p Plan,
+    bases: &'p Bases,
+    reach: &'p Reach,
+    graph: BuildGraph,
+    /// Sources by what they are, so that each is in the graph once.
+    sources: HashMap<SourceKey, VertexId>,
+    /// Parts of contexts that are mounted, by vertex and path.
+    mounted: HashMap<(VertexId, String), VertexId>,
+    /// Finished stages.
+    stages: Vec<Option<StageState>>,
+    diagnostics: Diagnostics,
+    purpose: Purpose,
+    /// What the stages take, for those who ask.
+    taken: Taken,
+    /// What is left of [`LOWERED_BYTES_MAX`].
+    budget_bytes: usize,
+}
+
+/// A source as a key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum SourceKey {
+    Scratch,
+    Image(Reference, Platform),
+    Context(String),
+}
+
+impl<'p> Lowering<'p> {
+    fn new(plan: &'p Plan, bases: &'p Bases, reach: &'p Reach, purpose: Purpose) -> Self {
+        Self {
+            plan,
+            bases,
+            reach,
+            graph: BuildGraph::new(),
+            sources: HashMap::new(),
+            mounted: HashMap::new(),
+            stages: vec![None; plan.stages.len()],
+            diagnostics: Diagnostics::new(plan.checks.clone()),
+            purpose,
+            taken: Taken::default(),
+            budget_bytes: LOWERED_BYTES_MAX,
+        }
+    }
+}
+
+impl Lowering<'_> {
+    fn all_stages(&mut self) {
+        let reach = self.reach;
+        for index in (0..reach.stages.len()).filter(|index| reach.stages[*index]) {
+            self.stage(index);
+            if self.budget_bytes == 0 {
+                break;
+            }
+        }
+    }
+
+    fn stage(&mut self, index: usize) {
+        let Some(mut state) = self.start(index) else { return };
+        let reach = self.reach;
+        let plan = self.plan;
+        for trigger in &reach.triggers[index] {
+            state.progress.is_trigger = true;
+            self.instruction(&mut state, trigger);
+        }
+        state.progress.is_trigger = false;
+        let is_replaced = plan.names.is_replaced(index);
+        for instruction in plan.stages[index].instructions.iter().filter(|_| !is_replaced) {
+            self.instruction(&mut state, instruction);
+            if self.budget_bytes == 0 {
+                return;
+            }
+        }
+        self.stages[index] = Some(state);
+    }
+
+    fn instruction(&mut self, state: &mut StageState, instruction: &Instruction) {
+        self.check(state, instruction);
+        let result = match &instruction.kind {
+            Kind::Add(add) => self.add(state, instruction, add),
+            Kind::Arg(args) => self.arg(state, instruction, args),
+            Kind::Cmd(command) => self.cmd(state, command),
+            Kind::Copy(copy) => self.copy(state, instruction, copy),
+            Kind::Entrypoint(command) => self.entrypoint(state, command),
+            Kind::Env(pairs) => self.env(state, pairs),
+            Kind::Expose(ports) => self.expose(state, ports),
+            Kind::From(_) => Ok(()),
+            Kind::Healthcheck(healthcheck) => self.healthcheck(state, healthcheck),
+            Kind::Label(pairs) => self.label(state, pairs),
+            Kind::Maintainer(name) => self.maintainer(state, name),
+            Kind::Onbuild(onbuild) => self.onbuild(state, onbuild),
+            Kind::Run(run) => self.run(state, instruction, run),
+            Kind::Shell(argv) => self.shell(state, argv),
+            Kind::Stopsignal(signal) => self.stopsignal(state, signal),
+            Kind::User(user) => self.user(state, user),
+            Kind::Volume(volumes) => self.volume(state, volumes),
+            Kind::Workdir(path) => self.workdir(state, instruction, path),
+        };
+        match result {
+            Err(diagnostic) if self.purpose.is_question() && UNSUPPORTED.contains(&diagnostic.rule) => {}
+            Err(diagnostic) => self.diagnostics.push(*diagnostic),
+            Ok(()) => {}
+        }
+    }
+
+    /// The checks that look at one instruction and the stage around it.
+    fn check(&mut self, state: &mut StageState, instruction: &Instruction) {
+        let keyword = &instruction.keyword;
+        let earlier = state.used_once.note(&instruction.kind, keyword);
+        earlier.into_iter().for_each(|finding| self.diagnostics.push(finding));
+        match &instruction.kind {
+            Kind::Cmd(CommandLine::Shell(_)) | Kind::Entrypoint(CommandLine::Shell(_))
+                if state.config.config.shell.as_ref().is_none_or(Vec::is_empty) =>
+            {
+                self.diagnostics.push(lint::json_args_recommended(keyword));
+            }
+            Kind::Env(pairs) | Kind::Label(pairs) => {
+                for pair in pairs.iter().filter(|pair| pair.legacy) {
+                    self.diagnostics.push(lint::legacy_key_value_format(keyword, pair));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An error when findings are to be errors and there are some.
+    fn report_violations(&mut self) {
+        if !self.plan.checks.error {
+            return;
+        }
+        let mut violated = self.diagnostics.violated();
+        violated.extend(self.plan.warnings().iter().map(|warning| warning.rule));
+        if !violated.is_empty() {
+            let names = violated.into_iter().collect::<Vec<_>>().join(", ");
+            let message = format!("lint violation found for rules: {names}");
+            self.diagnostics.push(Diagnostic::error("CheckViolation", 0..0, message));
+        }
+    }
+
+    fn finish(mut self) -> Result<Lowered, Vec<Diagnostic>> {
+        self.report_violations();
+        let target = self.stages[self.plan.target].take();
+        let Some(state) = target.filter(|_| !self.diagnostics.has_errors()) else {
+            return Err(self.diagnostics.into_sorted());
+        };
+        let labels = &self.plan.options.labels;
+        let tip = state.tip;
+        let (mut config, history_vertices) = state.into_config();
+        config.config.labels.extend(labels.iter().cloned());
+        Ok(Lowered {
+            graph: self.graph,
+            target: tip,
+            config,
+            history_vertices,
+            warnings: self.diagnostics.into_sorted(),
+        })
+    }
+
+    /// Takes from the budget; an error when there is none left.
+    fn spend(&mut self, bytes: usize, span: &Range<usize>) -> Result<(), Box<Diagnostic>> {
+        self.budget_bytes = self.budget_bytes.saturating_sub(bytes);
+        if self.budget_bytes > 0 {
+            return Ok(());
+        }
+        let message = format!("the build needs more than {LOWERED_BYTES_MAX} bytes of text");
+        Err(Box::new(Diagnostic::error("TooLarge", span.clone(), message)))
+    }
+
+    /// The vertex of a source, made when it is not there yet.
+    fn source(&mut self, key: SourceKey, label: impl FnOnce() -> Label) -> VertexId {
+        if let Some(vertex) = self.sources.get(&key) {
+            return *vertex;
+        }
+        let op = match key.clone() {
+            SourceKey::Scratch => Op::Scratch,
+            SourceKey::Image(reference, platform) => Op::Image(ImageSource { reference, platform }),
+            SourceKey::Context(name) => Op::Context(ContextSource { name }),
+        };
+        let vertex = self.graph.add(Vertex { op, inputs: Vec::new(), label: label(), no_cache: false });
+        self.sources.insert(key, vertex);
+        vertex
+    }
+
+    fn scratch(&mut self) -> VertexId {
+        self.source(SourceKey::Scratch, || internal("scratch"))
+    }
+
+    fn context(&mut self, name: &str) -> VertexId {
+        let what = if name == ContextSource::MAIN {
+            "load build context".to_owned()
+        } else {
+            format!("load context {name}")
+        };
+        self.source(SourceKey::Context(name.to_owned()), || internal(&what))
+    }
+
+    /// The files of an origin.
+    fn origin(&mut self, origin: &Origin, span: &Range<usize>) -> Result<VertexId, Box<Diagnostic>> {
+        match origin {
+            Origin::Scratch => Ok(self.scratch()),
+            Origin::Context(name) => Ok(self.context(name)),
+            Origin::Image { reference, platform, .. } => {
+                let key = SourceKey::Image(reference.clone(), platform.clone());
+                Ok(self.source(key, || Label {
+                    name: format!("FROM {reference}"),
+                    stage: String::new(),
+                    location: None,
+                }))
+            }
+            Origin::Stage(stage) => match &self.stages[*stage] {
+                Some(state) => Ok(state.tip),
+                None => Err(Box::new(Diagnostic::error(
+                    "UnknownStage",
+                    span.clone(),
+                    format!("the stage number {stage} has errors"),
+                ))),
+            },
+        }
+    }
+
+    /// A part of a context as a file system of its own, to be mounted.
+    fn mountable(&mut self, context: VertexId, path: &str) -> VertexId {
+        let key = (context, path.to_owned());
+        if let Some(vertex) = self.mounted.get(&key) {
+            return *vertex;
+        }
+        let scratch = self.scratch();
+        let copy = Copy {
+            input: 1,
+            sources: vec![paths::escape_pattern(path)],
+            destination: path.to_owned(),
+            ..Copy::default()
+        };
+        let vertex = self.graph.add(Vertex {
+            op: Op::File(File { actions: vec![FileAction::Copy(copy)] }),
+            inputs: vec![scratch, context],
+            label: internal(&format!("load {path} of {}", self.context_title(context))),
+            no_cache: self.plan.options.no_cache,
+        });
+        self.mounted.insert(key, vertex);
+        vertex
+    }
+
+    fn context_title(&self, context: VertexId) -> String {
+        match &self.graph.vertex(context).op {
+            Op::Context(source) if source.name != ContextSource::MAIN => format!("context {}", source.name),
+            _ => "build context".to_owned(),
+        }
+    }
+
+    /// Adds a step to a stage; its result is what the stage continues.
+    fn step(
+        &mut self,
+        state: &mut StageState,
+        op: Op,
+        inputs: Vec<VertexId>,
+        name: &str,
+        instruction: &Instruction,
+    ) -> VertexId {
+        let label = Label {
+            name: state.progress.next(name),
+            stage: state.progress.stage_label(),
+            location: Some(Location { span: instruction.span.clone(), line: instruction.line }),
+        };
+        let vertex = self.graph.add(Vertex { op, inputs, label, no_cache: self.plan.options.no_cache });
+        state.tip = vertex;
+        vertex
+    }
+}
+
+/// The label of a vertex that no instruction stands for.
+fn internal(what: &str) -> Label {
+    Label { name: format!("[internal] {what}"), stage: String::new(), location: None }
+}

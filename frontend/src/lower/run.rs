@@ -1,0 +1,170 @@
+//! `RUN`.
+
+use graph::{File, FileAction, MakeFile, Mount, MountSource, Network, Op, Vertex, VertexId};
+
+use super::stage::StageState;
+use super::{Lowering, UNSUPPORTED, config, display, internal, paths};
+use crate::ast::{CommandLine, HereDocument, Instruction, Run};
+use crate::diagnostic::Diagnostic;
+use crate::environment::Variables;
+
+/// Where a here-document with an interpreter of its own is mounted.
+const DOCUMENTS_DIRECTORY: &str = "/dev/pipes";
+
+/// Build arguments that reach processes without being declared.
+const PROXY_NAMES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
+
+type Result<T> = std::result::Result<T, Box<Diagnostic>>;
+
+/// The command of a `RUN` with its here-documents worked in.
+struct Command {
+    argv: Vec<String>,
+    /// The text that the step's name shows beside the command.
+    shown: Option<String>,
+    /// A file to mount and start.
+    script: Option<(String, String)>,
+}
+
+impl Lowering<'_> {
+    pub(super) fn run(&mut self, state: &mut StageState, instruction: &Instruction, run: &Run) -> Result<()> {
+        let command = command(state, run);
+        let size_bytes: usize = command.argv.iter().map(String::len).sum();
+        self.spend(2 * size_bytes + instruction.code.len() + state.env.size_bytes(), &instruction.span)?;
+        if !self.purpose.is_question() {
+            refuse_unsupported(run)?;
+        }
+        let mut inputs = vec![state.tip];
+        let mut mounts = Vec::new();
+        if let Some((name, content)) = command.script {
+            let document = self.document(&name, content.into_bytes(), 0o755);
+            mounts.push(Mount {
+                target: DOCUMENTS_DIRECTORY.to_owned(),
+                source: MountSource::Input { input: inputs.len(), path: "/".to_owned(), read_only: true },
+            });
+            inputs.push(document);
+        }
+        for mount in &run.mounts {
+            match self.mount(state, mount, &mut inputs) {
+                Ok(mount) => mounts.push(mount),
+                Err(error) if self.purpose.is_question() && UNSUPPORTED.contains(&error.rule) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let op = Op::Run(graph::Run {
+            argv: command.argv.clone(),
+            env: state.env.pairs().to_vec(),
+            proxy_env: self.proxy_env(),
+            cwd: paths::clean(state.cwd()),
+            user: state.config.config.user.clone(),
+            network: self.network(run),
+            mounts,
+        });
+        let name = display::run_name(self.plan.escape, state, &instruction.code, command.shown.as_deref());
+        let vertex = self.step(state, op, inputs, &name, instruction);
+        state.record(format!("RUN {} # buildkit", created_by(state, &command.argv)), Some(vertex));
+        Ok(())
+    }
+
+    /// A file system that holds one file.
+    pub(super) fn document(&mut self, name: &str, content: Vec<u8>, mode: u32) -> VertexId {
+        let scratch = self.scratch();
+        let file = MakeFile { path: format!("/{name}"), mode, owner: None, content };
+        self.graph.add(Vertex {
+            op: Op::File(File { actions: vec![FileAction::MakeFile(file)] }),
+            inputs: vec![scratch],
+            label: internal("preparing inline document"),
+            no_cache: self.plan.options.no_cache,
+        })
+    }
+
+    fn network(&self, run: &Run) -> Network {
+        match run.network.as_ref().map(|network| network.value.as_str()) {
+            Some("none") => Network::None,
+            Some("host") => Network::Host,
+            // The parser knows no other word than `default`.
+            Some(_) | None => self.plan.options.network,
+        }
+    }
+
+    /// Proxy settings under both of their names, as programs look for either.
+    fn proxy_env(&self) -> Vec<(String, String)> {
+        let given = |name: &str| {
+            let args = &self.plan.options.build_args;
+            args.iter().rfind(|(arg, _)| arg.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+        };
+        let both = |name: &str| {
+            let value = given(name)?;
+            Some([(name.to_uppercase(), value.clone()), (name.to_owned(), value)])
+        };
+        PROXY_NAMES.iter().filter_map(|name| both(name)).flatten().collect()
+    }
+}
+
+fn refuse_unsupported(run: &Run) -> Result<()> {
+    let insecure = run.security.as_ref().filter(|security| security.value == "insecure");
+    let refused = match (insecure, run.devices.first()) {
+        (Some(security), _) => Some(("--security=insecure", security)),
+        (None, Some(device)) => Some(("--device", device)),
+        (None, None) => None,
+    };
+    match refused {
+        Some((flag, word)) => {
+            let message = format!("`RUN {flag}` is not supported by this version");
+            Err(Box::new(Diagnostic::error("UnsupportedFlag", word.span.clone(), message)))
+        }
+        None => Ok(()),
+    }
+}
+
+fn command(state: &StageState, run: &Run) -> Command {
+    let line = match (&run.command, &run.documents[..]) {
+        (CommandLine::Shell(line), [_, ..]) => &line.value,
+        (command, _) => {
+            return Command { argv: config::argv(state, command), shown: None, script: None };
+        }
+    };
+    match &run.documents[..] {
+        [document] if is_only(line, document) => {
+            let text = document.text();
+            let shown = Some(document.content.clone());
+            if text.starts_with("#!") {
+                let path = format!("{DOCUMENTS_DIRECTORY}/{}", document.name);
+                return Command { argv: vec![path], shown, script: Some((document.name.clone(), text)) };
+            }
+            Command { argv: config::with_shell(state, &text), shown, script: None }
+        }
+        documents => {
+            // The shell reads them itself.
+            let mut script = line.clone();
+            for document in documents {
+                script.push('\n');
+                script.push_str(&document.content);
+                script.push_str(&document.name);
+            }
+            Command { argv: config::with_shell(state, &script), shown: None, script: None }
+        }
+    }
+}
+
+/// Whether the line is the marker of the document and nothing else.
+fn is_only(line: &str, document: &HereDocument) -> bool {
+    let marker = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    let Some(name) = marker.strip_prefix("<<") else { return false };
+    let name = name.strip_prefix('-').unwrap_or(name);
+    let unquoted: String = name.chars().filter(|c| !matches!(c, '\'' | '"' | '\\')).collect();
+    !name.contains(char::is_whitespace) && unquoted == document.name.replace(['\'', '"', '\\'], "")
+}
+
+/// `|2 A=1 B=2 /bin/sh -c make`: the arguments in scope, then the command.
+fn created_by(state: &StageState, argv: &[String]) -> String {
+    let mut parts = Vec::with_capacity(state.args.len() + argv.len() + 1);
+    if !state.args.is_empty() {
+        parts.push(format!("|{}", state.args.len()));
+    }
+    for (name, value) in &state.args {
+        let value = state.env.get(name).or(value.as_deref()).unwrap_or_default();
+        parts.push(format!("{name}={value}"));
+    }
+    parts.extend(argv.iter().cloned());
+    parts.join(" ")
+}

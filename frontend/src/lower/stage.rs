@@ -1,0 +1,273 @@
+//! A stage in the making: where its files stand, and the image that it would be.
+
+use std::ops::Range;
+
+use graph::{Label, Location, VertexId};
+use image::{History, ImageConfig, RootFs};
+use serde_json::Value;
+
+use super::{Lowering, SourceKey, paths};
+use crate::ast::{Instruction, Kind, Stage};
+use crate::diagnostic::Diagnostic;
+use crate::environment::{Environment, Variables};
+use crate::lint::{self, UsedOnce};
+use crate::plan::Origin;
+
+/// What BuildKit writes into each history entry.
+const HISTORY_COMMENT: &str = "buildkit.dockerfile.v0";
+
+/// `PATH` of images that have none.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a stage without anything in it takes in memory, about.
+const STATE_BYTES: usize = 10 << 10;
+
+/// Fields of a base config that describe its platform and stay.
+const KEPT_FIELDS: [&str; 2] = ["os.version", "os.features"];
+
+/// One stage.
+#[derive(Debug, Clone)]
+pub(super) struct StageState {
+    /// The stage's place in the file.
+    pub(super) index: usize,
+    /// The file system so far.
+    pub(super) tip: VertexId,
+    /// What `RUN` sees and expansion uses: image, `ENV` and `ARG`.
+    pub(super) env: Environment,
+    /// `Env` of the image.
+    pub(super) image_env: Environment,
+    /// The config so far, without `Env`.
+    pub(super) config: ImageConfig,
+    /// Vertices of the history entries that are ours.
+    history_vertices: Vec<Option<VertexId>>,
+    /// `ARG`s in scope with their values.
+    pub(super) args: Vec<(String, Option<String>)>,
+    /// Whether the stage itself has a `CMD`.
+    pub(super) has_cmd: bool,
+    /// Whether a `WORKDIR` was set in this Dockerfile.
+    pub(super) has_workdir: bool,
+    pub(super) progress: Progress,
+    /// Instructions of which only the last counts.
+    pub(super) used_once: UsedOnce,
+    /// The config of the base is not known, and is taken for empty.
+    pub(super) base_is_unknown: bool,
+}
+
+/// Numbers the steps of a stage.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress {
+    /// As shown; empty when there is only one stage.
+    stage: String,
+    index: usize,
+    total: usize,
+    pub(super) is_trigger: bool,
+}
+
+impl Progress {
+    /// `[build 2/5] RUN make`.
+    pub(super) fn next(&mut self, name: &str) -> String {
+        self.index += 1;
+        let width = self.total.to_string().len();
+        let stage = if self.stage.is_empty() { String::new() } else { format!("{} ", self.stage) };
+        let trigger = if self.is_trigger { "ONBUILD " } else { "" };
+        format!("[{stage}{:>width$}/{}] {trigger}{name}", self.index, self.total)
+    }
+
+    /// The stage for grouping.
+    pub(super) fn stage_label(&self) -> String {
+        self.stage.clone()
+    }
+}
+
+impl StageState {
+    /// Adds a history entry; `vertex` is the step whose layer it describes.
+    pub(super) fn record(&mut self, created_by: String, vertex: Option<VertexId>) {
+        self.config.history.push(History {
+            created_by,
+            comment: HISTORY_COMMENT.to_owned(),
+            empty_layer: vertex.is_none(),
+            ..History::default()
+        });
+        self.history_vertices.push(vertex);
+    }
+
+    /// The finished config.
+    pub(super) fn into_config(mut self) -> (ImageConfig, Vec<Option<VertexId>>) {
+        self.config.config.env = self.image_env.to_config();
+        (self.config, self.history_vertices)
+    }
+
+    /// The directory in which relative paths start.
+    pub(super) fn cwd(&self) -> &str {
+        match self.config.config.working_dir.as_str() {
+            "" => "/",
+            directory => directory,
+        }
+    }
+
+    fn size_bytes(&self) -> usize {
+        let history: usize = self.config.history.iter().map(|entry| entry.created_by.len() + 100).sum();
+        STATE_BYTES + self.env.size_bytes() + self.image_env.size_bytes() + history
+    }
+}
+
+impl Lowering<'_> {
+    /// The state of a stage before its first instruction; none when its base has errors.
+    pub(super) fn start(&mut self, index: usize) -> Option<StageState> {
+        let plan = self.plan;
+        let stage = &plan.stages[index];
+        let origin = plan.names.base_of(index).ok()?;
+        let progress = Progress {
+            stage: self.shown_name(index),
+            total: self.step_count(index, origin),
+            ..Progress::default()
+        };
+        let started = match origin {
+            Origin::Stage(base) => self.start_from_stage(*base, &stage.span),
+            origin => self.start_from_origin(origin, progress.clone(), stage),
+        };
+        match started {
+            Ok(mut state) => {
+                // A base that is an image has already shown its first step.
+                state.index = index;
+                state.progress = Progress { index: state.progress.index, ..progress };
+                if matches!(origin, Origin::Stage(_)) {
+                    state.progress.index = 0;
+                }
+                prepare(&mut state);
+                Some(state)
+            }
+            Err(diagnostic) => {
+                self.diagnostics.push(*diagnostic);
+                None
+            }
+        }
+    }
+
+    fn start_from_stage(&mut self, base: usize, span: &Range<usize>) -> Result<StageState, Box<Diagnostic>> {
+        // A base with errors has reported them.
+        let silent = || Box::new(Diagnostic::error("UnknownStage", span.clone(), "the base has errors"));
+        let size_bytes = self.stages[base].as_ref().map(StageState::size_bytes).ok_or_else(silent)?;
+        self.spend(size_bytes, span)?;
+        let mut state = self.stages[base].clone().ok_or_else(silent)?;
+        // Triggers work in the stage itself, not in those that are built on it.
+        state.config.config.on_build.clear();
+        state.has_cmd = false;
+        state.used_once = UsedOnce::default();
+        Ok(state)
+    }
+
+    fn start_from_origin(
+        &mut self,
+        origin: &Origin,
+        mut progress: Progress,
+        stage: &Stage,
+    ) -> Result<StageState, Box<Diagnostic>> {
+        let platform = &self.plan.options.target_platform;
+        let mut base_is_unknown = false;
+        let (tip, config) = match origin {
+            Origin::Image { reference, platform, name } => {
+                let key = (reference.clone(), platform.clone());
+                base_is_unknown = !self.bases.contains_key(&key);
+                let config = match self.bases.get(&key) {
+                    Some(config) => config.clone(),
+                    None if self.purpose.is_question() => ImageConfig::empty(platform),
+                    None => {
+                        let message = format!("the image `{name}` is not resolved");
+                        let span = stage.from.base.span.clone();
+                        return Err(Box::new(Diagnostic::error("UnresolvedImage", span, message)));
+                    }
+                };
+                let base = &stage.from.base;
+                let misfit = lint::invalid_base_image_platform(base, name, platform, &config.platform());
+                misfit.into_iter().for_each(|finding| self.diagnostics.push(finding));
+                let label = Label {
+                    name: progress.next(&format!("FROM {reference}")),
+                    stage: progress.stage_label(),
+                    location: Some(Location { span: stage.span.clone(), line: stage.line }),
+                };
+                let config = base_config(&config);
+                (self.source(SourceKey::Image(key.0, key.1), || label), config)
+            }
+            other => {
+                progress.index += usize::from(matches!(other, Origin::Context(_)));
+                (self.base_files(other, &stage.span)?, ImageConfig::empty(platform))
+            }
+        };
+        let image_env = Environment::from_config(&config.config.env);
+        let mut state = StageState {
+            index: 0,
+            tip,
+            env: Environment::default(),
+            image_env,
+            config,
+            history_vertices: Vec::new(),
+            args: Vec::new(),
+            has_cmd: false,
+            has_workdir: false,
+            progress,
+            used_once: UsedOnce::default(),
+            base_is_unknown,
+        };
+        if let Origin::Context(name) = origin {
+            // The copied files are a layer, and every layer has its entry.
+            state.record(format!("FROM {name}"), Some(tip));
+        }
+        Ok(state)
+    }
+
+    /// A stage cannot continue a context, which is no layer: its files are copied.
+    fn base_files(&mut self, origin: &Origin, span: &Range<usize>) -> Result<VertexId, Box<Diagnostic>> {
+        let files = self.origin(origin, span)?;
+        Ok(match origin {
+            Origin::Context(_) => self.mountable(files, "/"),
+            _ => files,
+        })
+    }
+
+    /// A single stage has no name in progress, unless files are copied from elsewhere, as in BuildKit.
+    fn shown_name(&self, index: usize) -> String {
+        if self.plan.stages.len() == 1 && !self.reach.reads_outside {
+            return String::new();
+        }
+        match &self.plan.stages[index].from.name {
+            Some(name) => name.value.clone(),
+            None => format!("stage-{index}"),
+        }
+    }
+
+    fn step_count(&self, index: usize, origin: &Origin) -> usize {
+        let is_step = |instruction: &&Instruction| {
+            matches!(instruction.kind, Kind::Add(_) | Kind::Copy(_) | Kind::Run(_) | Kind::Workdir(_))
+        };
+        let own = self.plan.stages[index].instructions.iter().filter(is_step).count();
+        let from = usize::from(matches!(origin, Origin::Image { .. } | Origin::Context(_)));
+        from + own + self.reach.triggers[index].len()
+    }
+}
+
+/// The part of a base's config that its children inherit.
+fn base_config(base: &ImageConfig) -> ImageConfig {
+    let mut config = base.clone();
+    config.created = None;
+    config.rootfs = RootFs::default();
+    config.config.on_build.clear();
+    config.config.extra.clear();
+    config.extra.retain(|name, value| KEPT_FIELDS.contains(&name.as_str()) && *value != Value::Null);
+    config
+}
+
+/// What every stage does first, whatever it starts from.
+fn prepare(state: &mut StageState) {
+    if state.image_env.get("PATH").is_none() {
+        state.image_env.set("PATH", DEFAULT_PATH);
+    }
+    // `ARG`s of a base stage stay visible, but its `ENV` wins over them again.
+    for (name, value) in state.image_env.pairs() {
+        state.env.set(name, value);
+    }
+    let directory = &state.config.config.working_dir;
+    if !directory.is_empty() {
+        state.config.config.working_dir = paths::absolute("/", directory);
+    }
+}

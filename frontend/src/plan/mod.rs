@@ -1,0 +1,282 @@
+//! Which stages and images a build needs, before anything is resolved.
+
+mod arguments;
+mod names;
+mod reach;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use graph::Network;
+use image::{ImageConfig, Platform, Reference};
+
+use crate::ast::{Dockerfile, Stage};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::environment::{Environment, Variables};
+use crate::expand::Expander;
+use crate::ignore::Patterns;
+use crate::lint::{self, CheckOptions};
+use crate::lower::{self, Lowered};
+use crate::suggest::nearest;
+pub(crate) use names::{Names, Origin};
+pub(crate) use reach::Reach;
+
+/// What the user wants of a Dockerfile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// `--target`: the stage to build, the last one by default.
+    pub target: Option<String>,
+    /// `--build-arg`, proxy settings included.
+    pub build_args: BTreeMap<String, String>,
+    /// `--label`, later ones win.
+    pub labels: Vec<(String, String)>,
+    /// The platform of the result.
+    pub target_platform: Platform,
+    /// The platform of the machine that builds.
+    pub build_platform: Platform,
+    /// `--no-cache`: every step runs.
+    pub no_cache: bool,
+    /// `--build-context`, by name.
+    pub named_contexts: BTreeMap<String, NamedContext>,
+    /// `--network`: what steps see that do not say it themselves.
+    pub network: Network,
+    /// Time of the result, seconds since 1970; the build argument `SOURCE_DATE_EPOCH` wins over it.
+    pub source_date_epoch: Option<i64>,
+}
+
+impl PlanOptions {
+    /// The options of a plain build.
+    pub fn new(platform: Platform) -> Self {
+        Self {
+            target: None,
+            build_args: BTreeMap::new(),
+            labels: Vec::new(),
+            target_platform: platform.clone(),
+            build_platform: platform,
+            no_cache: false,
+            named_contexts: BTreeMap::new(),
+            network: Network::Default,
+            source_date_epoch: None,
+        }
+    }
+}
+
+/// What a named context is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedContext {
+    /// Files; the graph reads them as the context of that name.
+    Files,
+    /// An image.
+    Image(Reference),
+}
+
+/// An image whose config lowering needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseImage {
+    /// Which image.
+    pub reference: Reference,
+    /// For which platform.
+    pub platform: Platform,
+    /// Where the Dockerfile names it first.
+    pub span: Range<usize>,
+    /// How the Dockerfile names it, variables expanded.
+    pub name: String,
+}
+
+/// The configs of base images.
+pub type Bases = BTreeMap<(Reference, Platform), ImageConfig>;
+
+/// Why a plan is lowered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To build the target.
+    Build,
+    /// To find what the checks have to say, of every stage unless a target is named.
+    Check,
+    /// To say what the target takes.
+    Outline,
+}
+
+impl Purpose {
+    /// Whether nothing is built: what this version cannot do, and bases that are not there, do not matter.
+    pub(crate) fn is_question(self) -> bool {
+        self != Self::Build
+    }
+}
+
+/// What a build needs.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub(crate) stages: Vec<Arc<Stage>>,
+    pub(crate) names: Names,
+    pub(crate) target: usize,
+    pub(crate) options: PlanOptions,
+    pub(crate) global_args: Environment,
+    pub(crate) escape: char,
+    /// Which checks are made.
+    pub(crate) checks: CheckOptions,
+    /// What the ignore file of the main context hides.
+    pub(crate) ignored: Option<Arc<Patterns>>,
+    reach: Reach,
+    warnings: Vec<Diagnostic>,
+}
+
+/// Plans a build: the target and the stages that it needs, and those only.
+///
+/// # Errors
+///
+/// Everything that keeps the target from being built, as far as it can be known without the base images.
+pub fn plan(dockerfile: &Dockerfile, options: &PlanOptions) -> Result<Plan, Vec<Diagnostic>> {
+    if dockerfile.stages.is_empty() {
+        return Err(vec![Diagnostic::error("NoStage", 0..0, "the Dockerfile has no `FROM`")]);
+    }
+    let checks = check_options(dockerfile, options).map_err(|diagnostic| vec![diagnostic])?;
+    let mut diagnostics = Diagnostics::new(checks.clone());
+    let mut options = options.clone();
+    if let Some(epoch) = options.source_date_epoch {
+        options.build_args.entry(arguments::EPOCH.to_owned()).or_insert_with(|| epoch.to_string());
+    }
+    let escape = dockerfile.escape;
+    let global_args = arguments::global(dockerfile, &options, &mut diagnostics);
+    lint::of_file(dockerfile, &mut diagnostics);
+    if let Some(default_args) = arguments::global_defaults(dockerfile, &options) {
+        let stages = lint::Stages { dockerfile, global_args: &global_args, default_args: &default_args };
+        lint::of_stages(&stages, &mut diagnostics);
+    }
+    let names = Names::new(&dockerfile.stages, &options, &global_args, escape);
+    let Some(target) = target(&options, &dockerfile.stages, &names, &mut diagnostics) else {
+        return Err(diagnostics.into_sorted());
+    };
+    let stages = dockerfile.stages.clone();
+    let reach = Reach::new(&stages, &names, target..target + 1, &BTreeMap::new(), &mut diagnostics);
+    if diagnostics.has_errors() {
+        return Err(diagnostics.into_sorted());
+    }
+    let warnings = diagnostics.into_sorted();
+    let ignored = None;
+    Ok(Plan { stages, names, target, options, global_args, escape, checks, ignored, reach, warnings })
+}
+
+/// The build argument takes the place of the directive.
+fn check_options(dockerfile: &Dockerfile, options: &PlanOptions) -> Result<CheckOptions, Diagnostic> {
+    let directive = dockerfile.directives.iter().find(|it| it.name == CheckOptions::DIRECTIVE);
+    let (text, span) = match (options.build_args.get(CheckOptions::BUILD_ARG), directive) {
+        (Some(given), _) if !given.is_empty() => (given.as_str(), 0..0),
+        (_, Some(directive)) => (directive.value.value.as_str(), directive.value.span.clone()),
+        (_, None) => return Ok(CheckOptions::default()),
+    };
+    CheckOptions::parse(text)
+        .map_err(|error| Diagnostic::error("InvalidCheckOption", span, error.to_string()))
+}
+
+fn target(
+    options: &PlanOptions,
+    stages: &[Arc<Stage>],
+    names: &Names,
+    diagnostics: &mut Diagnostics,
+) -> Option<usize> {
+    let Some(name) = &options.target else { return Some(stages.len() - 1) };
+    if let Some(stage) = names.stage(name) {
+        return Some(stage);
+    }
+    let near = nearest(name, names.stage_names());
+    let help = near.map(|near| format!("did you mean `{near}`?"));
+    let message = format!("no stage named `{name}` to build");
+    diagnostics.push(Diagnostic::error("UnknownTarget", 0..0, message).with_help(help));
+    None
+}
+
+impl Plan {
+    /// The images that the target needs, as far as the Dockerfile itself names them. Their configs may
+    /// bring `ONBUILD` triggers that name more: see [`Plan::missing_images`].
+    pub fn base_images(&self) -> &[BaseImage] {
+        &self.reach.images
+    }
+
+    /// The images that lowering needs and `bases` does not have. Ask again after resolving them: a config
+    /// can bring `ONBUILD` triggers that name more images.
+    ///
+    /// # Errors
+    ///
+    /// When a trigger is wrong.
+    pub fn missing_images(&self, bases: &Bases) -> Result<Vec<BaseImage>, Vec<Diagnostic>> {
+        let reach = self.reach(self.targets(Purpose::Build), bases)?;
+        let is_missing =
+            |image: &BaseImage| !bases.contains_key(&(image.reference.clone(), image.platform.clone()));
+        Ok(reach.images.into_iter().filter(is_missing).collect())
+    }
+
+    /// What the stages `targets` need.
+    pub(crate) fn reach(&self, targets: Range<usize>, bases: &Bases) -> Result<Reach, Vec<Diagnostic>> {
+        let mut diagnostics = Diagnostics::default();
+        let reach = Reach::new(&self.stages, &self.names, targets, bases, &mut diagnostics);
+        if diagnostics.has_errors() { Err(diagnostics.into_sorted()) } else { Ok(reach) }
+    }
+
+    /// The stages that are wanted: those who ask without naming a target ask about all.
+    pub(crate) fn targets(&self, purpose: Purpose) -> Range<usize> {
+        match (purpose, &self.options.target) {
+            (Purpose::Check, None) => 0..self.stages.len(),
+            _ => self.target..self.target + 1,
+        }
+    }
+
+    /// The finding for an image that could not be resolved because of `cause`: perhaps a stage was meant.
+    pub fn unresolved_image(&self, image: &BaseImage, cause: &str) -> Diagnostic {
+        match nearest(&image.name, self.names.stage_names()) {
+            Some(near) => {
+                let line = self.names.stage(near).map_or(0, |stage| self.stages[stage].line);
+                let message = format!("no stage named `{}`, and no such image: {cause}", image.name);
+                Diagnostic::error("UnknownStage", image.span.clone(), message)
+                    .with_help(format!("a stage `{near}` is defined on line {line}"))
+            }
+            None => {
+                let message = format!("cannot resolve `{}`: {cause}", image.name);
+                Diagnostic::error("UnresolvedImage", image.span.clone(), message)
+            }
+        }
+    }
+
+    /// Whether the main build context is read.
+    pub fn needs_context(&self) -> bool {
+        self.reach.needs_context
+    }
+
+    /// The named contexts that are read.
+    pub fn named_contexts(&self) -> impl Iterator<Item = &str> {
+        self.reach.contexts.iter().map(String::as_str)
+    }
+
+    /// The time of the result, seconds since 1970, from the build argument, the options or an `ARG` in front
+    /// of the first `FROM`.
+    pub fn source_date_epoch(&self) -> Option<i64> {
+        let given = self.options.build_args.get(arguments::EPOCH).map(String::as_str);
+        given.or_else(|| self.global_args.get(arguments::EPOCH))?.parse().ok()
+    }
+
+    /// What is worth knowing, but no reason to stop: findings of the checks that need no base image.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// The same plan, with what the ignore file of the main context hides.
+    #[must_use]
+    pub fn ignoring(self, patterns: Arc<Patterns>) -> Self {
+        Self { ignored: Some(patterns), ..self }
+    }
+
+    /// Turns the plan into a graph. `bases` holds the configs of all images that
+    /// [`Plan::missing_images`] asks for.
+    ///
+    /// # Errors
+    ///
+    /// Everything that keeps the target from being built.
+    pub fn lower(self, bases: &Bases) -> Result<Lowered, Vec<Diagnostic>> {
+        lower::lower(&self, bases)
+    }
+
+    pub(crate) fn expander(&self) -> Expander {
+        Expander::new(self.escape)
+    }
+}

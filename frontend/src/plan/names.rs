@@ -1,0 +1,268 @@
+//! What a name means: a stage, an image, a context.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use image::{Platform, Reference};
+
+use super::{NamedContext, PlanOptions};
+use crate::ast::{Stage, Word};
+use crate::diagnostic::Diagnostic;
+use crate::environment::{Environment, NoVariables, Variables};
+use crate::expand::Expander;
+use crate::lint::names_used;
+use crate::suggest::Suggester;
+
+/// Name of the image without layers.
+const SCRATCH: &str = "scratch";
+
+/// Where files come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Nothing.
+    Scratch,
+    /// A stage, by its place in the file.
+    Stage(usize),
+    /// An image.
+    Image { reference: Reference, platform: Platform, name: String },
+    /// A context with this name.
+    Context(String),
+}
+
+/// The names of one Dockerfile.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    /// The last stage of each name.
+    by_name: BTreeMap<String, usize>,
+    /// What each stage starts from, or what is wrong with it.
+    bases: Vec<Result<Origin, Diagnostic>>,
+    /// Stages that a named context of the same name takes the place of.
+    replaced: Vec<bool>,
+    contexts: Vec<(String, NamedContext)>,
+    target_platform: Platform,
+}
+
+impl Names {
+    pub(super) fn new(
+        stages: &[Arc<Stage>],
+        options: &PlanOptions,
+        global_args: &Environment,
+        escape: char,
+    ) -> Self {
+        let contexts = options.named_contexts.iter().map(|(name, kind)| (name.to_lowercase(), kind.clone()));
+        let mut names = Self {
+            by_name: BTreeMap::new(),
+            bases: Vec::with_capacity(stages.len()),
+            replaced: Vec::with_capacity(stages.len()),
+            contexts: contexts.collect(),
+            target_platform: options.target_platform.clone(),
+        };
+        let expander = Expander::new(escape);
+        let mut suggester = Suggester::default();
+        for (index, stage) in stages.iter().enumerate() {
+            let base = names.base(stage, &expander, global_args, &mut suggester);
+            names.bases.push(base);
+            let name = stage.from.name.as_ref();
+            names.replaced.push(name.is_some_and(|name| names.context_kind(&name.value).is_some()));
+            if let Some(name) = &stage.from.name {
+                names.by_name.insert(name.value.clone(), index);
+            }
+        }
+        names
+    }
+
+    fn base(
+        &self,
+        stage: &Stage,
+        expander: &Expander,
+        global_args: &Environment,
+        suggester: &mut Suggester,
+    ) -> Result<Origin, Diagnostic> {
+        let name = stage.from.name.as_ref().map(|name| name.value.as_str());
+        let platform = match &stage.from.platform {
+            Some(word) => platform(word, expander, global_args, suggester)?,
+            None => self.target_platform.clone(),
+        };
+        if let Some(origin) = name.and_then(|name| self.context(name, &platform)) {
+            return Ok(origin);
+        }
+        let written = &stage.from.base;
+        let base = expand(written, expander, global_args)?;
+        if base.is_empty() {
+            let message = format!("the base `{}` is empty", written.value);
+            let help = unset_help(written, expander, global_args, suggester);
+            return Err(Diagnostic::error("EmptyBase", written.span.clone(), message).with_help(help));
+        }
+        if let Some(stage) = self.stage(&base) {
+            return self.stage_files(stage);
+        }
+        self.outside(&base, &platform, &written.span, suggester)
+    }
+
+    /// A context, `scratch` or an image.
+    fn outside(
+        &self,
+        name: &str,
+        platform: &Platform,
+        span: &Range<usize>,
+        suggester: &mut Suggester,
+    ) -> Result<Origin, Diagnostic> {
+        if name == SCRATCH {
+            return Ok(Origin::Scratch);
+        }
+        if let Some(origin) = self.context(name, platform) {
+            return Ok(origin);
+        }
+        let reference =
+            name.parse::<Reference>().map_err(|error| self.no_image(name, span, &error, suggester))?;
+        let by_reference = [reference.familiar(), reference.familiar_name()].iter().find_map(|familiar| {
+            let is_default = reference.tag() == Some("latest") || familiar.contains(':');
+            is_default.then(|| self.context(familiar, platform)).flatten()
+        });
+        Ok(by_reference.unwrap_or_else(|| Origin::Image {
+            reference,
+            platform: platform.clone(),
+            name: name.to_owned(),
+        }))
+    }
+
+    fn no_image(
+        &self,
+        name: &str,
+        span: &Range<usize>,
+        error: &image::ReferenceError,
+        suggester: &mut Suggester,
+    ) -> Diagnostic {
+        match suggester.nearest(name, self.stage_names()) {
+            Some(near) => Diagnostic::error("UnknownStage", span.clone(), format!("no stage named `{name}`"))
+                .with_help(format!("did you mean `{near}`?")),
+            None => {
+                let lower = name.to_lowercase();
+                let would_do = lower != name && lower.parse::<Reference>().is_ok();
+                let help = would_do.then(|| format!("did you mean `{lower}`?"));
+                Diagnostic::error("InvalidReference", span.clone(), error.to_string()).with_help(help)
+            }
+        }
+    }
+
+    fn context(&self, name: &str, platform: &Platform) -> Option<Origin> {
+        let (name, kind) = self.context_kind(name)?;
+        Some(match kind {
+            NamedContext::Files => Origin::Context(name.clone()),
+            NamedContext::Image(reference) => {
+                Origin::Image { reference: reference.clone(), platform: platform.clone(), name: name.clone() }
+            }
+        })
+    }
+
+    fn context_kind(&self, name: &str) -> Option<&(String, NamedContext)> {
+        let lower = name.to_lowercase();
+        self.contexts.iter().find(|(context, _)| *context == lower)
+    }
+
+    /// The stage itself, or what takes its place.
+    fn stage_files(&self, stage: usize) -> Result<Origin, Diagnostic> {
+        if self.replaced[stage] { self.bases[stage].clone() } else { Ok(Origin::Stage(stage)) }
+    }
+
+    /// Whether a named context takes the place of a stage, whose instructions then do not run.
+    pub(crate) fn is_replaced(&self, stage: usize) -> bool {
+        self.replaced[stage]
+    }
+
+    /// What a stage starts from.
+    pub(crate) fn base_of(&self, stage: usize) -> Result<&Origin, Diagnostic> {
+        self.bases[stage].as_ref().map_err(Diagnostic::clone)
+    }
+
+    /// What `--from` means in a stage.
+    pub(crate) fn from(
+        &self,
+        from: &str,
+        span: &Range<usize>,
+        current: usize,
+        escape: char,
+        suggester: &mut Suggester,
+    ) -> Result<Origin, Diagnostic> {
+        let expanded = Expander::new(escape).expand(from, &NoVariables);
+        if expanded.is_ok_and(|expansion| expansion.text != from) {
+            let message = "`--from` does not expand variables";
+            let help = "name a stage with `FROM` and an `ARG` in front of the first `FROM`".to_owned();
+            return Err(Diagnostic::error("InvalidFrom", span.clone(), message).with_help(help));
+        }
+        let stage = match from.parse::<usize>() {
+            Ok(index) if index < self.bases.len() => Some(index),
+            Ok(index) => {
+                let message = format!("no stage with the number {index}: there are {}", self.bases.len());
+                return Err(Diagnostic::error("UnknownStage", span.clone(), message));
+            }
+            Err(_) => self.stage(from),
+        };
+        match stage {
+            Some(stage) if stage == current => {
+                let message = format!("circular dependency: the stage copies from itself (`{from}`)");
+                Err(Diagnostic::error("CircularDependency", span.clone(), message))
+            }
+            Some(stage) if stage > current => {
+                let message = format!("the stage `{from}` is defined further down");
+                Err(Diagnostic::error("LaterStage", span.clone(), message)
+                    .with_help("move it in front of this one".to_owned()))
+            }
+            Some(stage) => self.stage_files(stage),
+            None => self.outside(from, &self.target_platform, span, suggester),
+        }
+    }
+
+    /// The last stage of a name; case does not count.
+    pub(crate) fn stage(&self, name: &str) -> Option<usize> {
+        self.by_name.get(&name.to_lowercase()).copied()
+    }
+
+    /// All stage names, sorted.
+    pub(crate) fn stage_names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+}
+
+fn expand(word: &Word, expander: &Expander, variables: &Environment) -> Result<String, Diagnostic> {
+    let expansion = expander.expand(&word.value, variables);
+    expansion
+        .map(|expansion| expansion.text)
+        .map_err(|error| Diagnostic::error("Expansion", word.span.clone(), error.to_string()))
+}
+
+fn platform(
+    word: &Word,
+    expander: &Expander,
+    global_args: &Environment,
+    suggester: &mut Suggester,
+) -> Result<Platform, Diagnostic> {
+    let text = expand(word, expander, global_args)?;
+    text.parse().map_err(|error: image::PlatformError| {
+        let help = unset_help(word, expander, global_args, suggester);
+        Diagnostic::error("InvalidPlatform", word.span.clone(), error.to_string()).with_help(help)
+    })
+}
+
+/// Says which variable of an expression has no value.
+fn unset_help(
+    word: &Word,
+    expander: &Expander,
+    variables: &Environment,
+    suggester: &mut Suggester,
+) -> Option<String> {
+    let expansion = expander.expand(&word.value, variables).ok()?;
+    let unset = expansion.unset.into_iter().next();
+    let Some(unset) = unset else {
+        let used = names_used(&word.value, expander.escape, variables);
+        let empty = used.iter().find(|name| variables.get(name).is_some_and(str::is_empty))?;
+        return Some(format!("`{empty}` is empty"));
+    };
+    Some(match suggester.nearest(&unset, variables.names()) {
+        Some(near) => format!("`{unset}` has no value; did you mean `{near}`?"),
+        None => {
+            format!("`{unset}` has no value; declare it with `ARG {unset}=...` in front of the first `FROM`")
+        }
+    })
+}

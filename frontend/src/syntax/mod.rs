@@ -1,0 +1,289 @@
+//! Reads a Dockerfile. Never fails: what cannot be understood becomes a diagnostic, and reading goes on with
+//! the next instruction.
+
+mod command;
+mod copy;
+mod flags;
+mod from;
+mod healthcheck;
+mod line;
+mod onbuild;
+mod pairs;
+mod reader;
+mod request;
+mod run;
+pub(crate) mod tokens;
+mod values;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::ast::{CommandLine, Dockerfile, HereDocument, Instruction, Kind, Stage};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::limits::{INSTRUCTIONS_MAX, TEXT_BYTES_MAX, WORDS_MAX};
+use crate::suggest::nearest;
+use line::Line;
+use reader::Reader;
+use request::Request;
+
+/// A Dockerfile as far as it was understood, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parsed {
+    /// What was understood.
+    pub dockerfile: Dockerfile,
+    /// Findings in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Parsed {
+    /// Whether there is something that keeps the file from being built.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// Reads a Dockerfile.
+///
+/// Never fails: whatever could not be understood becomes a diagnostic.
+pub fn parse(text: &str) -> Parsed {
+    let mut diagnostics = Diagnostics::default();
+    let text = if text.len() > TEXT_BYTES_MAX {
+        let message = format!("the Dockerfile is longer than {TEXT_BYTES_MAX} bytes");
+        diagnostics.push(Diagnostic::error("TooLong", 0..0, message));
+        ""
+    } else {
+        text
+    };
+    let mut parser = Parser { reader: Reader::new(text), diagnostics };
+    let instructions = parser.instructions();
+    let Parser { reader, mut diagnostics } = parser;
+    if instructions.is_empty() && !diagnostics.has_errors() {
+        diagnostics.push(
+            Diagnostic::error("Empty", 0..0, "the Dockerfile has no instructions")
+                .with_help("start with `FROM`".to_owned()),
+        );
+    }
+    let (global_args, stages) = stages(instructions, &mut diagnostics);
+    let dockerfile = Dockerfile {
+        directives: reader.directives,
+        escape: reader.escape,
+        global_args,
+        stages,
+        comments: reader.comments,
+        empty_continuations: reader.empty_continuations,
+    };
+    Parsed { dockerfile, diagnostics: diagnostics.into_sorted() }
+}
+
+/// Reads an `ONBUILD` trigger; findings are reported at `span`, line `line`.
+pub(crate) fn parse_trigger(
+    trigger: &str,
+    span: &Range<usize>,
+    line: u32,
+) -> Result<Instruction, Vec<Diagnostic>> {
+    let mut parser = Parser { reader: Reader::new(trigger), diagnostics: Diagnostics::default() };
+    let read = parser.reader.next_logical(&mut parser.diagnostics);
+    let instruction = read.and_then(|first| {
+        let first_text = first.text().to_owned();
+        parser.instruction(&Line::elsewhere(&first_text, span.clone(), line))
+    });
+    if parser.reader.next_logical(&mut parser.diagnostics).is_some() {
+        let message = "an `ONBUILD` trigger of the base is more than one instruction";
+        parser.diagnostics.push(Diagnostic::error("InvalidTrigger", span.clone(), message));
+    }
+    match instruction {
+        Some(instruction) if !parser.diagnostics.has_errors() => {
+            Ok(Instruction { span: span.clone(), ..instruction })
+        }
+        _ => Err(parser.diagnostics.into_sorted()),
+    }
+}
+
+/// Sorts instructions into stages.
+fn stages(
+    instructions: Vec<Instruction>,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<Instruction>, Vec<Arc<Stage>>) {
+    let mut global_args = Vec::new();
+    let mut stages: Vec<Stage> = Vec::new();
+    let mut homeless = false;
+    for instruction in instructions {
+        match (instruction.kind, stages.last_mut()) {
+            (Kind::From(from), _) => stages.push(Stage {
+                span: instruction.span,
+                line: instruction.line,
+                keyword: instruction.keyword,
+                comment: instruction.comment,
+                from: *from,
+                instructions: Vec::new(),
+            }),
+            (kind, Some(stage)) => stage.instructions.push(Instruction { kind, ..instruction }),
+            (kind @ Kind::Arg(_), None) => global_args.push(Instruction { kind, ..instruction }),
+            (_, None) if homeless => {}
+            (_, None) => {
+                homeless = true;
+                let message = format!("`{}` in front of the first `FROM`", instruction.keyword.value);
+                diagnostics.push(
+                    Diagnostic::error("NoStage", instruction.keyword.span, message)
+                        .with_help("only `ARG` may stand in front of the first `FROM`".to_owned()),
+                );
+            }
+        }
+    }
+    if stages.is_empty() && !diagnostics.has_errors() {
+        diagnostics.push(Diagnostic::error("NoStage", 0..0, "the Dockerfile has no `FROM`"));
+    }
+    (global_args, stages.into_iter().map(Arc::new).collect())
+}
+
+struct Parser<'t> {
+    reader: Reader<'t>,
+    diagnostics: Diagnostics,
+}
+
+impl Parser<'_> {
+    fn instructions(&mut self) -> Vec<Instruction> {
+        let mut instructions = Vec::new();
+        let (mut count, mut words) = (0, 0);
+        while let Some(line) = self.reader.next_logical(&mut self.diagnostics) {
+            let instruction = self.instruction(&line);
+            count += 1;
+            words += instruction.as_ref().map_or(0, |instruction| word_count(&instruction.kind));
+            let limits = [(count, INSTRUCTIONS_MAX, "instructions"), (words, WORDS_MAX, "words")];
+            if let Some((_, max, what)) = limits.iter().find(|(count, max, _)| count > max) {
+                let message = format!("more than {max} {what}");
+                self.diagnostics.push(Diagnostic::error("TooMany", line.span, message));
+                break;
+            }
+            instructions.extend(instruction);
+        }
+        instructions
+    }
+
+    fn instruction(&mut self, line: &Line<'_>) -> Option<Instruction> {
+        let (keyword, rest) = tokens::keyword(line.text());
+        let documents = self.documents(line, keyword, rest);
+        let mut request = Request::new(line, keyword, rest, self.reader.escape, documents);
+        let kind = instruction_kind(&mut request, &mut self.diagnostics)?;
+        let mut instruction = request.into_instruction(kind);
+        if matches!(instruction.kind, Kind::Arg(_) | Kind::From(_)) {
+            instruction.comment = self.reader.comment_before();
+        }
+        Some(instruction)
+    }
+
+    /// Reads the here-documents of a line.
+    fn documents(&mut self, line: &Line<'_>, keyword: &str, rest: &str) -> Vec<HereDocument> {
+        if !can_have_documents(keyword, rest) {
+            return Vec::new();
+        }
+        let mut documents = Vec::new();
+        let mut searched = line.text();
+        for marker in tokens::markers(line.text()) {
+            // The same marker twice stands at two places.
+            let at = searched.find(&marker.written).unwrap_or(0);
+            let written = searched.get(at..at + marker.written.len()).unwrap_or(searched);
+            searched = &searched[at + written.len()..];
+            documents.push(self.document(marker, line.span_of(written)));
+        }
+        documents
+    }
+
+    fn document(&mut self, marker: tokens::Marker, marker_span: Range<usize>) -> HereDocument {
+        let start = self.reader.position();
+        let mut content = String::new();
+        let mut end = None;
+        while let Some(line) = self.reader.next_physical() {
+            let text = if marker.chomp { line.text.trim_start_matches('\t') } else { line.text };
+            if text == marker.name {
+                end = Some(line.start);
+                break;
+            }
+            content.push_str(line.raw);
+        }
+        if end.is_none() {
+            let message = format!("here-document without its end `{}`", marker.name);
+            self.diagnostics.push(Diagnostic::error(
+                "UnterminatedHereDocument",
+                marker_span.clone(),
+                message,
+            ));
+        }
+        HereDocument {
+            name: marker.name,
+            marker: marker_span,
+            expand: marker.expand,
+            chomp: marker.chomp,
+            content,
+            span: start..end.unwrap_or(self.reader.position()),
+        }
+    }
+}
+
+/// `RUN`, `COPY` and `ADD` take here-documents, also behind `ONBUILD`, but not in exec form.
+fn can_have_documents(keyword: &str, rest: &str) -> bool {
+    if !rest.contains("<<") {
+        return false;
+    }
+    if keyword.eq_ignore_ascii_case("ONBUILD") {
+        let (inner, inner_rest) = tokens::keyword(rest);
+        return !inner.eq_ignore_ascii_case("ONBUILD") && can_have_documents(inner, inner_rest);
+    }
+    let takes_documents =
+        ["RUN", "COPY", "ADD"].iter().any(|candidate| keyword.eq_ignore_ascii_case(candidate));
+    takes_documents && tokens::json(tokens::flags(rest).1) == tokens::Json::No
+}
+
+/// How many words an instruction takes.
+fn word_count(kind: &Kind) -> usize {
+    match kind {
+        Kind::Add(copy) | Kind::Copy(copy) => copy.sources.len() + copy.documents.len() + copy.exclude.len(),
+        Kind::Arg(args) => args.len(),
+        Kind::Env(pairs) | Kind::Label(pairs) => 2 * pairs.len(),
+        Kind::Expose(words) | Kind::Volume(words) => words.len(),
+        Kind::Cmd(CommandLine::Exec(argv))
+        | Kind::Entrypoint(CommandLine::Exec(argv))
+        | Kind::Shell(argv) => argv.len(),
+        Kind::Run(run) => run.mounts.len() + run.devices.len() + run.documents.len(),
+        Kind::Onbuild(onbuild) => word_count(&onbuild.instruction.kind),
+        _ => 0,
+    }
+}
+
+type Read = fn(&mut Request<'_>, &mut Diagnostics) -> Option<Kind>;
+
+/// All instructions: their keywords, and what reads them.
+const INSTRUCTIONS: [(&str, Read); 18] = [
+    ("ADD", copy::add),
+    ("ARG", pairs::arg),
+    ("CMD", command::cmd),
+    ("COPY", copy::copy),
+    ("ENTRYPOINT", command::entrypoint),
+    ("ENV", pairs::env),
+    ("EXPOSE", values::expose),
+    ("FROM", from::from),
+    ("HEALTHCHECK", healthcheck::healthcheck),
+    ("LABEL", pairs::label),
+    ("MAINTAINER", values::maintainer),
+    ("ONBUILD", onbuild::onbuild),
+    ("RUN", run::run),
+    ("SHELL", command::shell),
+    ("STOPSIGNAL", values::stopsignal),
+    ("USER", values::user),
+    ("VOLUME", values::volume),
+    ("WORKDIR", values::workdir),
+];
+
+/// Reads what follows the keyword.
+fn instruction_kind(request: &mut Request<'_>, diagnostics: &mut Diagnostics) -> Option<Kind> {
+    let known = INSTRUCTIONS.iter().find(|(keyword, _)| keyword.eq_ignore_ascii_case(request.keyword));
+    if let Some((_, read)) = known {
+        return read(request, diagnostics);
+    }
+    let span = request.line.span_of(request.keyword);
+    let message = format!("unknown instruction `{}`", request.keyword);
+    let near = nearest(request.keyword, INSTRUCTIONS.map(|(keyword, _)| keyword));
+    let help = near.map(|keyword| format!("did you mean `{keyword}`?"));
+    diagnostics.push(Diagnostic::error("UnknownInstruction", span, message).with_help(help));
+    None
+}

@@ -1,0 +1,9 @@
+//! Dockerfiles from text to graph.
+
+mod checks;
+mod fixtures;
+mod format;
+mod language;
+mod limits;
+mod questions;
+mod support;

@@ -1,0 +1,352 @@
+//! The answers as BuildKit's clients read and show them.
+
+use crate::support::Case;
+
+/// A Dockerfile with something to say to every question.
+const TEXT: &str = "\
+# check=skip=JSONArgsRecommended
+# VERSION is what is built
+ARG VERSION=1
+ARG TAG=${VERSION}-slim
+ARG UNUSED=x
+
+# build compiles
+FROM debian:${TAG} AS build
+# JOBS limits the compiler
+ARG JOBS=4
+ARG VERSION
+ARG TARGETOS
+RUN --mount=type=secret,id=token,required=true \\
+    --mount=type=ssh make -j$JOBS
+
+FROM scratch AS Other
+ARG HIDDEN=1
+
+# final is shipped
+FROM build AS final
+RUN --mount=type=secret,target=/run/cert true
+CMD run
+";
+
+fn outline(options: &[&str]) -> String {
+    let mut case = Case::new(TEXT);
+    options.iter().for_each(|option| case.set(option));
+    case.inquiry()
+        .outline(&case.bases)
+        .map(|outline| outline.text())
+        .unwrap_or_else(|errors| format!("{errors:?}"))
+}
+
+#[test]
+fn outlines_list_what_the_target_takes() {
+    let trimmed = |text: String| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(trimmed(outline(&[])), @"
+    TARGET:      final
+    DESCRIPTION: is shipped
+
+    BUILD ARG   VALUE    DESCRIPTION
+    VERSION     1        is what is built
+    TAG         1-slim
+    JOBS        4        limits the compiler
+
+    SECRET   REQUIRED
+    token    true
+    cert
+
+    SSH       REQUIRED
+    default
+    ");
+    insta::assert_snapshot!(trimmed(outline(&["target other", "build-arg HIDDEN=2"])), @"
+    TARGET: other
+
+    BUILD ARG   VALUE   DESCRIPTION
+    HIDDEN      2
+    ");
+    insta::assert_snapshot!(trimmed(outline(&["target build", "build-arg TAG=latest"])), @"
+    TARGET:      build
+    DESCRIPTION: compiles
+
+    BUILD ARG   VALUE    DESCRIPTION
+    VERSION     1        is what is built
+    TAG         latest
+    JOBS        4        limits the compiler
+
+    SECRET   REQUIRED
+    token    true
+
+    SSH       REQUIRED
+    default
+    ");
+}
+
+#[test]
+fn outlines_are_json() {
+    let mut case =
+        Case::new("ARG A=1\n# s builds\nFROM a:$A AS s\nRUN --mount=type=secret,id=b,required x\n");
+    case.set("target s");
+    let outline = case.inquiry().outline(&case.bases).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let value: serde_json::Value = serde_json::from_str(&outline.json()).expect("JSON");
+    assert_eq!(value["secrets"][0]["required"], true);
+    insta::assert_snapshot!(outline.json(), @r#"
+    {
+      "name": "s",
+      "description": "builds",
+      "args": [
+        {
+          "name": "A",
+          "value": "1",
+          "location": {
+            "ranges": [
+              {
+                "start": {
+                  "line": 1
+                },
+                "end": {
+                  "line": 1
+                }
+              }
+            ]
+          }
+        }
+      ],
+      "secrets": [
+        {
+          "name": "b",
+          "required": true,
+          "location": {
+            "ranges": [
+              {
+                "start": {
+                  "line": 4
+                },
+                "end": {
+                  "line": 4
+                }
+              }
+            ]
+          }
+        }
+      ],
+      "sources": [
+        "QVJHIEE9MQojIHMgYnVpbGRzCkZST00gYTokQSBBUyBzClJVTiAtLW1vdW50PXR5cGU9c2VjcmV0LGlkPWIscmVxdWlyZWQgeAo="
+      ]
+    }
+    "#);
+}
+
+#[test]
+fn targets_are_listed() {
+    let targets = Case::new(TEXT).inquiry().targets().unwrap_or_else(|errors| panic!("{errors:?}"));
+    insta::assert_snapshot!(targets.text(), @"
+    TARGET          DESCRIPTION
+    build           compiles
+    other           
+    final (default) is shipped
+    ");
+    let short = Case::new("FROM --platform=$BUILDPLATFORM a AS b\nFROM b\n");
+    let targets = short.inquiry().targets().unwrap_or_else(|errors| panic!("{errors:?}"));
+    insta::assert_snapshot!(format!("{}{}", targets.text(), targets.json()), @r#"
+    TARGET    DESCRIPTION
+    b         
+    (default) 
+    {
+      "targets": [
+        {
+          "name": "b",
+          "base": "a",
+          "platform": "$BUILDPLATFORM",
+          "location": {
+            "ranges": [
+              {
+                "start": {
+                  "line": 1
+                },
+                "end": {
+                  "line": 1
+                }
+              }
+            ]
+          }
+        },
+        {
+          "default": true,
+          "base": "b",
+          "location": {
+            "ranges": [
+              {
+                "start": {
+                  "line": 2
+                },
+                "end": {
+                  "line": 2
+                }
+              }
+            ]
+          }
+        }
+      ],
+      "sources": [
+        "RlJPTSAtLXBsYXRmb3JtPSRCVUlMRFBMQVRGT1JNIGEgQVMgYgpGUk9NIGIK"
+      ]
+    }
+    "#);
+}
+
+#[test]
+fn checks_are_shown_with_their_lines() {
+    let check = |text: &str| {
+        let case = Case::new(text);
+        case.inquiry().check(&case.bases)
+    };
+    insta::assert_snapshot!(check(TEXT).text(), @"
+    Check complete, 1 warning has been found!
+
+    WARNING: StageNameCasing - https://docs.docker.com/go/dockerfile/rule/stage-name-casing/
+    Stage name 'Other' should be lowercase
+    Dockerfile:16
+    --------------------
+      14 |         --mount=type=ssh make -j$JOBS
+      15 |     
+      16 | >>> FROM scratch AS Other
+      17 |     ARG HIDDEN=1
+      18 |     
+    --------------------
+    ");
+    insta::assert_snapshot!(check("FROM scratch\nCOPY a /\n").text(), @"Check complete, no warnings found.");
+    let json = check("FROM scratch AS A\nRUN a \\\n\n  b\n").json();
+    insta::assert_snapshot!(json, @r#"
+    {
+      "warnings": [
+        {
+          "ruleName": "StageNameCasing",
+          "description": "Stage names should be lowercase",
+          "url": "https://docs.docker.com/go/dockerfile/rule/stage-name-casing/",
+          "detail": "Stage name 'A' should be lowercase",
+          "location": {
+            "ranges": [
+              {
+                "start": {
+                  "line": 1
+                },
+                "end": {
+                  "line": 1
+                }
+              }
+            ]
+          }
+        },
+        {
+          "ruleName": "NoEmptyContinuation",
+          "description": "Empty continuation lines will become errors in a future release",
+          "url": "https://docs.docker.com/go/dockerfile/rule/no-empty-continuation/",
+          "detail": "Empty continuation line",
+          "location": {
+            "ranges": [
+              {
+                "start": {
+                  "line": 4
+                },
+                "end": {
+                  "line": 4
+                }
+              }
+            ]
+          }
+        }
+      ],
+      "sources": [
+        {
+          "filename": "Dockerfile",
+          "data": "RlJPTSBzY3JhdGNoIEFTIEEKUlVOIGEgXAoKICBiCg==",
+          "language": "Dockerfile"
+        }
+      ]
+    }
+    "#);
+}
+
+#[test]
+fn mistakes_are_part_of_a_check() {
+    let case = Case::new("FROM a AS B\nCOPY --from=c x\nRUN y\n");
+    let check = case.inquiry().check(&case.bases);
+    assert!(!check.is_clean());
+    insta::assert_snapshot!(format!("{}{}\n{}", check.text(), check.error_text().join("\n"), check.json()), @r#"
+    error: `COPY` needs a source and a destination
+     --> Dockerfile:2:15
+    2 | COPY --from=c x
+      |               ^
+    {
+      "warnings": [],
+      "sources": [
+        {
+          "filename": "Dockerfile",
+          "data": "RlJPTSBhIEFTIEIKQ09QWSAtLWZyb209YyB4ClJVTiB5Cg==",
+          "language": "Dockerfile"
+        }
+      ],
+      "buildError": {
+        "message": "`COPY` needs a source and a destination",
+        "location": {
+          "ranges": [
+            {
+              "start": {
+                "line": 2
+              },
+              "end": {
+                "line": 2
+              }
+            }
+          ]
+        }
+      }
+    }
+    "#);
+}
+
+#[test]
+fn findings_can_be_errors() {
+    let check = |text: &str, option: &str| {
+        let mut case = Case::new(text);
+        case.set(option);
+        let check = case.inquiry().check(&case.bases);
+        let rules = check.findings.iter().map(|finding| finding.rule.name);
+        let errors = check.errors.iter().map(|error| error.message.as_str());
+        rules.chain(errors).collect::<Vec<_>>().join(", ")
+    };
+    let text = "# check=error=true\nFROM scratch AS A\nCMD b\n";
+    let plain = "no-cache";
+    for (text, option, expected) in [
+        (
+            text,
+            plain,
+            "StageNameCasing, JSONArgsRecommended, lint violation found for rules: JSONArgsRecommended, StageNameCasing",
+        ),
+        ("# check=error=true\nFROM scratch\n", plain, ""),
+        ("# check=skip=all;error=true\nFROM scratch AS A\n", plain, ""),
+        (text, "build-arg BUILDKIT_DOCKERFILE_CHECK=skip=StageNameCasing", "JSONArgsRecommended"),
+        (
+            "# check=nonsense\nFROM scratch\n",
+            plain,
+            "invalid check option `nonsense`: expected `skip=`, `error=` or `experimental=`",
+        ),
+    ] {
+        assert_eq!(check(text, option), expected, "{text} {option}");
+    }
+}
+
+#[test]
+fn what_cannot_be_built_yet_can_be_asked_about() {
+    let text =
+        "FROM a\nRUN --device=x --mount=type=secret,id=s --mount=type=ssh y\nADD https://e.org/f /\nCMD z\n";
+    let case = Case::new(text);
+    let check = case.inquiry().check(&case.bases);
+    assert!(check.errors.is_empty(), "{:?}", check.errors);
+    assert_eq!(check.findings.len(), 1);
+    // The base is not known: it may define what the file does not.
+    let unknown = Case::new("FROM a\nRUN x\nENV B=$A\n");
+    assert!(unknown.inquiry().check(&unknown.bases).is_clean());
+    assert_eq!(unknown.inquiry().missing_images(&unknown.bases).len(), 1);
+    let mut known = Case::new("FROM a\nRUN x\nENV B=$A\n");
+    known.set("base a");
+    assert_eq!(known.inquiry().check(&known.bases).findings.len(), 1);
+}

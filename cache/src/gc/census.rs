@@ -1,0 +1,268 @@
+//! One look at everything in the store, that takes no lease: what there is, and what points at what.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use image::{DiffId, Digest, ImageId};
+use rustix::fs::{AtFlags, Stat, statat};
+use rustix::io::Errno;
+
+use super::size::tree_size;
+use crate::disk::Disk;
+use crate::record::record_name;
+use crate::{Key, LayerId, Record, Store, StoreError};
+
+/// A key record that counts.
+pub(crate) struct SeenRecord {
+    pub(crate) key: Key,
+    pub(crate) layers: Vec<LayerId>,
+    pub(crate) content: Option<Digest>,
+    pub(crate) size_bytes: u64,
+    pub(crate) created_unix_s: i64,
+    pub(crate) used_unix_s: i64,
+    pub(crate) description: String,
+}
+
+/// A layer that is there.
+#[derive(Clone, Default)]
+pub(crate) struct SeenLayer {
+    pub(crate) size_bytes: u64,
+    /// Whether its files are there.
+    pub(crate) is_whole: bool,
+    /// The blob that it was unpacked from.
+    pub(crate) blob: Option<Digest>,
+}
+
+/// A file or directory that nothing points at and that is used by name.
+#[derive(Clone)]
+pub(crate) struct SeenPlain {
+    /// Below the root of the store.
+    pub(crate) name: String,
+    pub(crate) size_bytes: u64,
+    pub(crate) used_unix_s: i64,
+}
+
+/// Everything in a store.
+#[derive(Default)]
+pub(crate) struct Census {
+    pub(crate) records: Vec<SeenRecord>,
+    /// Files of records that are no use: damaged, of another boot, or without one of their layers.
+    pub(crate) useless_records: Vec<String>,
+    pub(crate) layers: BTreeMap<LayerId, SeenLayer>,
+    /// Files that name a layer by its diff id, and the layer; none when they are damaged.
+    pub(crate) diff_ids: Vec<(String, Option<LayerId>)>,
+    pub(crate) blobs: BTreeMap<Digest, u64>,
+    /// How many images stand on each layer.
+    pub(crate) image_layers: HashMap<LayerId, u64>,
+    /// Configs and manifests.
+    pub(crate) image_blobs: BTreeSet<Digest>,
+    pub(crate) images: u64,
+    pub(crate) mounts: Vec<SeenPlain>,
+    pub(crate) contexts: Vec<SeenPlain>,
+    pub(crate) logs: Vec<SeenPlain>,
+    /// Inodes of the files of records and images: another one is another file.
+    known: HashMap<String, u64>,
+}
+
+/// What was published since a census.
+#[derive(Default)]
+pub(crate) struct News {
+    pub(crate) layers: BTreeSet<LayerId>,
+    pub(crate) blobs: BTreeSet<Digest>,
+}
+
+impl Census {
+    pub(crate) fn take(store: &Store) -> Result<Self, StoreError> {
+        let mut census = Self::default();
+        // Layers come before what points at them, so they are looked at after it: all that are pointed at
+        // are seen.
+        census.take_images(store)?;
+        census.take_records(store)?;
+        for name in store.disk().names("layers")? {
+            let Ok(id) = name.parse() else { continue };
+            if let Some(layer) = look_at_layer(store, &id)? {
+                census.layers.insert(id, layer);
+            }
+        }
+        census.sort_out_useless_records();
+        for name in store.disk().names("diff-ids")? {
+            let Ok(diff_id) = Digest::from_hex(&name) else { continue };
+            census.diff_ids.push((format!("diff-ids/{name}"), store.named_layer(&DiffId(diff_id))?));
+        }
+        for name in store.disk().names("blobs/sha256")? {
+            let Ok(digest) = Digest::from_hex(&name) else { continue };
+            if let Some(stat) = stat(store.disk(), &format!("blobs/sha256/{name}"))? {
+                census.blobs.insert(digest, size_of(&stat));
+            }
+        }
+        census.take_plain(store)?;
+        Ok(census)
+    }
+
+    fn take_images(&mut self, store: &Store) -> Result<(), StoreError> {
+        for name in image_names(store)? {
+            let Some(stat) = stat(store.disk(), &name)? else { continue };
+            let Some((layers, blobs)) = look_at_image(store, &name)? else { continue };
+            self.images += 1;
+            layers.into_iter().for_each(|layer| *self.image_layers.entry(layer).or_default() += 1);
+            self.image_blobs.extend(blobs);
+            self.known.insert(name, stat.st_ino);
+        }
+        Ok(())
+    }
+
+    fn take_records(&mut self, store: &Store) -> Result<(), StoreError> {
+        for (name, key) in records(store)? {
+            let Some(stat) = stat(store.disk(), &name)? else { continue };
+            match store.load_record(&key)? {
+                Some(record) => {
+                    self.records.push(SeenRecord::new(record, &stat));
+                    self.known.insert(name, stat.st_ino);
+                }
+                None => self.useless_records.push(name),
+            }
+        }
+        Ok(())
+    }
+
+    fn sort_out_useless_records(&mut self) {
+        let layers = &self.layers;
+        let is_whole = |id: &LayerId| layers.get(id).is_some_and(|layer| layer.is_whole);
+        let useless = self.records.extract_if(.., |record| !record.layers.iter().all(is_whole));
+        self.useless_records.extend(useless.map(|record| record.file()));
+    }
+
+    fn take_plain(&mut self, store: &Store) -> Result<(), StoreError> {
+        let disk = store.disk();
+        for base in disk.names("mounts")? {
+            for number in disk.names(&format!("mounts/{base}"))? {
+                let name = format!("mounts/{base}/{number}");
+                let Some(stat) = stat(disk, &name)? else { continue };
+                let size_bytes = tree_size(disk, &format!("{name}/data"))?.unwrap_or(0);
+                self.mounts.push(SeenPlain { name, size_bytes, used_unix_s: stat.st_mtime });
+            }
+        }
+        for name in disk.names("contexts")? {
+            let name = format!("contexts/{name}");
+            let Some(stat) = stat(disk, &name)? else { continue };
+            self.contexts.push(SeenPlain { name, size_bytes: size_of(&stat), used_unix_s: stat.st_mtime });
+        }
+        for name in disk.names("logs")? {
+            let name = format!("logs/{name}");
+            let (Some(stat), Some(size_bytes)) = (stat(disk, &name)?, tree_size(disk, &name)?) else {
+                continue;
+            };
+            self.logs.push(SeenPlain { name, size_bytes, used_unix_s: stat.st_mtime });
+        }
+        Ok(())
+    }
+
+    /// What records, images and layers point at that were published since this census was taken. `removed`
+    /// are files of records that we have removed since: one of that name is a new one.
+    pub(crate) fn news(&self, store: &Store, removed: &BTreeSet<String>) -> Result<News, StoreError> {
+        let mut news = News::default();
+        let is_new = |name: &String| -> Result<bool, StoreError> {
+            let Some(stat) = stat(store.disk(), name)? else { return Ok(false) };
+            Ok(removed.contains(name) || self.known.get(name) != Some(&stat.st_ino))
+        };
+        for name in image_names(store)? {
+            if is_new(&name)?
+                && let Some((layers, blobs)) = look_at_image(store, &name)?
+            {
+                news.layers.extend(layers);
+                news.blobs.extend(blobs);
+            }
+        }
+        for (name, key) in records(store)? {
+            if is_new(&name)?
+                && let Some(record) = store.load_record(&key)?
+            {
+                news.layers.extend(record.layers);
+                news.blobs.extend(record.content);
+            }
+        }
+        for name in store.disk().names("layers")? {
+            if let Ok(id) = name.parse::<LayerId>()
+                && !self.layers.contains_key(&id)
+            {
+                news.blobs.extend(store.known_of_layer(&id)?.1);
+            }
+        }
+        Ok(news)
+    }
+}
+
+impl SeenRecord {
+    fn new(record: Record, stat: &Stat) -> Self {
+        let Record { key, offered: _, layers, content, created_unix_ns, description, ingredients: _ } =
+            record;
+        Self {
+            key,
+            layers,
+            content,
+            size_bytes: size_of(stat),
+            created_unix_s: created_unix_ns.div_euclid(1_000_000_000),
+            used_unix_s: stat.st_mtime,
+            description,
+        }
+    }
+
+    pub(crate) fn file(&self) -> String {
+        record_name(&self.key)
+    }
+}
+
+fn look_at_layer(store: &Store, id: &LayerId) -> Result<Option<SeenLayer>, StoreError> {
+    let fs = format!("{}/fs", crate::snapshot::layer_name(id));
+    if !store.disk().exists(&fs)? {
+        // Left of one that was removed by halves; it is nobody's.
+        return Ok(Some(SeenLayer::default()));
+    }
+    let (size_bytes, blob) = store.known_of_layer(id)?;
+    let size_bytes = match size_bytes {
+        Some(size_bytes) => size_bytes,
+        None => match tree_size(store.disk(), &fs)? {
+            Some(size_bytes) => size_bytes,
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(SeenLayer { size_bytes, is_whole: true, blob }))
+}
+
+fn image_names(store: &Store) -> Result<Vec<String>, StoreError> {
+    Ok(store.disk().names("images")?.iter().map(|name| format!("images/{name}")).collect())
+}
+
+/// Layers and blobs of an image.
+type SeenImage = (Vec<LayerId>, Vec<Digest>);
+
+/// What an image stands on; none when the image does not count.
+fn look_at_image(store: &Store, name: &str) -> Result<Option<SeenImage>, StoreError> {
+    let Ok(id) = Digest::from_hex(name.trim_start_matches("images/")) else { return Ok(None) };
+    let Some((_, image)) = store.load_image(&ImageId(id))? else { return Ok(None) };
+    let blobs = [Some(image.id.0), image.manifest.map(|manifest| manifest.0)];
+    Ok(Some((image.layers, blobs.into_iter().flatten().collect())))
+}
+
+fn records(store: &Store) -> Result<Vec<(String, Key)>, StoreError> {
+    let mut records = Vec::new();
+    for shard in store.disk().names("records")? {
+        for name in store.disk().names(&format!("records/{shard}"))? {
+            if let Ok(digest) = Digest::from_hex(&name) {
+                records.push((format!("records/{shard}/{name}"), Key(digest)));
+            }
+        }
+    }
+    Ok(records)
+}
+
+fn stat(disk: &Disk, name: &str) -> Result<Option<Stat>, StoreError> {
+    match statat(disk.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(disk.read_error(name, error)),
+    }
+}
+
+fn size_of(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}

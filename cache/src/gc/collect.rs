@@ -1,0 +1,273 @@
+//! Removes what was chosen, in an order that is right at every instant.
+//!
+//! 1. A census without locks; the choice.
+//! 2. The layers and blobs that are to go are claimed: nobody finds them any more, whoever looks waits.
+//!    Those that somebody uses stay, with the records that point at them.
+//! 3. Records go.
+//! 4. What was published since the census is looked at: what it points at stays.
+//! 5. Layers move to the staging area, each by one rename; blobs go. The claims end.
+//! 6. The files of the layers are removed.
+//!
+//! Whoever finds a record after 3 found it before the claims, and so has a lease that made the claim fail, or
+//! has published what it made of it, which 4 sees. Killed after any step, nothing points at nothing: what is
+//! left has no record, and the next collection finds it as something that nobody uses.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::{Duration, Instant};
+
+use image::Digest;
+use rustix::fs::{FlockOperation, RenameFlags, flock, renameat_with, statvfs};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::census::{Census, SeenPlain};
+use super::lease::Claim;
+use super::plan::{self, Chosen, Limits};
+use super::touch::now_unix_s;
+use super::{Claims, Place, PruneOptions, Pruned};
+use crate::snapshot::layer_name;
+use crate::{LayerId, Store, StoreError};
+
+/// How long a collector waits for those who look things up at the moment, in all.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it asks again.
+const PAUSE: Duration = Duration::from_millis(1);
+/// Logs younger than this may be of a build that goes on.
+const LOG_AGE_SECONDS_MIN: i64 = 60 * 60;
+
+impl Store {
+    /// Removes what nobody uses: layers that no image, no running build and no running container stands on,
+    /// with their records; cache mounts, indexes of contexts, logs; blobs that nothing points at. The least
+    /// recently used goes first.
+    ///
+    /// What any opening of the store has found stays, this one included. One collection runs at a time;
+    /// another one waits. Builds do not wait for it, except for a moment on what is just being removed.
+    ///
+    /// Killed at any instant it leaves the store whole. Does not sync.
+    pub fn prune(&self, options: &PruneOptions) -> Result<Pruned, StoreError> {
+        let _only_one = self.lock_name("collect")?;
+        // Otherwise we would wait for ourselves.
+        self.narrow_leases()?;
+        let census = Census::take(self)?;
+        let claims = Claims::new(self.disk())?;
+        let uses = census.layer_uses();
+        let used = used_layers(self, &claims, &census)?;
+        let candidates = census.candidates(&uses, options.all);
+        let limits = Limits { now_unix_s: now_unix_s(), free_bytes: self.free_bytes()? };
+        let chosen = plan::choose(&candidates, &uses, &used, options, limits);
+        let mut collection = Collection {
+            store: self,
+            census: &census,
+            claims,
+            until: Instant::now() + PATIENCE,
+            pruned: Pruned::default(),
+            staged: Vec::new(),
+        };
+        collection.plain(&chosen, limits.now_unix_s)?;
+        collection.layers_and_records(&chosen, options.has_no_filter())?;
+        let Collection { pruned, staged, claims, .. } = collection;
+        drop(claims);
+        for name in staged {
+            self.session()?.discard(&name);
+        }
+        self.sweep_staging()?;
+        Ok(pruned)
+    }
+
+    /// What an ordinary user can still write to the file system of the store.
+    fn free_bytes(&self) -> Result<u64, StoreError> {
+        let stat = statvfs(self.root()).map_err(|error| self.disk().read_error(".", error))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// Layers that some running build or container is known to use.
+fn used_layers(store: &Store, claims: &Claims, census: &Census) -> Result<HashSet<LayerId>, StoreError> {
+    let mut used = HashSet::new();
+    for id in census.layers.keys().filter(|id| !census.image_layers.contains_key(id)) {
+        if claims.is_used(store.disk(), Place::of_layer(id))? {
+            used.insert(*id);
+        }
+    }
+    Ok(used)
+}
+
+struct Collection<'a> {
+    store: &'a Store,
+    census: &'a Census,
+    claims: Claims,
+    /// When patience ends.
+    until: Instant,
+    pruned: Pruned,
+    /// Trees that are out of everybody's way, and still have to be removed.
+    staged: Vec<String>,
+}
+
+impl Collection<'_> {
+    fn removed(&mut self, id: String, size_bytes: u64) {
+        self.pruned.ids.push(id);
+        self.pruned.bytes += size_bytes;
+    }
+
+    fn layers_and_records(&mut self, chosen: &Chosen, with_orphans: bool) -> Result<(), StoreError> {
+        let census = self.census;
+        let pointed_at = plan::layers_of(census, |_| true);
+        let still = plan::layers_of(census, |number| !chosen.records.contains(&number));
+        let may_go = |id: &&LayerId| !still.contains(id) && (with_orphans || pointed_at.contains(id));
+        let wanted: BTreeSet<LayerId> = census.layers.keys().filter(may_go).copied().collect();
+        let mut claimed = BTreeSet::new();
+        for id in &wanted {
+            if self.claim(Place::of_layer(id))? {
+                claimed.insert(*id);
+            }
+        }
+        // A record goes whole, so one that has a layer which has to stay keeps all of its layers.
+        let is_free = |number: &usize| {
+            let layers = &census.records[*number].layers;
+            layers.iter().all(|id| claimed.contains(id) || !wanted.contains(id))
+        };
+        let records: BTreeSet<usize> = chosen.records.iter().copied().filter(is_free).collect();
+        let blobs = self.claim_blobs(&claimed, &records)?;
+        let removed = self.remove_records(&records)?;
+        let news = census.news(self.store, &removed)?;
+        let mut needed = plan::layers_of(census, |number| !records.contains(&number));
+        needed.extend(&news.layers);
+        let gone: BTreeSet<LayerId> = claimed.into_iter().filter(|id| !needed.contains(id)).collect();
+        self.remove_layers(&gone)?;
+        let needed_blobs = self.needed_blobs(&gone, &records);
+        for digest in blobs.into_iter().filter(|it| !needed_blobs.contains(it) && !news.blobs.contains(it)) {
+            if self.store.disk().remove(&format!("blobs/sha256/{}", digest.hex()))? {
+                self.removed(digest.to_string(), census.blobs[&digest]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Claims what will point to nothing once these layers and records are gone.
+    fn claim_blobs(
+        &mut self,
+        layers: &BTreeSet<LayerId>,
+        records: &BTreeSet<usize>,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let needed = self.needed_blobs(layers, records);
+        let mut claimed = Vec::new();
+        for digest in self.census.blobs.keys().filter(|digest| !needed.contains(digest)) {
+            if self.claim(Place::of_blob(digest))? {
+                claimed.push(*digest);
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// Blobs that something points at which is not among these layers and records.
+    fn needed_blobs(&self, layers: &BTreeSet<LayerId>, records: &BTreeSet<usize>) -> HashSet<Digest> {
+        let census = self.census;
+        let left_records = census.records.iter().enumerate().filter(|(number, _)| !records.contains(number));
+        let left_layers = census.layers.iter().filter(|(id, _)| !layers.contains(id));
+        let of_records = left_records.filter_map(|(_, record)| record.content);
+        let of_layers = left_layers.filter_map(|(_, layer)| layer.blob);
+        of_records.chain(of_layers).chain(census.image_blobs.iter().copied()).collect()
+    }
+
+    fn claim(&self, place: Place) -> Result<bool, StoreError> {
+        loop {
+            match self.claims.claim(self.store.disk(), place)? {
+                Claim::Taken => return Ok(true),
+                Claim::InUse => return Ok(false),
+                Claim::Unknown if Instant::now() >= self.until => return Ok(false),
+                Claim::Unknown => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    /// Removes these records and those that are no use. Returns the names of their files.
+    fn remove_records(&mut self, records: &BTreeSet<usize>) -> Result<BTreeSet<String>, StoreError> {
+        let mut removed = BTreeSet::new();
+        for number in records {
+            let record = &self.census.records[*number];
+            self.store.disk().remove(&record.file())?;
+            removed.insert(record.file());
+            self.pruned.bytes += record.size_bytes;
+            if record.layers.is_empty() {
+                self.pruned.ids.push(record.key.to_string());
+            }
+        }
+        for name in &self.census.useless_records {
+            self.store.disk().remove(name)?;
+            removed.insert(name.clone());
+        }
+        Ok(removed)
+    }
+
+    fn remove_layers(&mut self, gone: &BTreeSet<LayerId>) -> Result<(), StoreError> {
+        let is_gone = |id: &LayerId| gone.contains(id) || !self.census.layers.contains_key(id);
+        for (name, layer) in &self.census.diff_ids {
+            // Layers that are newer than the census have newer names as well.
+            if layer.is_none_or(|layer| is_gone(&layer) && !self.is_there(&layer, gone)) {
+                self.store.disk().remove(name)?;
+            }
+        }
+        for id in gone {
+            if self.move_away(&layer_name(id))? {
+                self.removed(id.to_string(), self.census.layers[id].size_bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a layer that is not going has appeared since the census.
+    fn is_there(&self, layer: &LayerId, gone: &BTreeSet<LayerId>) -> bool {
+        !gone.contains(layer) && self.store.disk().exists(&layer_name(layer)).unwrap_or(true)
+    }
+
+    fn plain(&mut self, chosen: &Chosen, now_unix_s: i64) -> Result<(), StoreError> {
+        for number in &chosen.mounts {
+            let seen = &self.census.mounts[*number];
+            self.mount(seen)?;
+        }
+        for number in &chosen.contexts {
+            let seen = &self.census.contexts[*number];
+            if self.store.disk().remove(&seen.name)? {
+                self.removed(seen.id(), seen.size_bytes);
+            }
+        }
+        for number in &chosen.logs {
+            let seen = &self.census.logs[*number];
+            let is_old = now_unix_s.saturating_sub(seen.used_unix_s) >= LOG_AGE_SECONDS_MIN;
+            if is_old && self.move_away(&seen.name)? {
+                self.removed(seen.id(), seen.size_bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Empties a cache mount unless somebody uses it. The directory with the lock stays: whoever waits for
+    /// the lock must find it in its place.
+    fn mount(&mut self, seen: &SeenPlain) -> Result<(), StoreError> {
+        let disk = self.store.disk();
+        let name = format!("{}/lock", seen.name);
+        let lock = disk.open_lock(&name).map_err(|error| disk.write_error(&name, error))?;
+        match retry_on_intr(|| flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(()),
+            Err(error) => return Err(StoreError::Lock { path: disk.path(&name), source: error.into() }),
+        }
+        if self.move_away(&format!("{}/data", seen.name))? {
+            self.removed(seen.id(), seen.size_bytes);
+        }
+        Ok(())
+    }
+
+    /// Moves a tree to the staging area; whether it was there.
+    fn move_away(&mut self, name: &str) -> Result<bool, StoreError> {
+        let disk = self.store.disk();
+        let staged = self.store.session()?.next_name();
+        match renameat_with(disk.fd(), name, disk.fd(), &staged, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                self.staged.push(staged);
+                Ok(true)
+            }
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(disk.write_error(name, error)),
+        }
+    }
+}

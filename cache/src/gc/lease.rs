@@ -1,0 +1,289 @@
+//! Leases: what an opening of the store has found stays until that opening ends.
+//!
+//! All leases are byte-range locks on the one file `ROOT/locks/leases` (open file description locks, see
+//! fcntl(2)): each layer and each blob has a byte there, and the byte 0 belongs to nobody. Whoever looks for
+//! a layer first locks its byte shared, and only then looks whether it is there. Whoever wants to remove it
+//! first locks its byte exclusively, without waiting. So what was found stays, and what is being removed is
+//! not found. The kernel lets go of the locks of whoever dies.
+//!
+//! A command that only looks things up would need a system call for each of them. So it takes all bytes at
+//! once, and gives back those that it does not need as soon as it begins something that may take long.
+//! A collector that finds byte 0 taken therefore knows that it has to wait only for a moment.
+
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, OnceLock};
+
+use image::{BlobDigest, Digest};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+use crate::disk::Disk;
+use crate::stamp::lock;
+use crate::{LayerId, Store, StoreError};
+
+/// The file whose bytes are locked; it stays empty.
+pub(crate) const LEASES: &str = "locks/leases";
+
+/// The byte of a layer or a blob. Two may share a byte by chance, which costs nothing but a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(i64);
+
+impl Place {
+    /// Taken by those who hold all bytes, and by nobody else.
+    const NOBODY: Self = Self(0);
+
+    pub(crate) fn of_layer(id: &LayerId) -> Self {
+        Self::of(&id.0)
+    }
+
+    pub(crate) fn of_blob(digest: &Digest) -> Self {
+        Self::of(&digest.0)
+    }
+
+    fn of(name: &[u8]) -> Self {
+        let number = u64::from_le_bytes(name[..8].try_into().expect("the slice has eight bytes"));
+        // Byte numbers are signed; two bits less leave room for the byte 0.
+        Self(1 + i64::try_from(number >> 2).expect("62 bits fit"))
+    }
+}
+
+/// What one opening of the store holds.
+#[derive(Default)]
+pub(crate) struct Leases {
+    file: OnceLock<Option<OwnedFd>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    extent: Extent,
+    places: BTreeSet<Place>,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    #[default]
+    Nothing,
+    /// All bytes, also those that are not in the set.
+    Everything,
+    /// The bytes of the set.
+    Each,
+}
+
+impl Leases {
+    /// Makes sure that what has this place is not removed from now on. It may be gone already.
+    pub(crate) fn take(&self, disk: &Disk, place: Place) -> Result<(), StoreError> {
+        let mut held = lock(&self.held);
+        if held.places.contains(&place) {
+            return Ok(());
+        }
+        let Some(file) = self.file(disk)? else { return Ok(()) };
+        if held.extent == Extent::Nothing {
+            let all = try_set(disk, file, &range(libc::F_RDLCK, 0, 0))?;
+            held.extent = if all { Extent::Everything } else { Extent::Each };
+        }
+        if held.extent == Extent::Each {
+            wait(disk, file, &range(libc::F_RDLCK, place.0, 1))?;
+        }
+        held.places.insert(place);
+        Ok(())
+    }
+
+    /// Gives back what was not asked for.
+    pub(crate) fn narrow(&self, disk: &Disk) -> Result<(), StoreError> {
+        let mut held = lock(&self.held);
+        if held.extent != Extent::Everything {
+            return Ok(());
+        }
+        let Some(file) = self.file(disk)? else { return Ok(()) };
+        let mut start = 0;
+        for place in &held.places {
+            if place.0 > start {
+                try_set(disk, file, &range(libc::F_UNLCK, start, place.0 - start))?;
+            }
+            start = place.0 + 1;
+        }
+        try_set(disk, file, &range(libc::F_UNLCK, start, 0))?;
+        held.extent = Extent::Each;
+        Ok(())
+    }
+
+    /// None where nothing can be written, and so nobody can remove anything.
+    fn file(&self, disk: &Disk) -> Result<Option<&OwnedFd>, StoreError> {
+        if let Some(file) = self.file.get() {
+            return Ok(file.as_ref());
+        }
+        let file = match open(disk) {
+            Err(StoreError::Write { source, .. })
+                if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem =>
+            {
+                None
+            }
+            opened => Some(opened?),
+        };
+        Ok(self.file.get_or_init(|| file).as_ref())
+    }
+}
+
+impl Store {
+    pub(crate) fn lease_layer(&self, id: &LayerId) -> Result<(), StoreError> {
+        self.inner.leases.take(self.disk(), Place::of_layer(id))
+    }
+
+    pub(crate) fn lease_blob(&self, digest: &BlobDigest) -> Result<(), StoreError> {
+        self.inner.leases.take(self.disk(), Place::of_blob(&digest.0))
+    }
+
+    /// To be called before whatever may take long: a collector waits for us only until then.
+    pub(crate) fn narrow_leases(&self) -> Result<(), StoreError> {
+        self.inner.leases.narrow(self.disk())
+    }
+}
+
+/// Exclusive locks of a collector, against all openings of the store, those of its own process included.
+pub(crate) struct Claims {
+    file: OwnedFd,
+}
+
+/// Whether something can be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// It is ours until the claims are dropped.
+    Taken,
+    /// Somebody uses it.
+    InUse,
+    /// Somebody is looking things up, and says in a moment what they use.
+    Unknown,
+}
+
+impl Claims {
+    pub(crate) fn new(disk: &Disk) -> Result<Self, StoreError> {
+        Ok(Self { file: open(disk)? })
+    }
+
+    /// Tries to make `place` ours, without waiting.
+    pub(crate) fn claim(&self, disk: &Disk, place: Place) -> Result<Claim, StoreError> {
+        if try_set(disk, &self.file, &range(libc::F_WRLCK, place.0, 1))? {
+            return Ok(Claim::Taken);
+        }
+        Ok(if self.is_locked(disk, Place::NOBODY)? { Claim::Unknown } else { Claim::InUse })
+    }
+
+    /// Whether somebody is known to use it: those who only look things up do not count.
+    pub(crate) fn is_used(&self, disk: &Disk, place: Place) -> Result<bool, StoreError> {
+        Ok(self.is_locked(disk, place)? && !self.is_locked(disk, Place::NOBODY)?)
+    }
+
+    fn is_locked(&self, disk: &Disk, place: Place) -> Result<bool, StoreError> {
+        let mut asked = range(libc::F_WRLCK, place.0, 1);
+        fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut asked)).map_err(|error| lock_error(disk, error))?;
+        Ok(i32::from(asked.l_type) != libc::F_UNLCK)
+    }
+}
+
+fn open(disk: &Disk) -> Result<OwnedFd, StoreError> {
+    let opened = match disk.open_lock(LEASES) {
+        Err(rustix::io::Errno::NOENT) => {
+            disk.make_dir("locks")?;
+            disk.open_lock(LEASES)
+        }
+        other => other,
+    };
+    opened.map_err(|error| disk.write_error(LEASES, error))
+}
+
+/// `length` bytes from `start` on; 0 is all that there ever may be.
+fn range(kind: libc::c_int, start: i64, length: i64) -> libc::flock {
+    libc::flock {
+        l_type: libc::c_short::try_from(kind).expect("kinds of locks are 0, 1 and 2"),
+        l_whence: libc::c_short::try_from(libc::SEEK_SET).expect("it is 0"),
+        l_start: start,
+        l_len: length,
+        l_pid: 0,
+    }
+}
+
+fn try_set(disk: &Disk, file: &OwnedFd, range: &libc::flock) -> Result<bool, StoreError> {
+    loop {
+        match fcntl(file, FcntlArg::F_OFD_SETLK(range)) {
+            Ok(_) => return Ok(true),
+            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(false),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(lock_error(disk, error)),
+        }
+    }
+}
+
+/// Waits for a collector, which never waits for anybody and holds its locks for a moment only.
+fn wait(disk: &Disk, file: &OwnedFd, range: &libc::flock) -> Result<(), StoreError> {
+    loop {
+        match fcntl(file, FcntlArg::F_OFD_SETLKW(range)) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(lock_error(disk, error)),
+        }
+    }
+}
+
+fn lock_error(disk: &Disk, error: Errno) -> StoreError {
+    StoreError::Lock { path: disk.path(LEASES), source: error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk() -> (tempfile::TempDir, Disk) {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path()).unwrap();
+        (dir, disk)
+    }
+
+    #[test]
+    fn a_lease_of_all_is_narrowed_to_what_was_asked_for() {
+        let (_dir, disk) = disk();
+        let (leases, claims) = (Leases::default(), Claims::new(&disk).unwrap());
+        leases.take(&disk, Place(5)).unwrap();
+        assert_eq!(claims.claim(&disk, Place(6)).unwrap(), Claim::Unknown);
+        assert!(!claims.is_used(&disk, Place(5)).unwrap(), "not known yet");
+        for place in [9, 1, 1 << 62] {
+            leases.take(&disk, Place(place)).unwrap();
+        }
+        leases.narrow(&disk).unwrap();
+        for (place, expected) in [
+            (0, Claim::Taken),
+            (1, Claim::InUse),
+            (2, Claim::Taken),
+            (5, Claim::InUse),
+            (8, Claim::Taken),
+            (9, Claim::InUse),
+            (10, Claim::Taken),
+            (1 << 62, Claim::InUse),
+        ] {
+            assert_eq!(claims.claim(&disk, Place(place)).unwrap(), expected, "{place}");
+        }
+        drop(leases);
+        assert_eq!(claims.claim(&disk, Place(5)).unwrap(), Claim::Taken);
+    }
+
+    #[test]
+    fn who_looks_for_what_is_being_removed_waits_and_then_goes_on() {
+        let (_dir, disk) = disk();
+        let claims = Claims::new(&disk).unwrap();
+        assert_eq!(claims.claim(&disk, Place(7)).unwrap(), Claim::Taken);
+        let leases = Leases::default();
+        leases.take(&disk, Place(8)).unwrap();
+        assert!(claims.is_used(&disk, Place(8)).unwrap(), "all is not to be had, so it is taken alone");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| leases.take(&disk, Place(7)));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            assert!(!waiting.is_finished());
+            drop(claims);
+            waiting.join().unwrap().unwrap();
+        });
+        let claims = Claims::new(&disk).unwrap();
+        assert_eq!(claims.claim(&disk, Place(7)).unwrap(), Claim::InUse);
+    }
+}

@@ -1,0 +1,47 @@
+//! Blobs, snapshots, tar layers and key records on disk, shared by any number of processes.
+
+pub mod layer;
+pub mod tree;
+
+mod blob;
+mod cache_mount;
+mod codec;
+mod context;
+mod disk;
+mod error;
+mod gc;
+mod id;
+mod image_record;
+mod lock;
+mod marker;
+mod record;
+mod remove;
+mod session;
+mod snapshot;
+mod stamp;
+mod store;
+mod tag;
+mod usage;
+mod usage_detail;
+mod view;
+
+#[cfg(test)]
+mod durability_tests;
+
+pub use cache_mount::{CacheMount, Ownership, Sharing};
+pub use context::{
+    ContextEntries, ContextEntry, ContextError, ContextIndex, ContextTree, Decision, FileStat, FileTime,
+    Filter,
+};
+pub use error::StoreError;
+pub use gc::{PruneOptions, Pruned};
+pub use id::{Key, LayerId, LayerIdError};
+pub use image_record::StoredImage;
+pub use lock::KeyLock;
+pub use record::Record;
+pub use session::Swept;
+pub use snapshot::{ActiveLayer, Layer};
+pub use store::Store;
+pub use usage::{Amount, Usage};
+pub use usage_detail::{UsageDetail, UsageItem, UsageKind};
+pub use view::TreeView;

@@ -1,0 +1,177 @@
+//! The staging directory of one opening of the store, and the removal of those without an owner.
+//!
+//! `staging/<session>/` holds what is not published yet: small files under a number, and active layers. Its
+//! file `lock` is locked (flock(2)) by the owner for as long as it lives; the kernel lets go of the lock
+//! when the owner dies in whatever way. Whoever can take that lock may therefore remove the directory.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock, fstat, renameat};
+use rustix::io::Errno;
+
+use crate::disk::Disk;
+use crate::remove::{Budget, remove_tree};
+use crate::{StoreError, id};
+
+/// How often a session directory is created. Once is enough, unless a sweep takes it in the very moment
+/// between its creation and its locking.
+const ATTEMPTS_MAX: usize = 1_000;
+/// A sweep needs two system calls to move away what it has locked.
+const ATTEMPT_PAUSE: Duration = Duration::from_micros(100);
+/// Entries that one sweep removes, so that a command which sweeps on its way stays fast.
+const SWEEP_ENTRIES_MAX: u64 = 200_000;
+
+/// A locked staging directory. Dropping it removes the directory and all in it.
+pub(crate) struct Session {
+    disk: Arc<Disk>,
+    /// `staging/<16 hex digits>`.
+    dir: String,
+    next: AtomicU64,
+    /// Invariant: holds the lock on `<dir>/lock`.
+    _lock: OwnedFd,
+}
+
+impl Session {
+    /// Creates the directory of the session `id`.
+    pub(crate) fn start(disk: &Arc<Disk>, id: u64) -> Result<Self, StoreError> {
+        let dir = dir_name(id);
+        for _ in 0..ATTEMPTS_MAX {
+            disk.make_dir("staging").and_then(|()| disk.make_dir(&dir))?;
+            if let Some(lock) = lock_new(disk, &dir)? {
+                return Ok(Self { disk: disk.clone(), dir, next: AtomicU64::new(0), _lock: lock });
+            }
+            std::thread::sleep(ATTEMPT_PAUSE);
+        }
+        Err(disk.write_error(&dir, Errno::BUSY))
+    }
+
+    pub(crate) fn dir(&self) -> &str {
+        &self.dir
+    }
+
+    /// A name for a new file in the staging directory.
+    pub(crate) fn next_name(&self) -> String {
+        format!("{}/{}", self.dir, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Best effort: what stays has no owner any more, and a sweep removes it.
+        if let Err(error) = remove(&self.disk, &self.dir, &mut Budget::unlimited()) {
+            tracing::warn!(path = %self.disk.path(&self.dir).display(), %error, "cannot remove a staging directory");
+        }
+    }
+}
+
+/// The staging directory of a session.
+pub(crate) fn dir_name(session: u64) -> String {
+    format!("staging/{session:016x}")
+}
+
+/// Locks a directory that was just created; `None` when a sweep was faster.
+fn lock_new(disk: &Disk, dir: &str) -> Result<Option<OwnedFd>, StoreError> {
+    let name = format!("{dir}/lock");
+    let lock_error = |error: Errno| StoreError::Lock { path: disk.path(&name), source: error.into() };
+    let lock = match disk.open_lock(&name) {
+        Ok(lock) => lock,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(disk.write_error(&name, error)),
+    };
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(None),
+        Err(error) => return Err(lock_error(error)),
+    }
+    let is_linked = fstat(&lock).map_err(lock_error)?.st_nlink > 0;
+    Ok(is_linked.then_some(lock))
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Staging directories that are gone.
+    pub removed: u64,
+    /// Staging directories whose owner lives.
+    pub in_use: u64,
+    /// Staging directories without an owner that are left for the next sweep: there was too much in them,
+    /// or they cannot be removed.
+    pub left: u64,
+}
+
+/// Removes staging directories whose owner is dead.
+pub(crate) fn sweep(disk: &Disk, own: Option<&str>) -> Result<Swept, StoreError> {
+    let mut swept = Swept::default();
+    let mut budget = Budget(SWEEP_ENTRIES_MAX);
+    for name in disk.names("staging")? {
+        let dir = format!("staging/{name}");
+        if own == Some(dir.as_str()) {
+            swept.in_use += 1;
+            continue;
+        }
+        let lock = match disk.open_lock(&format!("{dir}/lock")) {
+            Ok(lock) => lock,
+            // Its owner has just removed it, or another sweep has.
+            Err(Errno::NOENT) => continue,
+            // Not a directory: nothing of ours.
+            Err(Errno::NOTDIR) => {
+                disk.remove(&dir)?;
+                continue;
+            }
+            Err(error) => return Err(disk.write_error(&dir, error)),
+        };
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                swept.in_use += 1;
+                continue;
+            }
+            Err(error) => return Err(StoreError::Lock { path: disk.path(&dir), source: error.into() }),
+        }
+        let removed = move_aside(disk, &dir).and_then(|aside| match aside {
+            Some(aside) => remove(disk, &aside, &mut budget),
+            None => Ok(true),
+        });
+        match removed {
+            Ok(true) => swept.removed += 1,
+            Ok(false) => swept.left += 1,
+            Err(error) => {
+                tracing::warn!(path = %disk.path(&dir).display(), %error, "cannot remove a staging directory");
+                swept.left += 1;
+            }
+        }
+    }
+    Ok(swept)
+}
+
+/// Gives a directory, whose lock the caller holds, a name that no starting session opens: otherwise one that
+/// was created this very moment could get a lock file back while it is being removed. `None` when it is gone.
+fn move_aside(disk: &Disk, dir: &str) -> rustix::io::Result<Option<String>> {
+    let mut suffix = [0; 8];
+    id::random(&mut suffix);
+    let aside = format!("staging/.dead-{}", const_hex::encode(suffix));
+    match renameat(disk.fd(), dir, disk.fd(), &aside) {
+        Ok(()) => Ok(Some(aside)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove(disk: &Disk, name: &str, budget: &mut Budget) -> rustix::io::Result<bool> {
+    let name = CString::new(name).expect("our names hold no NUL");
+    remove_tree(disk.fd(), &name, budget)
+}
+
+impl Session {
+    /// Removes something in the staging directory, at once.
+    pub(crate) fn discard(&self, name: &str) {
+        if let Err(error) = remove(&self.disk, name, &mut Budget::unlimited()) {
+            // Best effort: the end of the session tries again, and after that a sweep.
+            tracing::warn!(path = %self.disk.path(name).display(), %error, "cannot remove staged files");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A layer that is being written.
+
+use std::path::PathBuf;
+
+use image::Digest;
+use rustix::fs::{AtFlags, Mode, chmodat};
+
+use super::fact::Fact;
+use super::{Layer, layer_name};
+use crate::{LayerId, Store, StoreError};
+
+/// Mode of a layer's root directory, which is the root directory of a container with no other layer.
+const ROOT_MODE: Mode = Mode::from_raw_mode(0o755);
+
+/// A layer that is being written, in the staging area.
+///
+/// Dropping it throws away what was written; `commit` consumes it, so there is no way to write to a layer
+/// that somebody already builds upon.
+#[derive(Debug)]
+pub struct ActiveLayer {
+    store: Store,
+    id: LayerId,
+    /// `staging/<session>/<layer id>`, which holds `fs`; the work directory is next to it with `.work`
+    /// behind the name, so that a commit is one rename.
+    name: String,
+    committed: bool,
+}
+
+impl Store {
+    /// Begins a layer: an empty directory to be filled, or to be mounted as an upper directory.
+    pub fn begin_layer(&self) -> Result<ActiveLayer, StoreError> {
+        let id = LayerId::random();
+        let name = format!("{}/{id}", self.session()?.dir());
+        let layer = ActiveLayer { store: self.clone(), id, name, committed: false };
+        let fs = layer.fs_name();
+        self.disk().make_dir(&layer.name)?;
+        self.disk().make_dir(&fs)?;
+        // Whatever the umask is.
+        chmodat(self.disk().fd(), &fs, ROOT_MODE, AtFlags::empty())
+            .map_err(|error| self.disk().write_error(&fs, error))?;
+        self.disk().make_dir(&layer.work_name())?;
+        Ok(layer)
+    }
+}
+
+impl ActiveLayer {
+    /// The name that the layer will have.
+    pub fn id(&self) -> LayerId {
+        self.id
+    }
+
+    /// The layer's files, in the form of an overlay's upper directory.
+    pub fn fs_path(&self) -> PathBuf {
+        self.store.disk().path(&self.fs_name())
+    }
+
+    /// An empty directory on the same file system, for an overlay's work directory. Not part of the layer.
+    pub fn work_path(&self) -> PathBuf {
+        self.store.disk().path(&self.work_name())
+    }
+
+    /// A descriptor of the layer's files.
+    pub fn open(&self) -> Result<std::os::fd::OwnedFd, StoreError> {
+        let name = self.fs_name();
+        let missing = || self.store.disk().read_error(&name, rustix::io::Errno::NOENT);
+        self.store.disk().open_dir(&name)?.ok_or_else(missing)
+    }
+
+    /// Makes the layer part of the store. It must not be mounted for writing any more. Does not sync.
+    pub fn commit(mut self) -> Result<Layer, StoreError> {
+        {
+            let _publishing = self.store.inner.durability.publish();
+            // Nothing points at it yet.
+            self.store.lease_layer(&self.id)?;
+            self.store.disk().rename(&self.name, &layer_name(&self.id))?;
+        }
+        self.committed = true;
+        self.store.saw_layer(self.id);
+        Ok(Layer::new(self.store.clone(), self.id))
+    }
+
+    /// Keeps a fact, which becomes visible with the layer.
+    pub(super) fn put_fact(&self, fact: Fact, value: &Digest) -> Result<(), StoreError> {
+        self.store.put_fact_in(&self.name, &self.id, fact, value)
+    }
+
+    fn fs_name(&self) -> String {
+        format!("{}/fs", self.name)
+    }
+
+    fn work_name(&self) -> String {
+        format!("{}.work", self.name)
+    }
+}
+
+impl Drop for ActiveLayer {
+    fn drop(&mut self) {
+        let Ok(session) = self.store.session() else { return };
+        session.discard(&self.work_name());
+        if !self.committed {
+            session.discard(&self.name);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Layers as tars: diff ids, sizes and content digests, each computed once.
+
+use std::io::{self, Write};
+use std::os::fd::AsFd as _;
+
+use image::{BlobDigest, DiffId, Digest, Sha256};
+
+use super::fact::Fact;
+use super::{Layer, unpack};
+use crate::{LayerId, Store, StoreError, layer};
+
+impl Layer {
+    /// The digest of the layer's tar as [`Layer::write_tar`] writes it. Computed once and kept, together
+    /// with whatever else one pass over the files tells.
+    pub fn diff_id(&self, clamp_mtime: Option<i64>) -> Result<DiffId, StoreError> {
+        if let Some(known) = self.store.fact(&self.id, Fact::ForeignDiffId)? {
+            return Ok(DiffId(known));
+        }
+        let fact = Fact::DiffId { clamp_mtime };
+        if let Some(known) = self.store.fact(&self.id, fact)? {
+            return Ok(DiffId(known));
+        }
+        let diff_id = if self.store.fact(&self.id, Fact::Content)?.is_some() {
+            let mut hash = Sha256::new();
+            layer::write_tar(self.open()?.as_fd(), &mut hash, clamp_mtime)?;
+            DiffId(hash.finish())
+        } else {
+            let summary = layer::summarize(self.open()?.as_fd(), clamp_mtime)?;
+            self.store.put_fact(&self.id, Fact::Content, &summary.content)?;
+            self.store.put_fact(&self.id, Fact::Size, &from_size(summary.size_bytes))?;
+            summary.diff_id
+        };
+        self.store.put_fact(&self.id, fact, &diff_id.0)?;
+        if clamp_mtime.is_none() {
+            self.store.name_layer(&diff_id, &self.id)?;
+        }
+        Ok(diff_id)
+    }
+
+    /// Writes the layer as a tar: the same layer gives the same bytes. Modification times later than
+    /// `clamp_mtime` (seconds since 1970) become that time.
+    ///
+    /// A layer that came from elsewhere with its diff id (see [`Store::unpack_layer`]) keeps its bytes,
+    /// whatever `clamp_mtime` is.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::WrongDiffId`] at the end, when the layer came from elsewhere and its bytes cannot be
+    /// made again because its blob is gone.
+    pub fn write_tar(&self, to: &mut dyn Write, clamp_mtime: Option<i64>) -> Result<(), StoreError> {
+        self.store.narrow_leases()?;
+        let Some(expected) = self.store.fact(&self.id, Fact::ForeignDiffId)? else {
+            return Ok(layer::write_tar(self.open()?.as_fd(), to, clamp_mtime)?);
+        };
+        let mut hashed = HashedWriter { to, hash: Sha256::new() };
+        let blob = self.store.fact(&self.id, Fact::ForeignBlob)?.map(BlobDigest);
+        match blob.map(|blob| self.store.open_blob(&blob)).transpose()?.flatten() {
+            Some(file) => unpack::copy_tar(file, &mut hashed)?,
+            None => layer::write_tar(self.open()?.as_fd(), &mut hashed, None)?,
+        }
+        let (expected, actual) = (DiffId(expected), DiffId(hashed.hash.finish()));
+        if expected == actual { Ok(()) } else { Err(StoreError::WrongDiffId { expected, actual }) }
+    }
+
+    /// A digest of the content that ignores timestamps: two layers with the same digest do the same to
+    /// whatever is built upon them. Computed once and kept.
+    pub fn content_digest(&self) -> Result<Digest, StoreError> {
+        if let Some(known) = self.store.fact(&self.id, Fact::Content)? {
+            return Ok(known);
+        }
+        let content = layer::content_digest(self.open()?.as_fd())?;
+        self.store.put_fact(&self.id, Fact::Content, &content)?;
+        Ok(content)
+    }
+
+    /// Sum of the sizes of the layer's files in bytes, hard links counted once: what Docker calls the size
+    /// of a layer. Computed once and kept.
+    pub fn size_bytes(&self) -> Result<u64, StoreError> {
+        if let Some(known) = self.store.fact(&self.id, Fact::Size)? {
+            return Ok(to_size(&known));
+        }
+        let size_bytes = layer::size_bytes(self.open()?.as_fd())?;
+        self.store.put_fact(&self.id, Fact::Size, &from_size(size_bytes))?;
+        Ok(size_bytes)
+    }
+}
+
+impl Store {
+    /// What a collector has to know of a layer, whether or not it will stay: the size of its files, where that
+    /// was computed before, and the blob that it was unpacked from.
+    pub(crate) fn known_of_layer(&self, id: &LayerId) -> Result<(Option<u64>, Option<Digest>), StoreError> {
+        let size_bytes = self.fact(id, Fact::Size)?.map(|value| to_size(&value));
+        Ok((size_bytes, self.fact(id, Fact::ForeignBlob)?))
+    }
+}
+
+/// A size in the place of a digest, so that all facts have one form.
+pub(super) fn from_size(size_bytes: u64) -> Digest {
+    let mut value = [0; 32];
+    value[..8].copy_from_slice(&size_bytes.to_le_bytes());
+    Digest(value)
+}
+
+fn to_size(value: &Digest) -> u64 {
+    u64::from_le_bytes(value.0[..8].try_into().expect("the slice has eight bytes"))
+}
+
+/// Hashes what passes through.
+struct HashedWriter<'a> {
+    to: &'a mut dyn Write,
+    hash: Sha256,
+}
+
+impl Write for HashedWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.to.write(bytes)?;
+        self.hash.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}

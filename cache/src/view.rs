@@ -1,0 +1,116 @@
+//! A chain of layers as one directory, to read from.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{Mode, OFlags, getxattr, openat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_fd, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
+};
+
+use crate::{LayerId, Store, StoreError};
+
+/// The attribute of a directory that hides what is below it, see overlayfs.rst of the kernel.
+const OPAQUE_XATTR: &str = "user.overlay.opaque";
+/// Longest string that fsconfig(2) takes, with its NUL.
+const FSCONFIG_STRING_BYTES_MAX: usize = 256;
+
+/// The merged view of a chain of layers, read-only.
+///
+/// Reading it gives what a container on these layers would see: no whiteouts, no overlay attributes. It is
+/// a mount that is attached nowhere, so it is in nobody's mount table, and it ends with its descriptor.
+#[derive(Debug)]
+pub struct TreeView {
+    root: OwnedFd,
+}
+
+impl TreeView {
+    /// The root directory.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+}
+
+impl AsFd for TreeView {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root()
+    }
+}
+
+impl Store {
+    /// The merged view of `layers`, lowest first. No layers give an empty directory.
+    pub fn view(&self, layers: &[LayerId]) -> Result<TreeView, StoreError> {
+        let lowers = self.lower_paths(layers)?;
+        self.narrow_leases()?;
+        let empty = self.disk().path("empty");
+        if lowers.is_empty() {
+            let root = self.disk().open_dir("empty")?;
+            let missing = || self.disk().read_error("empty", Errno::NOENT);
+            return Ok(TreeView { root: root.ok_or_else(missing)? });
+        }
+        // The empty directory is the second layer that overlayfs wants, and makes that also whiteouts of
+        // the lowest layer are interpreted.
+        let lowers = lowers.into_iter().chain([empty]).collect::<Vec<_>>();
+        let root = mount_lowers(&lowers).map_err(|(call, source)| StoreError::View {
+            call,
+            layers: layers.len(),
+            source,
+        })?;
+        Ok(TreeView { root })
+    }
+
+    /// The directories to stack for a chain of layers (lowest first): the topmost first, as `lowerdir` has
+    /// them. Layers below one that hides everything are left out: overlayfs does not look for that mark on
+    /// the root of a layer.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoLayer`] when one is not in the store.
+    pub fn lower_paths(&self, layers: &[LayerId]) -> Result<Vec<PathBuf>, StoreError> {
+        self.require_layers(layers)?;
+        let mut lowers = Vec::with_capacity(layers.len());
+        for id in layers.iter().rev() {
+            let name = format!("{}/fs", crate::snapshot::layer_name(id));
+            let path = self.disk().path(&name);
+            let mut value = [0; 1];
+            let is_opaque = match getxattr(&path, OPAQUE_XATTR, &mut value[..]) {
+                Ok(_) => value == *b"y",
+                Err(Errno::NODATA | Errno::OPNOTSUPP) => false,
+                Err(error) => return Err(self.disk().read_error(&name, error)),
+            };
+            lowers.push(path);
+            if is_opaque {
+                break;
+            }
+        }
+        Ok(lowers)
+    }
+}
+
+/// Mounts an overlay of the directories, the topmost first, attached nowhere.
+fn mount_lowers(lowers: &[PathBuf]) -> Result<OwnedFd, (String, io::Error)> {
+    let failed = |call: String| move |error: Errno| (call, io::Error::from(error));
+    let overlay =
+        fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("fsopen(\"overlay\")".to_owned()))?;
+    fsconfig_set_flag(&overlay, "userxattr").map_err(failed("fsconfig(\"userxattr\")".to_owned()))?;
+    for lower in lowers {
+        let call = || format!("fsconfig(\"lowerdir+\", {lower:?})");
+        if lower.as_os_str().len() < FSCONFIG_STRING_BYTES_MAX {
+            fsconfig_set_string(&overlay, "lowerdir+", lower).map_err(failed(call()))?;
+        } else {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let dir = openat(rustix::fs::CWD, lower, flags, Mode::empty())
+                .map_err(failed(format!("open({lower:?})")))?;
+            fsconfig_set_fd(&overlay, "lowerdir+", &dir).map_err(failed(call()))?;
+        }
+    }
+    fsconfig_create(&overlay).map_err(failed("fsconfig(FSCONFIG_CMD_CREATE)".to_owned()))?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(failed("fsmount".to_owned()))
+}

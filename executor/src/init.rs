@@ -1,0 +1,204 @@
+//! The first process of the sandbox: sets up its surroundings from inside, then becomes the command.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::DumpableBehavior;
+
+use crate::command::Command;
+use crate::devices::{Scratch, Terminal};
+use crate::error::{OrKernel, SandboxError};
+use crate::kernel_files::{check_sysctls, make_read_only, mount_proc, mount_sys};
+use crate::mounting::{Depth, flags, restrict};
+use crate::mounts::{mount_etc, mount_one};
+use crate::privileges::{check_rlimits, die_with_parent, reduce};
+use crate::rootfs::mount_root;
+use crate::spec::{Network, Seccomp, Spec, WindowSize};
+use crate::stubs::{StubLog, Stubs};
+use crate::sys;
+use crate::tree::{Tree, file_type, open_in_root};
+use crate::user;
+use crate::wire::{Job, Report, Streams, report_failure, send};
+
+/// Exit status when setting up went wrong; the report has the reason.
+const EXIT_SETUP: i32 = 125;
+
+/// Runs as process 1 of the new namespaces and never returns.
+pub(crate) fn run(job: &Job, standard: &[OwnedFd], control: &OwnedFd) -> ! {
+    let error = match prepare(job, standard, control) {
+        Ok(command) => command.execute(),
+        Err(error) => error,
+    };
+    let _ = report_failure(control, error);
+    std::process::exit(EXIT_SETUP);
+}
+
+fn prepare(job: &Job, standard: &[OwnedFd], control: &OwnedFd) -> Result<Command, SandboxError> {
+    let Job { spec, filter, streams } = job;
+    die_with_parent()?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .or_kernel(|| String::from("prctl(PR_SET_DUMPABLE, 0)"))?;
+    check(spec)?;
+    rustix::process::umask(Mode::empty());
+    rustix::process::setsid().or_kernel(|| String::from("setsid()"))?;
+    join_keyring(spec)?;
+    let window = match streams {
+        Streams::Terminal(size) => Some(*size),
+        Streams::Own | Streams::Foreign => None,
+    };
+    let (stubs, terminal) = build_tree(spec, window)?;
+    if spec.network == Network::None {
+        loopback_up()?;
+    }
+    if !spec.hostname.is_empty() {
+        rustix::system::sethostname(spec.hostname.as_bytes())
+            .or_kernel(|| format!("sethostname({:?})", spec.hostname))?;
+    }
+    let identity = user::resolve(&spec.user)?;
+    let command = Command::new(spec, &identity.home)?;
+    let owner = (*streams != Streams::Foreign).then_some(identity.uid);
+    connect(standard, terminal.as_ref(), owner)?;
+    enter(&spec.cwd)?;
+    rustix::process::umask(Mode::from_raw_mode(spec.umask));
+    sys::close_on_exec_from(3).or_kernel(|| String::from("close_range(3, CLOEXEC)"))?;
+    reduce(spec, filter, &identity)?;
+    let master: Vec<BorrowedFd<'_>> = terminal.iter().map(|terminal| terminal.master.as_fd()).collect();
+    send(control, &Report::Ready(stubs), &master).or_kernel(|| String::from("sendmsg(control, Ready)"))?;
+    Ok(command)
+}
+
+/// What can be refused before anything is set up.
+fn check(spec: &Spec) -> Result<(), SandboxError> {
+    if spec.argv.is_empty() {
+        return Err(SandboxError::NoCommand);
+    }
+    check_rlimits(&spec.rlimits)?;
+    check_sysctls(&spec.sysctls, spec.network)
+}
+
+/// Gives the command a session keyring of its own. Where that is impossible the host's stays attached, and the
+/// filter keeps every call from it.
+fn join_keyring(spec: &Spec) -> Result<(), SandboxError> {
+    match sys::join_session_keyring() {
+        Err(error) if spec.seccomp != Seccomp::Default => {
+            Err(error).or_kernel(|| String::from("keyctl(JOIN_SESSION_KEYRING)"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Mounts everything, and leaves the host's tree behind.
+fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<(Stubs, Option<Terminal>), SandboxError> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .or_kernel(|| String::from("mount(\"/\", MS_REC | MS_PRIVATE)"))?;
+    let scratch = Scratch::new()?;
+    let (root, upper) = mount_root(&scratch, &spec.rootfs)?;
+    scratch.attach_aside(&root)?;
+    let mut tree = Tree::new(root, StubLog::new(upper))?;
+    mount_proc(&mut tree, &spec.sysctls)?;
+    mount_sys(&mut tree)?;
+    let terminal = scratch.mount_dev(&mut tree, spec.shm_size_bytes, window)?;
+    mount_etc(&mut tree, &scratch, spec)?;
+    for mount in &spec.mounts {
+        mount_one(&mut tree, &scratch, mount)?;
+    }
+    for path in &spec.read_only_paths {
+        make_read_only(&tree, path)?;
+    }
+    for path in &spec.masked_paths {
+        scratch.mask(&tree, path)?;
+    }
+    let (root, log) = tree.finish();
+    let stubs = log.finish();
+    if spec.read_only_root {
+        restrict(&root, flags::READ_ONLY, Depth::One)?;
+    }
+    pivot(&root)?;
+    Ok((stubs, terminal))
+}
+
+/// Makes `root` the root directory of this mount namespace and detaches all else, see pivot_root(2).
+fn pivot(root: &OwnedFd) -> Result<(), SandboxError> {
+    rustix::process::fchdir(root).or_kernel(|| String::from("fchdir(root)"))?;
+    rustix::process::pivot_root(".", ".").or_kernel(|| String::from("pivot_root(\".\", \".\")"))?;
+    // On top of the new root now is the old one, and on top of that the scratch file system.
+    for _ in ["scratch", "host"] {
+        unmount(".", UnmountFlags::DETACH).or_kernel(|| String::from("umount2(\".\", MNT_DETACH)"))?;
+    }
+    rustix::process::chdir("/").or_kernel(|| String::from("chdir(\"/\")"))?;
+    if mount_id("/")? == mount_id("/..")? {
+        Ok(())
+    } else {
+        Err(SandboxError::Helper { problem: String::from("could not leave the host's tree behind") })
+    }
+}
+
+/// Which mount a path leads to. A mount left on top of the root would be what `..` means there.
+fn mount_id(path: &str) -> Result<u64, SandboxError> {
+    let statx = rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)
+        .or_kernel(|| format!("statx({path:?}, MNT_ID)"))?;
+    Ok(statx.stx_mnt_id)
+}
+
+fn loopback_up() -> Result<(), SandboxError> {
+    let call = || String::from("ioctl(\"lo\", SIOCSIFFLAGS, IFF_UP)");
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+        .or_kernel(call)?;
+    sys::interface_up(socket, c"lo").or_kernel(call)
+}
+
+/// Puts the standard streams in their places. Streams made for this process are given to its user, so that it
+/// can open them again through `/dev/stdout`.
+fn connect(
+    standard: &[OwnedFd],
+    terminal: Option<&Terminal>,
+    owner: Option<u32>,
+) -> Result<(), SandboxError> {
+    if let Some(terminal) = terminal {
+        let slave = &terminal.slave;
+        rustix::process::ioctl_tiocsctty(slave).or_kernel(|| String::from("ioctl(terminal, TIOCSCTTY)"))?;
+        return place([slave.as_fd(), slave.as_fd(), slave.as_fd()], owner);
+    }
+    match standard {
+        [stdin, stdout, stderr] => place([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()], owner),
+        other => Err(SandboxError::Helper { problem: format!("received {} standard streams", other.len()) }),
+    }
+}
+
+fn place(streams: [BorrowedFd<'_>; 3], owner: Option<u32>) -> Result<(), SandboxError> {
+    if let Some(uid) = owner {
+        for stream in streams {
+            // Pipes and our own terminal only: `/dev/null` belongs to the host. Best effort, as in the reference: an
+            // id that is not mapped will be refused with a better message.
+            if is_private(stream) {
+                let _ = rustix::fs::fchown(stream, Some(rustix::fs::Uid::from_raw(uid)), None);
+            }
+        }
+    }
+    let [stdin, stdout, stderr] = streams;
+    rustix::stdio::dup2_stdin(stdin)
+        .and_then(|()| rustix::stdio::dup2_stdout(stdout))
+        .and_then(|()| rustix::stdio::dup2_stderr(stderr))
+        .or_kernel(|| String::from("dup2(standard stream)"))
+}
+
+fn is_private(stream: BorrowedFd<'_>) -> bool {
+    file_type(stream).is_ok_and(|kind| kind.is_fifo()) || rustix::termios::isatty(stream)
+}
+
+/// Makes `cwd` the working directory, resolved in the new root without magic links: `/proc/self/fd/N` still
+/// leads to the host for as long as our own descriptors are open.
+fn enter(cwd: &str) -> Result<(), SandboxError> {
+    let unusable = |errno: Errno| SandboxError::Cwd { path: cwd.to_string(), source: errno.into() };
+    if cwd.is_empty() {
+        return Ok(());
+    }
+    let root =
+        rustix::fs::openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(unusable)?;
+    let directory = open_in_root(root, Path::new(cwd), OFlags::PATH | OFlags::DIRECTORY).map_err(unusable)?;
+    rustix::process::fchdir(directory).map_err(unusable)
+}

@@ -1,0 +1,53 @@
+//! One process in a sandbox.
+//!
+//! [`spawn`] starts a command in namespaces of its own, on an overlay of layers, with Docker's default restrictions.
+//! Nothing forks in the calling process: our own binary is executed anew as a small helper, which is why
+//! [`dispatch`] must be the first statement of `main`. Nothing is ever mounted in the caller's mount namespace.
+//!
+//! [`become_root`] makes an ordinary user root in a user namespace of its own. After that there is one code path.
+//!
+//! The processes of one sandbox:
+//!
+//! ```text
+//! engine ----- control socket, lifeline ----- helper (host's namespaces, one thread)
+//!                                                | clone3: new mnt, pid, ipc, uts, cgroup (and net) namespaces
+//!                                             process 1: mounts, pivots, gives up privileges, becomes the command
+//! ```
+
+mod capabilities;
+mod child;
+mod command;
+mod devices;
+mod dispatch;
+mod engine_binary;
+mod error;
+mod helper;
+mod init;
+mod io;
+mod kernel_files;
+mod mounting;
+mod mounts;
+mod namespace;
+mod overlay;
+mod privileges;
+mod rootfs;
+mod seccomp;
+mod spec;
+mod stubs;
+mod subordinate;
+mod supervisor;
+mod sys;
+mod tree;
+mod user;
+mod wire;
+
+pub use capabilities::{Capabilities, Capability};
+pub use child::{Child, Exit, Handle, Outcome, Terminal, Usage, spawn};
+pub use dispatch::dispatch;
+pub use error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Errno, ErrorKind, SandboxError};
+pub use helper::prepare;
+pub use io::{Io, Output, Stream};
+pub use namespace::{Ids, NamespaceError, become_root};
+pub use spec::{
+    LOWERS_MAX, Mount, Network, Rlimit, Rootfs, SHM_SIZE_BYTES_DEFAULT, Seccomp, Spec, WindowSize,
+};

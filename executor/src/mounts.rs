@@ -1,0 +1,126 @@
+//! The mounts that a specification asks for, and the small files that every container gets.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::MountAttrFlags;
+
+use crate::devices::Scratch;
+use crate::error::{OrKernel, SandboxError};
+use crate::mounting::{Depth, Parameter, clone_host, clone_mount, flags, mount_new, restrict};
+use crate::overlay::{OverlayUpper, overlay};
+use crate::spec::{Mount, Spec};
+use crate::tree::{Kind, Tree, file_type, open_in_root};
+
+/// Mode of `/etc/hosts` and its like.
+const ETC_FILE_MODE: u32 = 0o644;
+
+/// Mounts `/etc/hosts`, `/etc/resolv.conf` and `/etc/hostname` as files in memory: nothing of them reaches a layer.
+pub(crate) fn mount_etc(tree: &mut Tree, scratch: &Scratch, spec: &Spec) -> Result<(), SandboxError> {
+    let hostname = if spec.hostname.is_empty() { String::new() } else { format!("{}\n", spec.hostname) };
+    let files =
+        [("/etc/hosts", &spec.hosts), ("/etc/resolv.conf", &spec.resolv_conf), ("/etc/hostname", &hostname)];
+    for (path, content) in files {
+        if !content.is_empty() {
+            let file = scratch.file(content.as_bytes(), ETC_FILE_MODE, None)?;
+            let target = tree.target(path, Kind::File)?;
+            tree.attach(&file, &target, path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes one mount of the specification.
+pub(crate) fn mount_one(tree: &mut Tree, scratch: &Scratch, mount: &Mount) -> Result<(), SandboxError> {
+    let (source, target) = match mount {
+        Mount::Bind { source, subpath, target, read_only } => (bind(source, subpath, *read_only)?, target),
+        Mount::Tmpfs { target, size_bytes, mode } => (tmpfs(*size_bytes, *mode)?, target),
+        Mount::Overlay { lowers, subpath, target, read_only } => {
+            (overlay_at(scratch, lowers, subpath, *read_only)?, target)
+        }
+        Mount::File { target, content, mode, uid, gid } => {
+            (scratch.file(content, *mode, Some((*uid, *gid)))?, target)
+        }
+    };
+    let is_directory = file_type(&source).or_kernel(|| format!("fstat(source for {target:?})"))?.is_dir();
+    let kind = if is_directory { Kind::Directory } else { Kind::File };
+    let place = tree.target(target, kind)?;
+    tree.attach(&source, &place, target)
+}
+
+fn bind(source: &Path, subpath: &str, read_only: bool) -> Result<OwnedFd, SandboxError> {
+    let mount = if is_whole(subpath) {
+        clone_host(source, Depth::All)?
+    } else {
+        let root = rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .or_kernel(|| format!("open({source:?}, O_PATH)"))?;
+        clone_mount(inside(&root, subpath)?, Path::new(""), Depth::All)?
+    };
+    restrict(&mount, data_flags(read_only), Depth::All)?;
+    Ok(mount)
+}
+
+fn is_whole(subpath: &str) -> bool {
+    subpath.split('/').all(|name| name.is_empty() || name == ".")
+}
+
+fn inside(root: &OwnedFd, subpath: &str) -> Result<OwnedFd, SandboxError> {
+    open_in_root(root, Path::new(subpath), OFlags::PATH).map_err(|errno| SandboxError::BadField {
+        field: String::from("subpath"),
+        value: subpath.to_string(),
+        problem: errno.to_string(),
+    })
+}
+
+/// Programs on these mounts work as anywhere; device files do not.
+fn data_flags(read_only: bool) -> MountAttrFlags {
+    if read_only { flags::NO_DEVICES | flags::READ_ONLY } else { flags::NO_DEVICES }
+}
+
+fn tmpfs(size_bytes: Option<u64>, mode: u32) -> Result<OwnedFd, SandboxError> {
+    let mode = format!("{mode:o}");
+    let size = size_bytes.map(|size| size.to_string());
+    let mut parameters = vec![Parameter::Text("mode", &mode)];
+    if let Some(size) = &size {
+        parameters.push(Parameter::Text("size", size));
+    }
+    mount_new("tmpfs", &parameters, flags::DATA)
+}
+
+fn overlay_at(
+    scratch: &Scratch,
+    lowers: &[PathBuf],
+    subpath: &str,
+    read_only: bool,
+) -> Result<OwnedFd, SandboxError> {
+    let mount = if read_only {
+        overlay(scratch, lowers, None, flags::NO_DEVICES)?
+    } else {
+        discarding_overlay(scratch, lowers)?
+    };
+    if is_whole(subpath) {
+        return Ok(mount);
+    }
+    scratch.attach_aside(&mount)?;
+    clone_mount(inside(&mount, subpath)?, Path::new(""), Depth::One)
+}
+
+/// An overlay whose changes are in memory and end with the container.
+fn discarding_overlay(scratch: &Scratch, lowers: &[PathBuf]) -> Result<OwnedFd, SandboxError> {
+    let changes = mount_new("tmpfs", &[Parameter::Text("mode", "0755")], flags::DATA)?;
+    scratch.attach_aside(&changes)?;
+    for name in ["upper", "work"] {
+        rustix::fs::mkdirat(&changes, name, Mode::from_raw_mode(0o755))
+            .or_kernel(|| format!("mkdirat(tmpfs, {name:?})"))?;
+    }
+    let at =
+        |name| PathBuf::from(format!("/proc/self/fd/{}/{name}", std::os::fd::AsRawFd::as_raw_fd(&changes)));
+    let (upper, work) = (at("upper"), at("work"));
+    overlay(
+        scratch,
+        lowers,
+        Some(&OverlayUpper { upper: &upper, work: &work, volatile: false }),
+        flags::NO_DEVICES,
+    )
+}

@@ -1,0 +1,39 @@
+//! The tree that becomes `/`: an overlay of layers, or one directory.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::devices::Scratch;
+use crate::error::{OrKernel, SandboxError};
+use crate::mounting::{Depth, clone_host, flags, restrict};
+use crate::overlay::{OverlayUpper, overlay};
+use crate::spec::Rootfs;
+
+/// Mounts the root, detached, and opens the directory that takes its changes.
+///
+/// Device files on it cannot be opened: an image may contain one of the host's disk, and a container may make one.
+pub(crate) fn mount_root(scratch: &Scratch, rootfs: &Rootfs) -> Result<(OwnedFd, OwnedFd), SandboxError> {
+    match rootfs {
+        Rootfs::Directory(directory) => bind_root(directory),
+        Rootfs::Overlay { lowers, upper, .. } if lowers.is_empty() => bind_root(upper),
+        Rootfs::Overlay { lowers, upper, work, volatile } => {
+            let changes = open_directory(upper)?;
+            let upper = OverlayUpper { upper, work, volatile: *volatile };
+            Ok((overlay(scratch, lowers, Some(&upper), flags::NO_DEVICES)?, changes))
+        }
+    }
+}
+
+fn bind_root(directory: &Path) -> Result<(OwnedFd, OwnedFd), SandboxError> {
+    let root = clone_host(directory, Depth::One)?;
+    restrict(&root, flags::NO_DEVICES, Depth::One)?;
+    Ok((root, open_directory(directory)?))
+}
+
+/// A host directory, trusted.
+pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, SandboxError> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .or_kernel(|| format!("open({path:?}, O_PATH | O_DIRECTORY)"))
+}

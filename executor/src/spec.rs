@@ -1,0 +1,234 @@
+//! What to run and in which surroundings, as plain data.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capabilities::Capabilities;
+
+/// Most directories that an overlay can stack below its upper one (`OVL_MAX_STACK`).
+pub const LOWERS_MAX: usize = 500;
+
+/// Size of `/dev/shm` unless the specification says otherwise, as in Docker.
+pub const SHM_SIZE_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// One process and its surroundings. Plain data: any value may be tried, and [`crate::spawn`] says what is
+/// wrong with it.
+///
+/// Paths of the host (`rootfs`, the sources of mounts) are trusted and absolute. Paths inside the container
+/// (`cwd`, targets, masked paths) are resolved beneath its root, whatever links the image contains.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Spec {
+    /// The tree that becomes `/`.
+    pub rootfs: Rootfs,
+    /// Program and arguments. A program without a slash is searched for in `PATH` of `env`.
+    pub argv: Vec<String>,
+    /// The whole environment; nothing is inherited. `HOME` is added from the image's passwd if absent.
+    pub env: Vec<(String, String)>,
+    /// Working directory; it must exist. Empty means `/`.
+    pub cwd: String,
+    /// Docker's `USER` syntax: empty, `name`, `uid`, `name:group`, `uid:gid` and mixtures, resolved in the
+    /// image's own `/etc/passwd` and `/etc/group`.
+    pub user: String,
+    /// Host name. Empty keeps the host's.
+    pub hostname: String,
+    /// Content of `/etc/hosts`. Empty leaves the image's file alone.
+    pub hosts: String,
+    /// Content of `/etc/resolv.conf`. Empty leaves the image's file alone.
+    pub resolv_conf: String,
+    /// Which network the process sees.
+    pub network: Network,
+    /// Further mounts, made in this order after the standard ones.
+    pub mounts: Vec<Mount>,
+    /// Capabilities of a process of user 0, and the bounding set of every other.
+    pub capabilities: Capabilities,
+    /// Whether executing a set-user-id program gains nothing, see prctl(2) `PR_SET_NO_NEW_PRIVS`.
+    pub no_new_privs: bool,
+    /// Which system calls are allowed.
+    pub seccomp: Seccomp,
+    /// Whether `/` itself is mounted read-only.
+    pub read_only_root: bool,
+    /// Paths that are covered by something empty, if they exist.
+    pub masked_paths: Vec<String>,
+    /// Paths that are mounted read-only, if they exist.
+    pub read_only_paths: Vec<String>,
+    /// Resource limits; those that are not named are inherited.
+    pub rlimits: Vec<Rlimit>,
+    /// File mode creation mask.
+    pub umask: u32,
+    /// Namespaced kernel parameters, `net.core.somaxconn` and its value.
+    pub sysctls: Vec<(String, String)>,
+    /// Size limit of `/dev/shm`.
+    pub shm_size_bytes: u64,
+}
+
+impl Spec {
+    /// Docker's defaults for everything but the tree and the command.
+    pub fn new(rootfs: Rootfs, argv: Vec<String>) -> Self {
+        Self {
+            rootfs,
+            argv,
+            env: Vec::new(),
+            cwd: String::from("/"),
+            user: String::new(),
+            hostname: String::new(),
+            hosts: String::new(),
+            resolv_conf: String::new(),
+            network: Network::default(),
+            mounts: Vec::new(),
+            capabilities: Capabilities::default(),
+            no_new_privs: true,
+            seccomp: Seccomp::default(),
+            read_only_root: false,
+            masked_paths: owned(MASKED_PATHS),
+            read_only_paths: owned(READ_ONLY_PATHS),
+            rlimits: Vec::new(),
+            umask: UMASK_DEFAULT,
+            sysctls: Vec::new(),
+            shm_size_bytes: SHM_SIZE_BYTES_DEFAULT,
+        }
+    }
+}
+
+/// File mode creation mask of Docker's containers.
+const UMASK_DEFAULT: u32 = 0o022;
+
+/// Host information and switches that are not namespaced: what Docker masks.
+const MASKED_PATHS: &[&str] = &[
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+/// Switches of the host that a container may see and not touch: what Docker mounts read-only.
+const READ_ONLY_PATHS: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+fn owned(paths: &[&str]) -> Vec<String> {
+    paths.iter().map(ToString::to_string).collect()
+}
+
+/// The tree that becomes `/`. Mounted in the child's own mount namespace only, never on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rootfs {
+    /// An overlay, see the kernel's `filesystems/overlayfs`. Extended attributes are in the `user.` name space, as root
+    /// as well, so that a store has one format.
+    Overlay {
+        /// Read-only layers, topmost first, [`LOWERS_MAX`] at most. None at all: `upper` alone is mounted.
+        #[serde(with = "crate::wire::paths")]
+        lowers: Vec<PathBuf>,
+        /// Takes the changes. Complete when [`crate::Child::wait`] returns.
+        #[serde(with = "crate::wire::path")]
+        upper: PathBuf,
+        /// An empty directory on the file system of `upper`, fresh for each run with `volatile`.
+        #[serde(with = "crate::wire::path")]
+        work: PathBuf,
+        /// Whether the kernel may omit every sync of `upper`, also the one when it unmounts.
+        volatile: bool,
+    },
+    /// One directory as it is; changes go straight into it.
+    Directory(#[serde(with = "crate::wire::path")] PathBuf),
+}
+
+/// Which network a process sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// The host's own.
+    #[default]
+    Host,
+    /// A new one with nothing but a loopback interface, which is up.
+    None,
+}
+
+/// Which system calls are allowed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seccomp {
+    /// An allow-list with the meaning of Docker's default profile; it widens with the capabilities.
+    #[default]
+    Default,
+    /// All.
+    Unconfined,
+}
+
+/// One resource limit, see getrlimit(2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rlimit {
+    /// Docker's name: `nofile`, `nproc`, `core`, ...
+    pub name: String,
+    /// Soft limit; `None` is unlimited.
+    pub soft: Option<u64>,
+    /// Hard limit; `None` is unlimited.
+    pub hard: Option<u64>,
+}
+
+/// Something mounted inside the root.
+///
+/// A target that does not exist is created, and removed from the upper directory afterwards if it is still the
+/// same and empty. Device files on these mounts cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mount {
+    /// A directory or file of the host, with what is mounted below it.
+    Bind {
+        /// Absolute path on the host, trusted.
+        #[serde(with = "crate::wire::path")]
+        source: PathBuf,
+        /// Path resolved beneath `source` as if that were the root; empty means `source` itself. Links in it
+        /// cannot lead out.
+        subpath: String,
+        /// Path inside the root.
+        target: String,
+        /// Whether writing is refused, recursively.
+        read_only: bool,
+    },
+    /// An empty file system in memory.
+    Tmpfs {
+        /// Path inside the root.
+        target: String,
+        /// Size limit; `None` is the kernel's default, half of the memory.
+        size_bytes: Option<u64>,
+        /// Mode of its root directory.
+        mode: u32,
+    },
+    /// Layers stacked to a tree. Changes, if allowed, are kept in memory and thrown away.
+    Overlay {
+        /// Topmost first, [`LOWERS_MAX`] at most, at least one.
+        #[serde(with = "crate::wire::paths")]
+        lowers: Vec<PathBuf>,
+        /// Path resolved inside the stacked tree, empty for all of it.
+        subpath: String,
+        /// Path inside the root.
+        target: String,
+        /// Whether writing is refused.
+        read_only: bool,
+    },
+    /// A file with given content, in memory: secrets never reach a disk.
+    File {
+        /// Path inside the root.
+        target: String,
+        /// Its bytes.
+        content: Vec<u8>,
+        /// Its permissions.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
+}
+
+/// Size of a terminal in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
+}

@@ -1,0 +1,107 @@
+//! The helper between the engine and the command: creates the namespaces, and outlives nobody.
+//!
+//! It is our own binary, executed anew: small, with a single thread. It stays in the host's namespaces, where the
+//! command cannot reach it, and does two things while the command runs: it waits for its end, and it kills it when
+//! the engine goes away, however that happens.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::error::{OrKernel, SandboxError};
+use crate::init;
+use crate::spec::Network;
+use crate::sys::{self, Fork};
+use crate::wire::{Job, NewJob, Report, from_memory_file, receive, report_failure, send};
+
+/// Exit status when there is nobody to report to.
+const EXIT_ORPHANED: i32 = 125;
+
+/// Runs as a child process of the engine; descriptor 0 is the control socket. Never returns.
+pub(crate) fn run() -> ! {
+    let code = match io::stdin().as_fd().try_clone_to_owned() {
+        Ok(control) => match supervise(&control) {
+            Ok(()) => 0,
+            Err(error) => report_failure(&control, error).map_or(EXIT_ORPHANED, |()| 0),
+        },
+        Err(_) => EXIT_ORPHANED,
+    };
+    std::process::exit(code)
+}
+
+fn supervise(control: &OwnedFd) -> Result<(), SandboxError> {
+    // Also SIGCHLD: a caller that ignores it would leave us without the status of the command.
+    sys::reset_signals().or_kernel(|| String::from("rt_sigaction(SIG_DFL)"))?;
+    let (job, standard) = receive_job(control)?;
+    let namespaces = namespaces(&job);
+    let fork = sys::fork(namespaces).or_kernel(|| format!("clone3({namespaces:#x})"))?;
+    let (pid, pidfd) = match fork {
+        Fork::Child => init::run(&job, &standard, control),
+        Fork::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    // From here on only the command holds them: their readers see the end when it is gone.
+    drop(standard);
+    let started = send(control, &Report::Started, &[pidfd.as_fd()]);
+    if started.is_err() || outlived(control, &pidfd)? {
+        sys::pidfd_send_signal(&pidfd, libc::SIGKILL)
+            .or_kernel(|| String::from("pidfd_send_signal(SIGKILL)"))?;
+    }
+    let (status, usage) = sys::wait4(pid).or_kernel(|| format!("wait4({pid})"))?;
+    let exited = Report::Exited {
+        status,
+        user_us: microseconds(usage.ru_utime),
+        system_us: microseconds(usage.ru_stime),
+        max_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) << 10,
+    };
+    // An engine that is gone does not want to know.
+    let _ = send(control, &exited, &[]);
+    Ok(())
+}
+
+fn receive_job(control: &OwnedFd) -> Result<(Job, Vec<OwnedFd>), SandboxError> {
+    let call = || String::from("recvmsg(control, job)");
+    let no_job = || SandboxError::Helper { problem: String::from("received no job") };
+    let (NewJob, mut fds) = receive(control).or_kernel(call)?.ok_or_else(no_job)?;
+    if fds.is_empty() {
+        return Err(no_job());
+    }
+    let file = fds.remove(0);
+    Ok((from_memory_file(file).or_kernel(call)?, fds))
+}
+
+fn namespaces(job: &Job) -> u64 {
+    let base = libc::CLONE_NEWNS
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWCGROUP;
+    let network = match job.spec.network {
+        Network::Host => 0,
+        Network::None => libc::CLONE_NEWNET,
+    };
+    (base | network) as u64
+}
+
+/// Waits for the end of the command, or of the engine. True if the engine ended first.
+fn outlived(control: &OwnedFd, pidfd: &OwnedFd) -> Result<bool, SandboxError> {
+    loop {
+        // Nothing is ever sent to us again: all that can happen to the socket is its end.
+        let mut fds = [PollFd::new(control, PollFlags::RDHUP), PollFd::new(pidfd, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Err(rustix::io::Errno::INTR) => continue,
+            result => result.or_kernel(|| String::from("poll(control, pidfd)"))?,
+        };
+        if !fds[1].revents().is_empty() {
+            return Ok(false);
+        }
+        if !fds[0].revents().is_empty() {
+            return Ok(true);
+        }
+    }
+}
+
+fn microseconds(time: libc::timeval) -> u64 {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000_000 + u64::try_from(time.tv_usec).unwrap_or(0)
+}

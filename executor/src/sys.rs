@@ -1,0 +1,193 @@
+//! The system calls that neither rustix nor nix has: the only `unsafe` code of Slipway.
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// Which of the two processes a fork returned in.
+pub(crate) enum Fork {
+    /// The caller, with the new process.
+    Parent {
+        /// Its number in the caller's pid namespace.
+        pid: i32,
+        /// A descriptor that means this process and no later one with its number.
+        pidfd: OwnedFd,
+    },
+    /// The new process.
+    Child,
+}
+
+/// Creates a process in new namespaces, see clone3(2).
+///
+/// # Panics
+///
+/// In a process with more than one thread: the child could find locks of the others taken for ever.
+pub(crate) fn fork(namespaces: u64) -> io::Result<Fork> {
+    // The link count of that directory is 2 and one for each thread, see proc(5).
+    let threads = rustix::fs::stat(c"/proc/self/task")?.st_nlink - 2;
+    assert_eq!(threads, 1, "only a single-threaded process forks");
+    let mut pidfd: RawFd = -1;
+    // SAFETY: an all-zero `clone_args` is a valid value: every field is an integer.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = namespaces | libc::CLONE_PIDFD as u64;
+    args.pidfd = (&raw mut pidfd) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    // SAFETY: `args` is a whole structure of the size that is passed, and `pidfd` outlives the call. Without
+    // CLONE_VM the child has its own copy of the memory, and the process has one thread, so that no lock is
+    // held by somebody who does not exist in the child.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+    match pid {
+        0 => Ok(Fork::Child),
+        // SAFETY: the kernel has just created `pidfd` for us alone.
+        1.. => Ok(Fork::Parent { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Gives every signal its default action, see rt_sigaction(2): the Rust runtime ignores SIGPIPE, glibc two signals of
+/// its own, and what is ignored stays so across an exec.
+pub(crate) fn reset_signals() -> io::Result<()> {
+    // `struct kernel_sigaction` is three or four words; all zero it means SIG_DFL without flags.
+    let default = [0u64; 4];
+    for signal in 1..=SIGNALS_MAX {
+        if signal == libc::SIGKILL || signal == libc::SIGSTOP {
+            continue;
+        }
+        // SAFETY: the kernel reads a structure that is not larger than `default`, and writes nothing. No handler of
+        // this process is needed any more: it is about to become another program.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            )
+        };
+        done(result)?;
+    }
+    Ok(())
+}
+
+/// Number of signals of the kernel on our architectures (`_NSIG`).
+const SIGNALS_MAX: i32 = 64;
+
+/// Changes flags of a mount, see mount_setattr(2). `recursive` includes the mounts below it.
+pub(crate) fn mount_setattr(mount: impl AsFd, set: u64, propagation: u64, recursive: bool) -> io::Result<()> {
+    let attributes = libc::mount_attr { attr_set: set, attr_clr: 0, propagation, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is NUL-terminated, `attributes` is a whole structure of the size that is passed, and the
+    // kernel only reads both.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    done(result)
+}
+
+/// Installs a seccomp filter for this thread and what it executes, see seccomp(2).
+///
+/// Each word of `program` is one instruction: code, jump offsets and operand from the lowest bits up.
+pub(crate) fn install_filter(program: &[u64]) -> io::Result<()> {
+    let instructions: Vec<libc::sock_filter> = program
+        .iter()
+        .map(|word| libc::sock_filter {
+            code: *word as u16,
+            jt: (*word >> 16) as u8,
+            jf: (*word >> 24) as u8,
+            k: (*word >> 32) as u32,
+        })
+        .collect();
+    let Ok(len) = u16::try_from(instructions.len()) else {
+        return Err(io::Error::from_raw_os_error(libc::E2BIG));
+    };
+    let filter = libc::sock_fprog { len, filter: instructions.as_ptr().cast_mut() };
+    // SAFETY: `filter` describes `instructions`, which outlive the call; the kernel only reads them, and it
+    // verifies the program.
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const filter) };
+    done(result)
+}
+
+/// Waits for a child to end and returns its wait status and what it used, see wait4(2).
+pub(crate) fn wait4(pid: i32) -> io::Result<(i32, libc::rusage)> {
+    let mut status = 0;
+    // SAFETY: an all-zero `rusage` is a valid value: every field is an integer.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: both pointers are to variables that outlive the call.
+        if unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) } == pid {
+            return Ok((status, usage));
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Sends a signal to the process that a pidfd means, see pidfd_send_signal(2).
+pub(crate) fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
+    // SAFETY: without a `siginfo` nothing is dereferenced.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_fd().as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    done(result)
+}
+
+/// Gives this process a session keyring of its own, see keyctl(2).
+pub(crate) fn join_session_keyring() -> io::Result<()> {
+    // SAFETY: a null name asks for an anonymous keyring; nothing is dereferenced.
+    let result = unsafe {
+        libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>())
+    };
+    done(result.min(0))
+}
+
+/// Marks every descriptor from `first` up to be closed by the next exec, see close_range(2).
+pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: the call only sets a flag of descriptors; it closes none that somebody owns.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    done(result)
+}
+
+/// Sets a network interface up, see netdevice(7).
+pub(crate) fn interface_up(socket: impl AsFd, name: &CStr) -> io::Result<()> {
+    // SAFETY: an all-zero `ifreq` is a valid value: integers, and a union of integers.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes()).take(libc::IFNAMSIZ - 1) {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: `SIOCSIFFLAGS` reads an `ifreq`, which `request` is, and it outlives the call.
+    let result =
+        unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) };
+    done(result.into())
+}
+
+/// Sets one resource limit of this process, see setrlimit(2).
+pub(crate) fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: `limit` outlives the call, the kernel only reads it, and no old limit is asked for.
+    let result = unsafe {
+        libc::prlimit64(0, resource as _, &raw const limit, std::ptr::null_mut::<libc::rlimit64>())
+    };
+    done(result.into())
+}
+
+fn done(result: libc::c_long) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

@@ -1,0 +1,179 @@
+//! Nothing outlives its owner, and nothing stays on the host.
+
+use std::fs;
+use std::io::Read;
+use std::process::{Child as Process, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use executor::{Exit, Io, Rootfs, SandboxError, Spec, spawn};
+
+use crate::support::{World, host_mounts, output, run, start};
+
+/// First argument of the test binary when it is an engine that will be killed.
+pub(crate) const HOLD: &str = "--hold";
+
+/// Time in which everything must be gone.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// An engine: `--hold IMAGE UPPER WORK COMMAND...` runs one sandbox with the streams of this process.
+pub(crate) fn hold(arguments: &[String]) -> ExitCode {
+    let [image, upper, work, command @ ..] = arguments else { return ExitCode::from(2) };
+    let rootfs = Rootfs::Overlay {
+        lowers: vec![image.into()],
+        upper: upper.into(),
+        work: work.into(),
+        volatile: true,
+    };
+    let spec = Spec { env: vec![("PATH".into(), "/bin".into())], ..Spec::new(rootfs, command.to_vec()) };
+    match spawn(&spec, Io::Inherit).and_then(executor::Child::wait) {
+        Ok(outcome) => ExitCode::from(if outcome.exit == Exit::Code(0) { 0 } else { 1 }),
+        Err(SandboxError::Helper { .. }) => ExitCode::from(3),
+        Err(_) => ExitCode::from(4),
+    }
+}
+
+/// Starts an engine with a sandbox in which `script` has printed `ready`.
+fn engine(world: &World, script: &str) -> Process {
+    let mut process = Command::new("/proc/self/exe")
+        .arg(HOLD)
+        .args([world.path("image"), world.path("upper"), world.path("work")])
+        .args(["sh", "-c", script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut buffer = [0; 6];
+    process.stdout.as_mut().unwrap().read_exact(&mut buffer).unwrap();
+    assert_eq!(&buffer, b"ready\n");
+    process
+}
+
+/// Waits until nobody holds the output any more: engine, helper, and all processes of the sandbox.
+#[track_caller]
+fn everybody_is_gone(process: &mut Process) {
+    let mut output = process.stdout.take().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let begin = Instant::now();
+    std::thread::spawn(move || {
+        let _ = output.read_to_end(&mut Vec::new());
+        let _ = sender.send(begin.elapsed());
+    });
+    let elapsed = receiver.recv_timeout(Duration::from_secs(10)).expect("all processes end");
+    assert!(elapsed < PATIENCE, "{elapsed:?}");
+}
+
+const DAEMONS: &str = "(sleep 1000 &); (trap '' TERM HUP INT; sleep 1000) & echo ready; sleep 1000";
+
+pub(crate) fn killing_the_engine_kills_the_tree(world: &World) {
+    let mounts = host_mounts();
+    let mut process = engine(world, DAEMONS);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    everybody_is_gone(&mut process);
+    assert_eq!(host_mounts(), mounts);
+}
+
+pub(crate) fn killing_the_engine_at_any_time(world: &World) {
+    let mounts = host_mounts();
+    for step in 0..40 {
+        let work = world.path(&format!("work/{step}"));
+        fs::create_dir(&work).unwrap();
+        let mut process = Command::new("/proc/self/exe")
+            .arg(HOLD)
+            .args([world.path("image"), world.path("upper"), work])
+            .args(["sh", "-c", DAEMONS])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(250 * step));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        everybody_is_gone(&mut process);
+    }
+    assert_eq!(host_mounts(), mounts);
+}
+
+pub(crate) fn killing_the_helper_kills_the_tree(world: &World) {
+    let mut process = engine(world, DAEMONS);
+    let id = process.id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let helper = children.trim();
+    assert!(Command::new("kill").args(["-KILL", helper]).status().unwrap().success());
+    assert_eq!(process.wait().unwrap().code(), Some(3));
+    everybody_is_gone(&mut process);
+}
+
+pub(crate) fn a_changed_user_does_not_escape(world: &World) {
+    // A change of ids clears the kernel's signal at the death of the parent.
+    let mut process = engine(world, "exec su -s /bin/sh app -c 'echo ready; exec sleep 1000'");
+    process.kill().unwrap();
+    process.wait().unwrap();
+    everybody_is_gone(&mut process);
+}
+
+pub(crate) fn nothing_stays_mounted(world: &World) {
+    let mounts = host_mounts();
+    output(&world.spec(&["true"]));
+    assert!(run(&world.spec(&["absent"])).is_err());
+    let child = start(&world.shell("echo ready; sleep 1000"));
+    // While it runs, too.
+    assert_eq!(host_mounts(), mounts);
+    child.kill();
+    child.wait().unwrap();
+    assert_eq!(host_mounts(), mounts);
+    // The directories can be removed at once: nothing holds them.
+    fs::remove_dir_all(world.path("upper")).unwrap();
+}
+
+pub(crate) fn descriptors_do_not_pile_up(world: &World) {
+    let count = || fs::read_dir("/proc/self/fd").unwrap().count();
+    output(&world.spec(&["true"]));
+    let before = count();
+    for _ in 0..5 {
+        output(&world.spec(&["true"]));
+        assert!(run(&world.spec(&["absent"])).is_err());
+    }
+    assert_eq!(count(), before);
+}
+
+pub(crate) fn helpers_can_be_started_in_advance(world: &World) {
+    executor::prepare().unwrap();
+    executor::prepare().unwrap();
+    assert_eq!(output(&world.spec(&["echo", "one"])), "one");
+    assert_eq!(output(&world.spec(&["echo", "two"])), "two");
+    // One that somebody killed is replaced.
+    executor::prepare().unwrap();
+    let id = std::process::id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let helpers: Vec<_> = children.split_whitespace().collect();
+    assert_eq!(helpers.len(), 1);
+    assert!(Command::new("kill").args(["-KILL", helpers[0]]).status().unwrap().success());
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(output(&world.spec(&["echo", "three"])), "three");
+}
+
+pub(crate) fn ignored_sigchld_does_no_harm(world: &World) {
+    let mut process = Command::new("sh")
+        .args(["-c", "trap '' CHLD; exec \"$@\"", "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .arg(HOLD)
+        .args([world.path("image"), world.path("upper"), world.path("work")])
+        .args(["sh", "-c", "true & wait; exit 0"])
+        .spawn()
+        .unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+}
+
+pub(crate) fn no_zombies(world: &World) {
+    for _ in 0..3 {
+        output(&world.spec(&["true"]));
+        drop(spawn(&world.shell("sleep 100"), Io::Null).unwrap());
+    }
+    let id = std::process::id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    for child in children.split_whitespace() {
+        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        assert!(!stat.contains(") Z "), "{stat}");
+    }
+}

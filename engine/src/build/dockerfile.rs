@@ -1,0 +1,98 @@
+//! Reads the Dockerfile and its ignore file.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::{BuildError, BuildRequest, DockerfileSource};
+
+/// No Dockerfile that a person or a program writes comes near it.
+const DOCKERFILE_BYTES_MAX: u64 = 16 << 20;
+/// The same for ignore files.
+const IGNORE_FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// A Dockerfile's text and where it is from.
+pub(super) struct Source {
+    /// As diagnostics name it.
+    pub(super) name: String,
+    pub(super) text: String,
+    /// Its path, unless it came as text.
+    pub(super) path: Option<PathBuf>,
+}
+
+/// An ignore file's text and where it is from.
+pub(super) struct IgnoreFile {
+    /// As diagnostics name it.
+    pub(super) name: String,
+    pub(super) text: String,
+}
+
+pub(super) fn read(request: &BuildRequest) -> Result<Source, BuildError> {
+    check_directory(&request.context)?;
+    let path = match &request.dockerfile {
+        DockerfileSource::Text(text) => {
+            return Ok(Source { name: "Dockerfile".to_owned(), text: text.clone(), path: None });
+        }
+        DockerfileSource::Path(path) => path.clone(),
+        DockerfileSource::Context => in_context(&request.context),
+    };
+    let text = read_path(&path)?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    Ok(Source { name, text, path: Some(path) })
+}
+
+/// The text of the Dockerfile at a path.
+pub(super) fn read_path(path: &Path) -> Result<String, BuildError> {
+    let text = read_text(path, DOCKERFILE_BYTES_MAX)?;
+    text.ok_or_else(|| BuildError::NoDockerfile { path: path.to_owned() })
+}
+
+/// A context that is no directory is told before anything else.
+pub(super) fn check_directory(path: &Path) -> Result<(), BuildError> {
+    if path.is_dir() { Ok(()) } else { Err(BuildError::NoContext { path: path.to_owned() }) }
+}
+
+/// Docker takes `dockerfile` where there is no `Dockerfile`.
+fn in_context(context: &Path) -> PathBuf {
+    let (usual, lower) = (context.join("Dockerfile"), context.join("dockerfile"));
+    if !usual.exists() && lower.exists() { lower } else { usual }
+}
+
+/// `NAME.dockerignore` beside the Dockerfile goes before `.dockerignore` in the context.
+pub(super) fn read_ignore_file(
+    context: &Path,
+    source: Option<&Source>,
+) -> Result<Option<IgnoreFile>, BuildError> {
+    let beside = source.and_then(|source| source.path.as_ref()).map(|path| {
+        let mut name = path.clone().into_os_string();
+        name.push(".dockerignore");
+        PathBuf::from(name)
+    });
+    for path in beside.into_iter().chain([context.join(".dockerignore")]) {
+        if let Some(text) = read_text(&path, IGNORE_FILE_BYTES_MAX)? {
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+            return Ok(Some(IgnoreFile { name, text }));
+        }
+    }
+    Ok(None)
+}
+
+/// The text of a file; none when there is no such file.
+fn read_text(path: &Path, size_bytes_max: u64) -> Result<Option<String>, BuildError> {
+    let read_error = |source| BuildError::Read { path: path.to_owned(), source };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
+        Err(error) => return Err(read_error(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(size_bytes_max + 1).read_to_end(&mut bytes).map_err(read_error)?;
+    if bytes.len() as u64 > size_bytes_max {
+        return Err(BuildError::TooLarge { path: path.to_owned(), size_bytes_max });
+    }
+    String::from_utf8(bytes).map(Some).map_err(|error| BuildError::NotUtf8 {
+        path: path.to_owned(),
+        offset: error.utf8_error().valid_up_to(),
+    })
+}

@@ -1,0 +1,273 @@
+//! A build from the Dockerfile's text to an image.
+
+mod bases;
+mod dockerfile;
+mod finish;
+pub mod questions;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use frontend::ignore::Patterns;
+use frontend::{Diagnostic, Lowered, PlanOptions};
+use graph::{BuildGraph, Op, VertexId};
+use image::Platform;
+use solver::{Event as SolverEvent, Origin, Solved};
+use tokio::sync::Semaphore;
+
+use crate::blocking::blocking;
+use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
+use crate::steps::Steps;
+use crate::why::Journal;
+use crate::{BuildError, BuildOutcome, BuildRequest, Engine, NamedContext, Progress, StepId};
+use dockerfile::Source;
+
+/// The platform that images are for unless somebody says otherwise.
+pub fn default_platform() -> Platform {
+    Platform::host()
+}
+
+impl Engine {
+    /// Builds an image from a Dockerfile.
+    ///
+    /// When it returns, the image is in the store, named and durable, and every output is written. Dropping
+    /// the future stops every step; what was finished stays cached.
+    pub async fn build(&self, request: BuildRequest, progress: Progress) -> Result<BuildOutcome, BuildError> {
+        let steps = Arc::new(Steps::new(progress));
+        let source = load_definition(&request, &steps)?;
+        let contexts = load_contexts(&request, &source, &steps)?;
+        let platform = request.platform.clone().unwrap_or_else(default_platform);
+        let Planned { lowered, bases, epoch } =
+            self.lower(&request, &source, &platform, &contexts, &steps)?;
+
+        let worker = BuildWorker {
+            store: self.store.clone(),
+            step_of: announce(&lowered.graph, &steps),
+            steps,
+            bases,
+            contexts,
+            opened: Mutex::new(Vec::new()),
+            source: SourceText { name: source.name.clone(), text: source.text.clone() },
+            source_date_epoch: epoch,
+            logs: self.store.root().join("logs").join(build_id()),
+            journal: Journal::default(),
+            ahead: Ahead::new(&lowered.graph),
+            slots: Semaphore::new(STEPS_AT_ONCE_MAX),
+            hashing: Mutex::new(Vec::new()),
+        };
+        let solved = solve(&worker, &lowered).await;
+        crate::ops::remember(&worker).await;
+        let remembered = crate::why::BuildLog::begin(&worker, &request, &platform, &lowered.graph);
+        let solved = match solved {
+            Ok(solved) => solved,
+            Err(error) => {
+                self.remember_build(remembered, None);
+                return Err(error);
+            }
+        };
+        let image = finish::finish(&worker, &request, lowered, &solved).await?;
+        self.remember_build(remembered, Some(image));
+        self.tidy(&solved).await;
+        let count = |wanted| solved.vertices.iter().flatten().filter(|it| it.origin == wanted).count();
+        Ok(BuildOutcome {
+            image,
+            tags: request.tags,
+            steps_cached: count(Origin::Cached),
+            steps_run: count(Origin::Run),
+        })
+    }
+
+    /// Notes which records were used. Removes what processes that were killed left behind, unless this build
+    /// was all hits and has to be fast.
+    async fn tidy(&self, solved: &Solved<Output>) {
+        if let Err(error) = self.store.note_uses() {
+            tracing::warn!(%error, "cannot note the use of cache records");
+        }
+        if solved.vertices.iter().flatten().any(|settled| settled.origin == Origin::Run) {
+            let store = self.store.clone();
+            if let Err(error) = blocking(move || store.sweep_staging()).await {
+                tracing::warn!(%error, "cannot sweep the staging area");
+            }
+        }
+    }
+
+    /// From text to graph, with the configs of the base images in between.
+    fn lower(
+        &self,
+        request: &BuildRequest,
+        source: &Source,
+        platform: &Platform,
+        contexts: &BTreeMap<String, ContextSource>,
+        steps: &Steps,
+    ) -> Result<Planned, BuildError> {
+        let parsed = frontend::parse(&source.text);
+        let errors = |diagnostics: &[Diagnostic]| source.errors(diagnostics);
+        if parsed.diagnostics.iter().any(Diagnostic::is_error) {
+            return Err(errors(&parsed.diagnostics));
+        }
+        let plan = frontend::plan(&parsed.dockerfile, &plan_options(request, platform))
+            .map_err(|diagnostics| errors(&diagnostics))?;
+        let plan = match contexts.get(graph::ContextSource::MAIN) {
+            Some(main) => plan.ignoring(main.ignore.clone()),
+            None => plan,
+        };
+        source.warn(plan.warnings(), steps);
+        let bases = self.resolve(&plan, source, steps)?;
+        let epoch = plan.source_date_epoch();
+        let lowered = plan.lower(&bases.configs()).map_err(|diagnostics| {
+            // Findings can be what is wrong.
+            source.warn(&diagnostics, steps);
+            errors(&diagnostics)
+        })?;
+        source.warn(&lowered.warnings, steps);
+        Ok(Planned { lowered, bases, epoch })
+    }
+}
+
+/// A build whose graph is known.
+struct Planned {
+    lowered: Lowered,
+    bases: BaseImages,
+    /// `SOURCE_DATE_EPOCH`, from wherever it came.
+    epoch: Option<i64>,
+}
+
+fn load_definition(request: &BuildRequest, steps: &Steps) -> Result<Source, BuildError> {
+    let step = steps.begin("[internal] load build definition from Dockerfile");
+    match dockerfile::read(request) {
+        Ok(source) => {
+            let size = source.text.len() as u64;
+            steps.progressed(step, "transferring dockerfile:", size, Some(size));
+            steps.complete(step);
+            Ok(source)
+        }
+        Err(error) => {
+            steps.fail(step, error.to_string());
+            Err(error)
+        }
+    }
+}
+
+/// The main context and the named ones that are directories, each with what it hides.
+fn load_contexts(
+    request: &BuildRequest,
+    source: &Source,
+    steps: &Steps,
+) -> Result<BTreeMap<String, ContextSource>, BuildError> {
+    let step = steps.begin("[internal] load .dockerignore");
+    let main = (graph::ContextSource::MAIN, &request.context, Some(source));
+    let named = request.named_contexts.iter().filter_map(|(name, context)| match context {
+        NamedContext::Directory(path) => Some((name.as_str(), path, None)),
+        NamedContext::Image(_) => None,
+    });
+    let mut contexts = BTreeMap::new();
+    for (name, path, beside) in std::iter::once(main).chain(named) {
+        match load_context(path, beside) {
+            Ok(context) => drop(contexts.insert(name.to_lowercase(), context)),
+            Err(error) => {
+                steps.fail(step, error.to_string());
+                return Err(error);
+            }
+        }
+    }
+    steps.complete(step);
+    Ok(contexts)
+}
+
+fn load_context(path: &Path, beside: Option<&Source>) -> Result<ContextSource, BuildError> {
+    dockerfile::check_directory(path)?;
+    let file = dockerfile::read_ignore_file(path, beside)?;
+    let (patterns, diagnostics) = Patterns::parse(file.as_ref().map_or("", |file| file.text.as_str()));
+    if let (Some(file), Some(_)) = (&file, diagnostics.first()) {
+        let render = |diagnostic| frontend::render(diagnostic, &file.name, &file.text);
+        return Err(BuildError::Dockerfile { rendered: diagnostics.iter().map(render).collect() });
+    }
+    Ok(ContextSource {
+        path: path.to_owned(),
+        ignore: Arc::new(patterns),
+        ignore_file: file.map(|file| file.name),
+    })
+}
+
+fn plan_options(request: &BuildRequest, platform: &Platform) -> PlanOptions {
+    let mut build_args = request.build_args.clone();
+    for (name, value) in &request.proxy_env {
+        build_args.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    PlanOptions {
+        build_args,
+        target: request.target.clone(),
+        labels: request.labels.clone(),
+        build_platform: default_platform(),
+        no_cache: request.no_cache,
+        source_date_epoch: request.source_date_epoch,
+        named_contexts: request.named_contexts.iter().map(|(name, it)| (name.clone(), it.plan())).collect(),
+        ..PlanOptions::new(platform.clone())
+    }
+}
+
+impl NamedContext {
+    fn plan(&self) -> frontend::NamedContext {
+        match self {
+            Self::Directory(_) => frontend::NamedContext::Files,
+            Self::Image(reference) => frontend::NamedContext::Image(reference.clone()),
+        }
+    }
+}
+
+/// Announces every vertex that people see, in the order of the graph.
+fn announce(graph: &BuildGraph, steps: &Steps) -> BTreeMap<VertexId, StepId> {
+    let mut step_of = BTreeMap::new();
+    for (id, vertex) in graph.vertices() {
+        if matches!(vertex.op, Op::Scratch) {
+            continue;
+        }
+        let inputs = vertex.inputs.iter().filter_map(|input| step_of.get(input).copied()).collect();
+        let identity = image::Hasher::new("vertex/v1")
+            .field("index", id.index().to_le_bytes())
+            .field("op", vertex.op.digest().0.0)
+            .finish();
+        step_of.insert(id, steps.announce(&vertex.label.name, Some(identity), inputs));
+    }
+    step_of
+}
+
+async fn solve(worker: &BuildWorker, lowered: &Lowered) -> Result<Solved<Output>, BuildError> {
+    let observe = |event| match event {
+        SolverEvent::Started(id) => worker.step(id).into_iter().for_each(|step| worker.steps.start(step)),
+        SolverEvent::Completed(id) => {
+            worker.step(id).into_iter().for_each(|step| worker.steps.complete(step));
+        }
+        // Told elsewhere, with what the solver does not know: the age of a hit, the text of a failure.
+        SolverEvent::Cached(_) | SolverEvent::Failed(_) => {}
+    };
+    let solved = solver::solve(&lowered.graph, lowered.target, worker, &observe).await;
+    solved.map_err(|failed| {
+        if let Some(step) = worker.step(failed.vertex) {
+            worker.steps.start(step);
+            worker.steps.fail(step, failed.source.to_string());
+        }
+        failed.source
+    })
+}
+
+impl Source {
+    fn errors(&self, diagnostics: &[Diagnostic]) -> BuildError {
+        let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+        let render = |diagnostic| frontend::render(diagnostic, &self.name, &self.text);
+        BuildError::Dockerfile { rendered: errors.map(render).collect() }
+    }
+
+    fn warn(&self, diagnostics: &[Diagnostic], steps: &Steps) {
+        for diagnostic in diagnostics.iter().filter(|diagnostic| !diagnostic.is_error()) {
+            let rendered = frontend::render(diagnostic, &self.name, &self.text);
+            steps.warn(diagnostic.rule, &diagnostic.message, rendered);
+        }
+    }
+}
+
+/// Names the directory of a build's logs: the time, then the process, so that names sort by age.
+fn build_id() -> String {
+    format!("{:020}-{}", crate::ops::now_unix_ns(), std::process::id())
+}

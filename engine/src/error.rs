@@ -1,0 +1,134 @@
+//! What can go wrong in a build.
+
+use std::io;
+use std::path::PathBuf;
+
+use image::Reference;
+
+/// Why a build did not come to an image.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// There is no Dockerfile at the place where it was looked for.
+    #[error("no Dockerfile: `{}` is not there", path.display())]
+    NoDockerfile {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The context is not a directory.
+    #[error("build context `{}` is not a directory", path.display())]
+    NoContext {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// A file of the user's cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A file of the user's is larger than anything of its kind.
+    #[error("`{}` is larger than {size_bytes_max} bytes", path.display())]
+    TooLarge {
+        /// Which.
+        path: PathBuf,
+        /// The limit.
+        size_bytes_max: u64,
+    },
+    /// A file of the user's is not UTF-8.
+    #[error("`{}` is not UTF-8 text: byte {offset} is not part of a character", path.display())]
+    NotUtf8 {
+        /// Which.
+        path: PathBuf,
+        /// The first byte that is wrong.
+        offset: usize,
+    },
+    /// The Dockerfile does not say what to build.
+    #[error("the Dockerfile has {} error{}", rendered.len(), if rendered.len() == 1 { "" } else { "s" })]
+    Dockerfile {
+        /// Each finding with its source line.
+        rendered: Vec<String>,
+    },
+    /// A base image is not in the store.
+    #[error("image `{}` is not in the store", reference.familiar())]
+    NoImage {
+        /// Which.
+        reference: Reference,
+        /// The line that asks for it.
+        rendered: String,
+    },
+    /// A base image is for another platform.
+    #[error("image `{}` is for {found}, the build is for {wanted}", reference.familiar())]
+    WrongPlatform {
+        /// Which.
+        reference: Reference,
+        /// Its platform.
+        found: String,
+        /// The platform of the build.
+        wanted: String,
+        /// The line that asks for it.
+        rendered: String,
+    },
+    /// A step ran and failed.
+    #[error("{0}")]
+    Step(Box<StepFailure>),
+    /// A file that COPY or ADD names is not there, or cannot be copied.
+    #[error("{message}")]
+    Copy {
+        /// What is wrong.
+        message: String,
+        /// The line with an explanation.
+        rendered: String,
+    },
+    /// A step's sandbox did not start.
+    #[error("cannot run `{step}`")]
+    Sandbox {
+        /// The step's name.
+        step: String,
+        /// The line.
+        rendered: String,
+        /// The cause.
+        source: executor::SandboxError,
+    },
+    /// A tree cannot be read or written.
+    #[error("cannot copy files for `{step}`")]
+    Tree {
+        /// The step's name.
+        step: String,
+        /// The cause.
+        source: cache::tree::TreeError,
+    },
+    /// The build context cannot be read.
+    #[error("cannot read the build context `{}`", path.display())]
+    Context {
+        /// Its directory.
+        path: PathBuf,
+        /// The cause.
+        source: cache::ContextError,
+    },
+    /// The store cannot do its work.
+    #[error(transparent)]
+    Store(#[from] cache::StoreError),
+    /// The image cannot be exported.
+    #[error(transparent)]
+    Export(#[from] crate::images::ImageError),
+}
+
+/// A step that ran and failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("process \"{command}\" did not complete successfully: {how}")]
+pub struct StepFailure {
+    /// The step's name, `[build 2/5] RUN make`.
+    pub step: String,
+    /// Program and arguments.
+    pub command: String,
+    /// `exit code: 2` or `killed by signal 9`.
+    pub how: String,
+    /// The last lines of its output.
+    pub tail: Vec<String>,
+    /// The Dockerfile line underlined.
+    pub rendered: String,
+    /// Where all of its output is.
+    pub log: Option<PathBuf>,
+}

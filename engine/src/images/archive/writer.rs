@@ -1,0 +1,108 @@
+//! Writes the tar of an image archive: the same members give the same bytes.
+
+use std::io::{self, Read as _, Write};
+
+use crate::images::ImageError;
+
+/// What a ustar header can say about a size: eleven octal digits.
+const USTAR_SIZE_MAX: u64 = (1 << 33) - 1;
+const BLOCK_BYTES: u64 = 512;
+
+/// A tar without times and owners.
+pub(crate) struct ArchiveWriter<'a> {
+    to: &'a mut dyn Write,
+    written_bytes: u64,
+}
+
+impl<'a> ArchiveWriter<'a> {
+    /// Starts an archive.
+    pub(crate) fn new(to: &'a mut dyn Write) -> Self {
+        Self { to, written_bytes: 0 }
+    }
+
+    /// Adds a directory; its name ends with a slash.
+    pub(crate) fn directory(&mut self, name: &str) -> io::Result<()> {
+        self.header(name, tar::EntryType::Directory, 0o755, 0)
+    }
+
+    /// Adds a file of bytes in memory.
+    pub(crate) fn bytes(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.header(name, tar::EntryType::Regular, 0o644, bytes.len() as u64)?;
+        self.to.write_all(bytes)?;
+        self.written_bytes += bytes.len() as u64;
+        self.pad()
+    }
+
+    /// Adds a file whose bytes another function writes.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`, and [`ImageError::WriteStream`], also when it wrote another number of bytes than
+    /// announced: the archive is then unusable.
+    pub(crate) fn file(
+        &mut self,
+        name: &str,
+        size_bytes: u64,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), ImageError>,
+    ) -> Result<(), ImageError> {
+        let failed = |source| ImageError::WriteStream { source };
+        self.header(name, tar::EntryType::Regular, 0o644, size_bytes).map_err(failed)?;
+        let mut counted = Counted { to: self.to, count_bytes: 0 };
+        write(&mut counted)?;
+        if counted.count_bytes != size_bytes {
+            let text = format!("`{name}` has {} bytes, expected {size_bytes}", counted.count_bytes);
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, text)));
+        }
+        self.written_bytes += size_bytes;
+        self.pad().map_err(failed)
+    }
+
+    /// Ends the archive.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        self.to.write_all(&[0; 2 * BLOCK_BYTES as usize])?;
+        self.to.flush()
+    }
+
+    fn header(&mut self, name: &str, kind: tar::EntryType, mode: u32, size_bytes: u64) -> io::Result<()> {
+        // Only a GNU header can hold a larger size without an extended header.
+        let mut header = match size_bytes > USTAR_SIZE_MAX {
+            true => tar::Header::new_gnu(),
+            false => tar::Header::new_ustar(),
+        };
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(size_bytes);
+        header.set_path(name)?;
+        header.set_cksum();
+        self.to.write_all(header.as_bytes())?;
+        self.written_bytes += BLOCK_BYTES;
+        Ok(())
+    }
+
+    fn pad(&mut self) -> io::Result<()> {
+        let padding = self.written_bytes.next_multiple_of(BLOCK_BYTES) - self.written_bytes;
+        io::copy(&mut io::repeat(0).take(padding), self.to)?;
+        self.written_bytes += padding;
+        Ok(())
+    }
+}
+
+struct Counted<'a> {
+    to: &'a mut dyn Write,
+    count_bytes: u64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.to.write(bytes)?;
+        self.count_bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}

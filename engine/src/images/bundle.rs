@@ -1,0 +1,212 @@
+//! Writes images as one tar: an OCI layout, for Docker with the documents of its own archives beside it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _, Write};
+
+use cache::{Store, StoredImage};
+use image::{BlobDigest, Descriptor, Digest, ImageConfig, Index, Manifest, MediaType, Reference, Sha256};
+
+use super::archive::{
+    ArchiveWriter, INDEX, LAYOUT, LAYOUT_JSON, MANIFEST, NAME_ANNOTATION, REF_NAME_ANNOTATION, REPOSITORIES,
+    manifest_json, repositories_json,
+};
+use super::compress::compressed;
+use super::config::read_config_bytes;
+use super::layers::{LayerTar, layer_tars};
+use super::{ImageError, OnProgress};
+
+/// How the layers are in the tar, and for whom it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// An OCI layout with compressed layers.
+    Oci,
+    /// An OCI layout with plain layers that is a Docker archive at the same time, as `docker save` writes
+    /// since version 25.
+    Docker,
+}
+
+/// An image with the names under which it leaves.
+pub(crate) struct Bundled {
+    pub(crate) image: StoredImage,
+    pub(crate) references: Vec<Reference>,
+}
+
+/// What a file under `blobs/sha256` is made of.
+enum Blob<'a> {
+    Bytes(Vec<u8>),
+    Tar(&'a LayerTar, u64),
+    Kept { digest: BlobDigest, size_bytes: u64 },
+}
+
+struct Described {
+    config: Vec<u8>,
+    platform: image::Platform,
+    layers: Vec<LayerTar>,
+    references: Vec<Reference>,
+}
+
+/// Writes the tar. The same images and names give the same bytes.
+pub(crate) fn write_bundle(
+    store: &Store,
+    images: &[Bundled],
+    form: Form,
+    to: &mut dyn Write,
+    on_progress: OnProgress<'_>,
+) -> Result<(), ImageError> {
+    let images = images.iter().map(|image| describe(store, image)).collect::<Result<Vec<_>, _>>()?;
+    let mut blobs = BTreeMap::new();
+    let mut index = Index { manifests: Vec::new() };
+    for image in &images {
+        let manifest = add_blobs(store, image, form, &mut blobs, on_progress)?;
+        index.manifests.extend(named(&manifest, image));
+    }
+    write_tar(store, &images, &blobs, &index, form, to, on_progress)
+}
+
+fn describe(store: &Store, bundled: &Bundled) -> Result<Described, ImageError> {
+    let id = bundled.image.id;
+    let bytes = read_config_bytes(store, &id)?;
+    let config: ImageConfig = super::config::parse_config(&bytes, &id)?;
+    Ok(Described {
+        platform: config.platform(),
+        layers: layer_tars(store, &bundled.image, &config)?,
+        config: bytes,
+        references: bundled.references.clone(),
+    })
+}
+
+/// Adds the blobs of one image; its manifest comes last.
+fn add_blobs<'a>(
+    store: &Store,
+    image: &'a Described,
+    form: Form,
+    blobs: &mut BTreeMap<BlobDigest, Blob<'a>>,
+    on_progress: OnProgress<'_>,
+) -> Result<Descriptor, ImageError> {
+    let config = BlobDigest(Digest::of(&image.config));
+    let mut manifest = Manifest {
+        config: Descriptor::new(MediaType::Config, config, image.config.len() as u64),
+        layers: Vec::new(),
+    };
+    blobs.insert(config, Blob::Bytes(image.config.clone()));
+    for layer in &image.layers {
+        let descriptor = match form {
+            Form::Docker => {
+                let digest = BlobDigest(layer.diff_id.0);
+                let size_bytes = layer.size_bytes(store)?;
+                blobs.insert(digest, Blob::Tar(layer, size_bytes));
+                Descriptor::new(MediaType::Layer, digest, size_bytes)
+            }
+            Form::Oci => {
+                let descriptor = compressed(store, layer, on_progress)?;
+                let (digest, size_bytes) = (descriptor.digest, descriptor.size_bytes);
+                blobs.insert(digest, Blob::Kept { digest, size_bytes });
+                descriptor
+            }
+        };
+        manifest.layers.push(descriptor);
+    }
+    let bytes = manifest.to_json();
+    let digest = BlobDigest(Digest::of(&bytes));
+    let mut descriptor = Descriptor::new(MediaType::Manifest, digest, bytes.len() as u64);
+    descriptor.platform = Some(image.platform.clone());
+    blobs.insert(digest, Blob::Bytes(bytes));
+    Ok(descriptor)
+}
+
+/// The manifest in the index: once for each name, or once without.
+fn named(manifest: &Descriptor, image: &Described) -> Vec<Descriptor> {
+    let with_name = |reference: &Reference| {
+        let mut descriptor = manifest.clone();
+        let mut annotate = |name: &str, value: String| descriptor.annotations.insert(name.to_owned(), value);
+        annotate(NAME_ANNOTATION, reference.to_string());
+        if let Some(tag) = reference.tag() {
+            annotate(REF_NAME_ANNOTATION, tag.to_owned());
+        }
+        descriptor
+    };
+    match image.references.is_empty() {
+        true => vec![manifest.clone()],
+        false => image.references.iter().map(with_name).collect(),
+    }
+}
+
+fn write_tar(
+    store: &Store,
+    images: &[Described],
+    blobs: &BTreeMap<BlobDigest, Blob<'_>>,
+    index: &Index,
+    form: Form,
+    to: &mut dyn Write,
+    on_progress: OnProgress<'_>,
+) -> Result<(), ImageError> {
+    let failed = |source| ImageError::WriteStream { source };
+    let mut tar = ArchiveWriter::new(to);
+    tar.directory("blobs/").map_err(failed)?;
+    tar.directory("blobs/sha256/").map_err(failed)?;
+    for (digest, blob) in blobs {
+        let name = blob_name(digest);
+        match blob {
+            Blob::Bytes(bytes) => tar.bytes(&name, bytes).map_err(failed)?,
+            Blob::Tar(layer, size_bytes) => {
+                tar.file(&name, *size_bytes, |to| layer.write(to, Some(*size_bytes), on_progress))?;
+            }
+            Blob::Kept { digest, size_bytes } => {
+                tar.file(&name, *size_bytes, |to| copy_kept(store, digest, to))?;
+            }
+        }
+    }
+    tar.bytes(INDEX, &index.to_json()).map_err(failed)?;
+    if form == Form::Docker {
+        tar.bytes(MANIFEST, &docker_manifest(images)).map_err(failed)?;
+    }
+    tar.bytes(LAYOUT, LAYOUT_JSON).map_err(failed)?;
+    if form == Form::Docker && images.iter().any(|image| !image.references.is_empty()) {
+        tar.bytes(REPOSITORIES, &repositories(images)).map_err(failed)?;
+    }
+    tar.finish().map_err(failed)
+}
+
+fn blob_name(digest: &BlobDigest) -> String {
+    format!("blobs/sha256/{}", digest.0.hex())
+}
+
+fn docker_manifest(images: &[Described]) -> Vec<u8> {
+    manifest_json(images.iter().map(|image| {
+        let config = blob_name(&BlobDigest(Digest::of(&image.config)));
+        let layers = image.layers.iter().map(|layer| blob_name(&BlobDigest(layer.diff_id.0))).collect();
+        (config, image.references.as_slice(), layers)
+    }))
+}
+
+fn repositories(images: &[Described]) -> Vec<u8> {
+    repositories_json(images.iter().filter_map(|image| {
+        let top = image.layers.last()?;
+        Some((image.references.as_slice(), top.diff_id.0.hex()))
+    }))
+}
+
+/// Copies a blob of the store, and notices when it is not what its name says.
+fn copy_kept(store: &Store, digest: &BlobDigest, to: &mut dyn Write) -> Result<(), ImageError> {
+    let gone = || cache::StoreError::NoBlob { digest: *digest };
+    let mut file = store.open_blob(digest)?.ok_or_else(gone)?;
+    let mut hash = Sha256::new();
+    let mut block = vec![0; 256 << 10];
+    loop {
+        let count = match file.read(&mut block) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(source) => return Err(ImageError::ReadBlob { digest: *digest, source }),
+        };
+        hash.update(&block[..count]);
+        to.write_all(&block[..count]).map_err(|source| ImageError::WriteStream { source })?;
+    }
+    let actual = BlobDigest(hash.finish());
+    if actual != *digest {
+        // It is made again the next time.
+        store.remove_blob(digest)?;
+        return Err(cache::StoreError::WrongDigest { expected: *digest, actual }.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! What can go wrong with finished images.
+
+use std::io;
+use std::path::PathBuf;
+
+use cache::StoreError;
+use image::{BlobDigest, DiffId, ImageId, Reference, ReferenceError};
+
+use super::archive::ArchiveError;
+use super::short_id;
+
+/// Why something could not be done with a finished image.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// Neither a name nor the beginning of an id.
+    #[error("no such image: {name}")]
+    NoSuchImage {
+        /// As asked for, with the tag that was meant.
+        name: String,
+    },
+    /// The beginning of more than one id.
+    #[error("image id `{prefix}` is ambiguous, it begins {}", list(candidates))]
+    Ambiguous {
+        /// As asked for.
+        prefix: String,
+        /// The images that it could mean.
+        candidates: Vec<ImageId>,
+    },
+    /// Not an image name.
+    #[error(transparent)]
+    Name(#[from] ReferenceError),
+    /// A name with a digest names one image for good and cannot be given to another.
+    #[error("cannot create the tag `{}`: a name with a digest already says which image it is", reference.familiar())]
+    TagWithDigest {
+        /// The name.
+        reference: Reference,
+    },
+    /// `sha256:...` would be taken for an image id.
+    #[error("refusing to create an ambiguous tag using digest algorithm as name: `{}`", reference.familiar())]
+    TagLikeId {
+        /// The name.
+        reference: Reference,
+    },
+    /// The image still has names that were not asked to be removed.
+    #[error(
+        "conflict: unable to delete {} (must be forced) - image is referenced in multiple repositories",
+        short_id(id)
+    )]
+    StillNamed {
+        /// The image.
+        id: ImageId,
+        /// Its names.
+        references: Vec<Reference>,
+    },
+    /// A filter that does not exist, or is not `NAME=VALUE`.
+    #[error(
+        "invalid filter `{text}`, expected one of before, dangling, label, reference, since, until as NAME=VALUE"
+    )]
+    Filter {
+        /// As given.
+        text: String,
+    },
+    /// A filter with a value that it cannot have.
+    #[error("invalid filter `{name}={value}`, expected {expected}")]
+    FilterValue {
+        /// Of the filter.
+        name: &'static str,
+        /// As given.
+        value: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// A `--change` that is not one of the instructions that only change the config.
+    #[error("`{instruction}` is not a valid change command, expected one of {}", super::change::ALLOWED.join(", "))]
+    Change {
+        /// The instruction.
+        instruction: String,
+    },
+    /// A `--change` that is no Dockerfile instruction.
+    #[error("invalid change: {message}")]
+    ChangeText {
+        /// What is wrong, with the place.
+        message: String,
+    },
+    /// The image's own documents do not fit together, or are damaged.
+    #[error("image {} is damaged: {what}; remove it and build, load or import it again", short_id(id))]
+    Damaged {
+        /// The image.
+        id: ImageId,
+        /// What is wrong.
+        what: String,
+    },
+    /// A layer's files are no longer those that the image was made with.
+    #[error(
+        "layer {diff_id} of image {} no longer has the bytes it was made with, it now is {actual}",
+        short_id(id)
+    )]
+    LayerChanged {
+        /// The image.
+        id: ImageId,
+        /// What the image says.
+        diff_id: DiffId,
+        /// What its files give.
+        actual: DiffId,
+    },
+    /// An archive that cannot be loaded.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// Nothing was asked for.
+    #[error("no image was named, at least one is needed")]
+    NothingNamed,
+    /// The destination of an export.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The stream that an export goes to.
+    #[error("cannot write the archive")]
+    WriteStream {
+        /// The cause.
+        source: io::Error,
+    },
+    /// A tar that cannot be unpacked.
+    #[error("cannot import the tar")]
+    Import {
+        /// The cause.
+        source: StoreError,
+    },
+    /// A blob of the store.
+    #[error("cannot read blob {digest} of the store")]
+    ReadBlob {
+        /// Which.
+        digest: BlobDigest,
+        /// The cause.
+        source: io::Error,
+    },
+    /// `SOURCE_DATE_EPOCH` is no time that can be written.
+    #[error("SOURCE_DATE_EPOCH {seconds} is out of range")]
+    Epoch {
+        /// Seconds since 1970.
+        seconds: i64,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Whether an error of the store has nothing to do with the bytes that came in.
+pub(super) fn is_of_machine(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Read { .. }
+            | StoreError::Write { .. }
+            | StoreError::Sync { .. }
+            | StoreError::Lock { .. }
+    )
+}
+
+fn list(candidates: &[ImageId]) -> String {
+    let ids: Vec<String> = candidates.iter().map(short_id).collect();
+    ids.join(", ")
+}

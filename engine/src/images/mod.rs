@@ -1,0 +1,146 @@
+//! Everything that is done with finished images: listing, naming, inspecting, moving them in and out.
+//!
+//! The functions are synchronous and work on a store alone; callers move them off the runtime's threads.
+
+mod archive;
+mod bundle;
+mod change;
+mod compress;
+mod config;
+mod destination;
+mod error;
+mod export;
+mod filter;
+mod find;
+mod gzip;
+mod history;
+mod import;
+mod inspect;
+mod layers;
+mod list;
+mod load;
+mod local;
+mod pattern;
+mod publish;
+mod remove;
+mod save;
+mod tag;
+mod time;
+
+use std::io::{Read, Write};
+
+use cache::{Store, StoredImage};
+use image::{Digest, ImageId, Reference};
+
+use crate::{Engine, Output};
+
+pub use archive::{ArchiveError, Source};
+pub use config::read_config;
+pub use error::ImageError;
+pub use export::{export, export_docker, export_oci, export_tar};
+pub use filter::Filters;
+pub use find::find;
+pub use history::{HistoryEntry, history};
+pub use import::{ImportOptions, import};
+pub use inspect::{Inspection, inspect};
+pub use list::{ImageSummary, list};
+pub use load::{Loaded, load};
+pub use pattern::Pattern;
+pub use remove::{RemoveOptions, Removed, remove};
+pub use save::save;
+pub use tag::tag;
+pub(crate) use time::parse_moment;
+
+/// What can be done with the images of an engine's store. Each call blocks; see the function of the same name
+/// for what it promises.
+impl Engine {
+    /// See [`list`].
+    pub fn list_images(&self, filters: &Filters) -> Result<Vec<ImageSummary>, ImageError> {
+        list(&self.store, filters)
+    }
+
+    /// See [`find`].
+    pub fn find_image(&self, name: &str) -> Result<ImageId, ImageError> {
+        find(&self.store, name)
+    }
+
+    /// See [`tag`].
+    pub fn tag_image(&self, source: &str, target: &Reference) -> Result<ImageId, ImageError> {
+        tag(&self.store, source, target)
+    }
+
+    /// See [`remove`].
+    pub fn remove_image(&self, name: &str, options: RemoveOptions) -> Result<Vec<Removed>, ImageError> {
+        remove(&self.store, name, options)
+    }
+
+    /// See [`inspect`].
+    pub fn inspect_image(&self, name: &str) -> Result<Inspection, ImageError> {
+        inspect(&self.store, name)
+    }
+
+    /// See [`history`].
+    pub fn image_history(&self, name: &str) -> Result<Vec<HistoryEntry>, ImageError> {
+        history(&self.store, name)
+    }
+
+    /// See [`import`].
+    pub fn import_image(
+        &self,
+        tar: &mut dyn Read,
+        options: &ImportOptions,
+        on_progress: OnProgress<'_>,
+    ) -> Result<ImageId, ImageError> {
+        import(&self.store, tar, options, on_progress)
+    }
+
+    /// See [`save`].
+    pub fn save_images<T: AsRef<str>>(
+        &self,
+        names: &[T],
+        to: &mut dyn Write,
+        on_progress: OnProgress<'_>,
+    ) -> Result<(), ImageError> {
+        save(&self.store, names, to, on_progress)
+    }
+
+    /// See [`load`].
+    pub fn load_images(
+        &self,
+        source: Source<'_>,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Vec<Loaded>, ImageError> {
+        load(&self.store, source, on_progress)
+    }
+
+    /// See [`export`].
+    pub fn export_image(
+        &self,
+        id: &ImageId,
+        references: &[Reference],
+        output: &Output,
+        on_progress: OnProgress<'_>,
+    ) -> Result<(), ImageError> {
+        export(&self.store, id, references, output, on_progress)
+    }
+}
+
+/// Hears how far a job is: the part, bytes done, and bytes in all where they are known.
+pub type OnProgress<'a> = &'a (dyn Fn(&str, u64, Option<u64>) + Sync);
+
+/// Characters of a digest that people read.
+const SHORT_ID_CHARS: usize = 12;
+
+/// The beginning of an image id as Docker shows it: twelve digits.
+pub fn short_id(id: &ImageId) -> String {
+    short_digest(&id.0)
+}
+
+pub(crate) fn short_digest(digest: &Digest) -> String {
+    digest.hex()[..SHORT_ID_CHARS].to_owned()
+}
+
+/// The record of an image whose id is known.
+pub(crate) fn stored(store: &Store, id: &ImageId) -> Result<StoredImage, ImageError> {
+    store.image(id)?.ok_or_else(|| ImageError::NoSuchImage { name: short_id(id) })
+}

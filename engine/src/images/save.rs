@@ -1,0 +1,69 @@
+//! `save`: images as one archive.
+
+use std::io::Write;
+
+use cache::Store;
+use image::{ImageId, Reference};
+
+use super::bundle::{Bundled, Form, write_bundle};
+use super::{ImageError, OnProgress, find, stored};
+
+/// Writes images as one tar that is a Docker archive and an OCI layout at the same time, as `docker save`
+/// does since version 25. The same images and names give the same bytes.
+///
+/// A name without a tag means all tags of its repository, as in Docker; an image given by its id is saved
+/// without a name.
+///
+/// # Errors
+///
+/// Those of [`find`]; [`ImageError::LayerChanged`], [`ImageError::Damaged`] when what would be written is
+/// not the image; [`ImageError::WriteStream`]. What was written by then is no archive.
+pub fn save<T: AsRef<str>>(
+    store: &Store,
+    names: &[T],
+    to: &mut dyn Write,
+    on_progress: OnProgress<'_>,
+) -> Result<(), ImageError> {
+    if names.is_empty() {
+        return Err(ImageError::NothingNamed);
+    }
+    let mut images: Vec<Bundled> = Vec::new();
+    for name in names {
+        for (id, reference) in meant(store, name.as_ref())? {
+            let at = match images.iter().position(|bundled| bundled.image.id == id) {
+                Some(at) => at,
+                None => {
+                    images.push(Bundled { image: stored(store, &id)?, references: Vec::new() });
+                    images.len() - 1
+                }
+            };
+            let references = &mut images[at].references;
+            references.extend(reference.filter(|reference| !references.contains(reference)));
+        }
+    }
+    write_bundle(store, &images, Form::Docker, to, on_progress)
+}
+
+/// The images that a name means, each with the name under which it is saved.
+fn meant(store: &Store, name: &str) -> Result<Vec<(ImageId, Option<Reference>)>, ImageError> {
+    let Ok(reference) = name.parse::<Reference>() else { return Ok(vec![(find(store, name)?, None)]) };
+    if is_repository(name) {
+        let same = |other: &Reference| {
+            other.domain() == reference.domain() && other.path() == reference.path() && other.tag().is_some()
+        };
+        let tags = store.tags()?.into_iter().filter(|(other, _)| same(other));
+        let found: Vec<_> = tags.map(|(other, id)| (id, Some(other))).collect();
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    let id = find(store, name)?;
+    let is_name = store.resolve(&reference)? == Some(id) && reference.tag().is_some();
+    Ok(vec![(id, is_name.then_some(reference))])
+}
+
+/// Whether a name has neither tag nor digest.
+fn is_repository(name: &str) -> bool {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    !last.contains([':', '@'])
+}

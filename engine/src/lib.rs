@@ -1,0 +1,51 @@
+//! Puts the crates together: build, export, run, prune.
+//!
+//! An [`Engine`] is one store and what can be done with it. It writes nothing to a terminal: progress is
+//! data ([`Event`]), and errors say what happened, not what to do about it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cache::{Store, StoreError};
+
+mod blocking;
+mod build;
+mod error;
+mod event;
+pub mod images;
+mod ops;
+mod request;
+mod run;
+pub mod space;
+mod steps;
+pub mod why;
+
+pub use build::{default_platform, questions};
+pub use error::{BuildError, StepFailure};
+pub use event::{Event, Progress, Step, StepId, Stream};
+pub use request::{BuildOutcome, BuildRequest, Destination, DockerfileSource, NamedContext, Output};
+pub use run::{Console, Exit, RunError, RunHandle, RunRequest, Running, Terminal, WindowSize};
+
+/// What a process must do before it does anything else, see the `executor` crate.
+pub mod sandbox {
+    pub use executor::{NamespaceError, become_root, dispatch};
+}
+
+/// A store and what can be done with it. Cheap to clone; any number may exist at once, in any number of
+/// processes.
+#[derive(Clone)]
+pub struct Engine {
+    store: Arc<Store>,
+}
+
+impl Engine {
+    /// Opens the store at `root`, or makes one there.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        Ok(Self { store: Arc::new(Store::open(root)?) })
+    }
+
+    /// Where the store is.
+    pub fn root(&self) -> &Path {
+        self.store.root()
+    }
+}

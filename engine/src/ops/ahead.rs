@@ -1,0 +1,51 @@
+//! Starts the helper process of the next step while there is something else to do.
+//!
+//! A sandbox needs a helper, our own binary executed anew. That takes a noticeable part of the time of a
+//! short step, and does not have to wait until the step's turn.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use graph::{BuildGraph, Op, VertexId};
+
+/// The RUN vertices of a build: which may run, and which will by all that is known.
+pub(crate) struct Ahead {
+    runs: BTreeSet<VertexId>,
+    /// Not found in the cache, and not started yet.
+    missed: Mutex<BTreeSet<VertexId>>,
+}
+
+impl Ahead {
+    pub(crate) fn new(graph: &BuildGraph) -> Self {
+        let runs = graph.vertices().filter(|(_, vertex)| matches!(vertex.op, Op::Run(_)));
+        Self { runs: runs.map(|(id, _)| id).collect(), missed: Mutex::new(BTreeSet::new()) }
+    }
+
+    /// A vertex was not found: if it is a RUN, a helper will be needed.
+    pub(super) fn missed(&self, id: VertexId) {
+        if !self.runs.contains(&id) {
+            return;
+        }
+        let is_first = {
+            let mut missed = self.missed.lock().expect("no holder of the lock panics");
+            missed.insert(id) && missed.len() == 1
+        };
+        if is_first {
+            tokio::task::spawn_blocking(prepare);
+        }
+    }
+
+    /// A RUN has taken its helper. Whether more will need one.
+    pub(super) fn started(&self, id: VertexId) -> bool {
+        let mut missed = self.missed.lock().expect("no holder of the lock panics");
+        missed.remove(&id);
+        !missed.is_empty()
+    }
+}
+
+/// Best effort: what keeps a helper from starting is told when it is needed.
+pub(super) fn prepare() {
+    if let Err(error) = executor::prepare() {
+        tracing::debug!(%error, "cannot start a helper ahead of time");
+    }
+}

@@ -1,0 +1,297 @@
+//! COPY, ADD, WORKDIR and here-documents: files that become a layer.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ::image::{Digest, Hasher};
+use cache::tree::{self, Action, Landing, ModeChange, Selection, Source, Target, TreeError};
+use cache::{Decision, Layer, Store, TreeView};
+use frontend::MissingSource;
+use frontend::ignore::Patterns;
+use graph::{Copy, File, FileAction, Vertex, VertexId};
+
+use super::{BuildWorker, ContextFiles, Layers, Output, owner};
+use crate::BuildError;
+use crate::blocking::blocking;
+use crate::why::FILES_MAX;
+
+/// Digests what the copies of a vertex read: the files as they would land.
+pub(super) async fn fingerprint(
+    worker: &BuildWorker,
+    _: VertexId,
+    vertex: &Vertex,
+    file: &File,
+    inputs: &[Option<Output>],
+) -> Result<Digest, BuildError> {
+    let (store, file, opened) = (worker.store.clone(), file.clone(), inputs.to_vec());
+    let digest = blocking(move || {
+        let mut hasher = Hasher::new("read/v1");
+        for copy in copies(&file) {
+            let opened = Opened::new(&store, opened[copy.input].as_ref().expect("what is read is there"))?;
+            // Owners are part of the operation, and names of them part of input 0.
+            let landing = Rules::new(copy)?;
+            let selection = tree::select(opened.source(), &copy.sources, landing.landing(None, false))?;
+            hasher = hasher.field("selection", selection.digest()?.0);
+        }
+        Ok::<_, Failure>(hasher.finish())
+    })
+    .await;
+    digest.map_err(|failure| explain(worker, vertex, inputs, failure))
+}
+
+pub(super) async fn execute(
+    worker: &BuildWorker,
+    id: VertexId,
+    vertex: &Vertex,
+    file: &File,
+    inputs: &[Output],
+) -> Result<Layer, BuildError> {
+    let (store, file, outputs) = (worker.store.clone(), file.clone(), inputs.to_vec());
+    let mtime = worker.source_date_epoch;
+    let made = blocking(move || make(&store, &file, &outputs, mtime)).await;
+    if let Ok(made) = &made {
+        worker.journal.copied(id, &made.listed, made.is_whole_list);
+    }
+    made.map(|made| made.layer).map_err(|failure| {
+        let inputs: Vec<_> = inputs.iter().cloned().map(Some).collect();
+        explain(worker, vertex, &inputs, failure)
+    })
+}
+
+/// A layer, and what was copied into it.
+struct Made {
+    layer: Layer,
+    listed: Vec<tree::Listed>,
+    is_whole_list: bool,
+}
+
+fn make(store: &Arc<Store>, file: &File, inputs: &[Output], mtime: Option<i64>) -> Result<Made, Failure> {
+    let below = inputs[0].layers().expect("what is continued has layers");
+    let base = store.view(&below.ids)?;
+    let layer = store.begin_layer()?;
+    let directory = layer.open()?;
+    let mut opened = Vec::new();
+    let mut rules = Vec::new();
+    for copy in copies(file) {
+        opened.push(Opened::new(store, &inputs[copy.input])?);
+        rules.push(Rules::new(copy)?);
+    }
+    let mut selections = Vec::new();
+    for ((copy, opened), rules) in copies(file).zip(&opened).zip(&rules) {
+        let owner = owner_of(copy.owner.as_deref(), &base)?;
+        let landing = rules.landing(owner, matches!(opened, Opened::Context(_)));
+        selections.push(tree::select(opened.source(), &copy.sources, landing)?);
+    }
+    let actions = actions(file, &selections, &base)?;
+    let independent = copies(file).next().is_some() && copies(file).all(|copy| copy.link);
+    let base = (!independent).then(|| base.root());
+    tree::build(&Target { layer: std::os::fd::AsFd::as_fd(&directory), base, mtime }, &actions)?;
+    let mut made = Made { layer: layer.commit()?, listed: Vec::new(), is_whole_list: true };
+    for selection in &selections {
+        // A file of the context may have changed since it was copied. Only an explanation would know.
+        let Ok((listed, is_whole)) = selection.listing(FILES_MAX - made.listed.len()) else {
+            made.is_whole_list = false;
+            break;
+        };
+        made.listed.extend(listed);
+        made.is_whole_list &= is_whole;
+    }
+    Ok(made)
+}
+
+fn copies(file: &File) -> impl Iterator<Item = &Copy> {
+    file.actions.iter().filter_map(|action| match action {
+        FileAction::Copy(copy) => Some(copy),
+        FileAction::MakeDirectory(_) | FileAction::MakeFile(_) => None,
+    })
+}
+
+fn actions<'a>(
+    file: &'a File,
+    selections: &'a [Selection<'a>],
+    base: &TreeView,
+) -> Result<Vec<Action<'a>>, Failure> {
+    let mut selections = selections.iter();
+    let mut actions = Vec::new();
+    for action in &file.actions {
+        let root = (0, 0);
+        actions.push(match action {
+            FileAction::Copy(copy) => Action::Copy {
+                selection: selections.next().expect("a selection for each copy"),
+                destination: &copy.destination,
+            },
+            FileAction::MakeDirectory(directory) => Action::MakeDirectory {
+                path: &directory.path,
+                mode: directory.mode,
+                owner: owner_of(directory.owner.as_deref(), base)?.unwrap_or(root),
+            },
+            FileAction::MakeFile(made) => Action::MakeFile {
+                path: &made.path,
+                mode: made.mode,
+                owner: owner_of(made.owner.as_deref(), base)?.unwrap_or(root),
+                content: &made.content,
+            },
+        });
+    }
+    Ok(actions)
+}
+
+fn owner_of(text: Option<&str>, base: &TreeView) -> Result<Option<(u32, u32)>, Failure> {
+    text.map(|text| owner::resolve(text, base.root()))
+        .transpose()
+        .map_err(|error| Failure::Bad(error.to_string()))
+}
+
+/// A file system that is read.
+enum Opened {
+    Context(Arc<ContextFiles>),
+    View(TreeView),
+}
+
+impl Opened {
+    fn new(store: &Store, output: &Output) -> Result<Self, Failure> {
+        Ok(match output {
+            Output::Context(files) => Self::Context(files.clone()),
+            Output::Layers(Layers { ids, .. }) => Self::View(store.view(ids)?),
+        })
+    }
+
+    fn source(&self) -> Source<'_> {
+        match self {
+            Self::Context(files) => Source::Context(&files.tree),
+            Self::View(view) => Source::Directory(view.root()),
+        }
+    }
+}
+
+type Exclude = Box<dyn Fn(&Path, bool) -> Decision + Sync>;
+
+/// The flags of a copy, parsed.
+struct Rules {
+    mode: Option<ModeChange>,
+    exclude: Option<Exclude>,
+    parents: bool,
+    unpack: bool,
+}
+
+impl Rules {
+    fn new(copy: &Copy) -> Result<Self, Failure> {
+        let mode = copy.mode.as_deref().map(str::parse).transpose();
+        let mode = mode.map_err(|error: tree::ModeError| Failure::Bad(error.to_string()))?;
+        let exclude = match copy.exclude.is_empty() {
+            true => None,
+            false => {
+                let patterns = Patterns::new(copy.exclude.iter().map(String::as_str));
+                let patterns = patterns.map_err(|error| Failure::Bad(error.to_string()))?;
+                Some(Box::new(move |path: &Path, is_directory| {
+                    super::context::decide(&patterns, path, is_directory)
+                }) as Exclude)
+            }
+        };
+        Ok(Self { mode, exclude, parents: copy.parents, unpack: copy.unpack })
+    }
+
+    /// What comes from a context belongs to root, whoever owns it on this machine.
+    fn landing(&self, owner: Option<(u32, u32)>, from_context: bool) -> Landing<'_> {
+        Landing {
+            owner: owner.or(from_context.then_some((0, 0))),
+            mode: self.mode.as_ref(),
+            exclude: self.exclude.as_deref(),
+            keeps_parents: self.parents,
+            unpacks: self.unpack,
+            archive_owner: owner,
+        }
+    }
+}
+
+/// Why files did not become a layer, before it is explained with the Dockerfile's line.
+enum Failure {
+    Tree(TreeError),
+    Store(cache::StoreError),
+    /// What the instruction says cannot be.
+    Bad(String),
+}
+
+impl From<TreeError> for Failure {
+    fn from(error: TreeError) -> Self {
+        Self::Tree(error)
+    }
+}
+
+impl From<cache::StoreError> for Failure {
+    fn from(error: cache::StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn explain(worker: &BuildWorker, vertex: &Vertex, inputs: &[Option<Output>], failure: Failure) -> BuildError {
+    let step = vertex.label.name.clone();
+    match failure {
+        Failure::Store(error) => error.into(),
+        Failure::Bad(message) => {
+            let rendered = worker.render(vertex, &message, None);
+            BuildError::Copy { message, rendered }
+        }
+        Failure::Tree(TreeError::NotFound { path }) => missing(worker, vertex, inputs, &path),
+        Failure::Tree(error) if is_users(&error) => {
+            let message = error.to_string();
+            let rendered = worker.render(vertex, &message, None);
+            BuildError::Copy { message, rendered }
+        }
+        Failure::Tree(source) => BuildError::Tree { step, source },
+    }
+}
+
+/// Whether the Dockerfile or the files that it names have to change.
+fn is_users(error: &TreeError) -> bool {
+    matches!(
+        error,
+        TreeError::BadPattern { .. }
+            | TreeError::TooManySymlinks { .. }
+            | TreeError::SeveralSources { .. }
+            | TreeError::NotADirectory { .. }
+            | TreeError::IsADirectory { .. }
+            | TreeError::Archive { .. }
+    )
+}
+
+/// A source that is not there: perhaps the ignore file hides it, perhaps something like it is there.
+fn missing(worker: &BuildWorker, vertex: &Vertex, inputs: &[Option<Output>], path: &str) -> BuildError {
+    let message = format!("\"{path}\": not found");
+    let graph::Op::File(file) = &vertex.op else { unreachable!("only file operations copy") };
+    let found = copies(file).find_map(|copy| {
+        let same = |source: &&String| source.trim_matches('/') == path.trim_matches('/');
+        copy.sources.iter().find(same).map(|source| (copy, source))
+    });
+    let (Some((copy, source)), Some(location)) = (found, &vertex.label.location) else {
+        return BuildError::Copy { rendered: worker.render(vertex, &message, None), message };
+    };
+    let context = match &inputs[copy.input] {
+        Some(Output::Context(files)) => Some(files),
+        _ => None,
+    };
+    let names = context.map_or_else(Vec::new, |files| names_beside(files, source));
+    let missing = MissingSource {
+        source,
+        place: if context.is_some() { "the build context" } else { "the stage or image it is copied from" },
+        patterns: context.map(|files| &*files.source.ignore),
+        ignore_file: context.and_then(|files| files.source.ignore_file.as_deref()).unwrap_or(".dockerignore"),
+        names: &names,
+    };
+    let diagnostic = missing.diagnostic(&worker.source.text, &location.span);
+    BuildError::Copy {
+        rendered: frontend::render(&diagnostic, &worker.source.name, &worker.source.text),
+        message,
+    }
+}
+
+/// The names in the directory of the context where `source` should be.
+fn names_beside(files: &ContextFiles, source: &str) -> Vec<String> {
+    let parent = Path::new(source.trim_matches('/')).parent().unwrap_or(Path::new(""));
+    let name = |entry: cache::ContextEntry<'_>| entry.name().to_string_lossy().into_owned();
+    if parent.as_os_str().is_empty() {
+        let top = files.tree.entries().filter(|entry| entry.path().components().count() == 1);
+        return top.map(name).collect();
+    }
+    files.tree.entry(parent).map(|parent| parent.children().map(name).collect()).unwrap_or_default()
+}

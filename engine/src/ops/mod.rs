@@ -1,0 +1,291 @@
+//! Does what the vertices of a build say: the worker behind the solver.
+
+mod ahead;
+mod context;
+mod cutoff;
+mod file;
+mod image;
+mod mount;
+mod owner;
+mod run;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ::image::{Digest, Hasher};
+use cache::{KeyLock, Layer, LayerId, Record, Store};
+use frontend::ignore::Patterns;
+use graph::{Op, Vertex, VertexId};
+use solver::{Finished, Found, Identity, Input, Key, Keys, Worker};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use crate::blocking::blocking;
+use crate::steps::Steps;
+use crate::why::Journal;
+use crate::{BuildError, StepId};
+use cutoff::Ran;
+
+pub(crate) use ahead::Ahead;
+pub(crate) use context::{ContextFiles, remember};
+pub(crate) use image::{BaseImage, BaseImages};
+
+/// How long to wait before asking again for a key that another process is making.
+const CLAIM_POLL: Duration = Duration::from_millis(5);
+
+/// Steps of one build that run at the same time; more wait. Each has a thread and some descriptors.
+pub(crate) const STEPS_AT_ONCE_MAX: usize = 64;
+
+/// What a vertex comes to.
+#[derive(Clone)]
+pub(crate) enum Output {
+    /// A chain of layers.
+    Layers(Layers),
+    /// The user's files, in place.
+    Context(Arc<ContextFiles>),
+}
+
+/// A chain of layers, lowest first.
+#[derive(Clone)]
+pub(crate) struct Layers {
+    pub(crate) ids: Arc<[LayerId]>,
+    /// When the topmost was made; nanoseconds since 1970.
+    pub(crate) created_unix_ns: i64,
+}
+
+impl Output {
+    /// The layers; a context has none.
+    pub(crate) fn layers(&self) -> Option<&Layers> {
+        match self {
+            Self::Layers(layers) => Some(layers),
+            Self::Context(_) => None,
+        }
+    }
+}
+
+/// The context of a build: a directory and what of it is invisible.
+#[derive(Clone)]
+pub(crate) struct ContextSource {
+    pub(crate) path: PathBuf,
+    pub(crate) ignore: Arc<Patterns>,
+    pub(crate) ignore_file: Option<String>,
+}
+
+/// The worker of one build.
+pub(crate) struct BuildWorker {
+    pub(crate) store: Arc<Store>,
+    pub(crate) steps: Arc<Steps>,
+    /// The step of each vertex that people see.
+    pub(crate) step_of: BTreeMap<VertexId, StepId>,
+    pub(crate) bases: BaseImages,
+    /// The contexts of the build, by name.
+    pub(crate) contexts: BTreeMap<String, ContextSource>,
+    /// Those that were looked at.
+    pub(crate) opened: Mutex<Vec<Arc<ContextFiles>>>,
+    pub(crate) source: SourceText,
+    pub(crate) source_date_epoch: Option<i64>,
+    pub(crate) logs: PathBuf,
+    /// What became of each step, for explanations.
+    pub(crate) journal: Journal,
+    pub(crate) ahead: Ahead,
+    /// Limits the steps that run at the same time.
+    pub(crate) slots: Semaphore,
+    /// Diff ids that are being computed while later steps run.
+    pub(crate) hashing: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The Dockerfile, for messages.
+pub(crate) struct SourceText {
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+impl Worker for BuildWorker {
+    type Output = Output;
+    type Error = BuildError;
+
+    async fn identify(&self, id: VertexId, vertex: &Vertex) -> Result<Identity<Output>, BuildError> {
+        match &vertex.op {
+            Op::Image(source) => {
+                if let Some(step) = self.step(id) {
+                    self.steps.start(step);
+                    self.steps.complete(step);
+                }
+                let identity = self.bases.identify(source);
+                self.journal.source(id, identity.digest);
+                Ok(identity)
+            }
+            Op::Context(source) => {
+                let files = context::open(self, id, source).await?;
+                self.journal.source(id, None);
+                Ok(Identity { digest: None, output: Output::Context(files) })
+            }
+            Op::Scratch | Op::Run(_) | Op::File(_) => {
+                let output = Output::Layers(Layers { ids: Arc::from([]), created_unix_ns: 0 });
+                Ok(Identity { digest: Some(Hasher::new("scratch/v1").finish()), output })
+            }
+        }
+    }
+
+    async fn fingerprint(
+        &self,
+        id: VertexId,
+        vertex: &Vertex,
+        inputs: &[Option<Output>],
+    ) -> Result<Digest, BuildError> {
+        match &vertex.op {
+            Op::File(file) => file::fingerprint(self, id, vertex, file, inputs).await,
+            Op::Run(run) => mount::fingerprint(self, vertex, run, inputs).await,
+            Op::Scratch | Op::Image(_) | Op::Context(_) => unreachable!("sources read no inputs"),
+        }
+    }
+
+    async fn look_up(&self, id: VertexId, key: Key) -> Result<Option<Found<Output>>, BuildError> {
+        // One small file: shorter than the way to another thread.
+        let Some(record) = self.store.record(&cache::Key(key.0))? else {
+            self.ahead.missed(id);
+            return Ok(None);
+        };
+        if let Some(step) = self.step(id) {
+            self.steps.cached(step, record.created_unix_ns);
+        }
+        let found = found(&record);
+        self.journal.cached(id, key, found.offered.0, record.ingredients);
+        Ok(Some(found))
+    }
+
+    async fn execute(
+        &self,
+        id: VertexId,
+        vertex: &Vertex,
+        inputs: &[Input<Output>],
+        keys: Keys,
+    ) -> Result<Finished<Output>, BuildError> {
+        let key = keys.offered().expect("whatever runs continues something that has a key");
+        let _claim = self.claim(key).await?;
+        if !vertex.no_cache
+            && let Some(found) = self.look_up(id, key).await?
+        {
+            return Ok(Finished { output: found.output, offered: Some(found.offered), reused: true });
+        }
+        self.journal.running(id, vertex, key);
+        let _slot = self.slots.acquire().await.expect("nobody closes the slots");
+        let outputs: Vec<Output> = inputs.iter().map(|input| input.output.clone()).collect();
+        let layer = match &vertex.op {
+            Op::Run(run) => run::execute(self, id, vertex, run, &outputs).await?,
+            Op::File(file) => file::execute(self, id, vertex, file, &outputs).await?,
+            Op::Scratch | Op::Image(_) | Op::Context(_) => unreachable!("sources do not run"),
+        };
+        let below = outputs[0].layers().expect("what is continued has layers");
+        let ids: Arc<[LayerId]> = below.ids.iter().copied().chain([layer.id()]).collect();
+        let created_unix_ns = now_unix_ns();
+        let ran = inputs[0]
+            .offered
+            .filter(|_| matches!(vertex.op, Op::Run(_)))
+            .map(|continued| Ran { continued: cache::Key(continued.0), offered: cache::Key(key.0) });
+        let earlier = self.digest(ran, layer).await?;
+        let offered = earlier.unwrap_or(key);
+        self.record(vertex, keys, offered, &ids, created_unix_ns)?;
+        self.journal.finished(id, offered);
+        let output = Output::Layers(Layers { ids, created_unix_ns });
+        Ok(Finished { output, offered: Some(offered), reused: false })
+    }
+
+    async fn remember(&self, _: VertexId, keys: Keys, found: &Found<Output>) -> Result<(), BuildError> {
+        let (Some(definition), Some(content)) = (keys.definition, keys.content) else { return Ok(()) };
+        if let Some(record) = self.store.record(&cache::Key(content.0))? {
+            let offered = Some(cache::Key(found.offered.0));
+            self.store.put_record(&Record { key: cache::Key(definition.0), offered, ..record })?;
+        }
+        Ok(())
+    }
+}
+
+impl BuildWorker {
+    /// The step of a vertex, if people see it.
+    pub(crate) fn step(&self, id: VertexId) -> Option<StepId> {
+        self.step_of.get(&id).copied()
+    }
+
+    /// Makes this the only process that makes the result of `key`.
+    async fn claim(&self, key: Key) -> Result<KeyLock, BuildError> {
+        let key = cache::Key(key.0);
+        loop {
+            if let Some(lock) = self.store.try_lock_key(&key)? {
+                return Ok(lock);
+            }
+            tokio::time::sleep(CLAIM_POLL).await;
+        }
+    }
+
+    fn record(
+        &self,
+        vertex: &Vertex,
+        keys: Keys,
+        offered: Key,
+        ids: &[LayerId],
+        now: i64,
+    ) -> Result<(), BuildError> {
+        for key in [keys.content, keys.definition].into_iter().flatten() {
+            self.store.put_record(&Record {
+                key: cache::Key(key.0),
+                offered: (offered != key).then_some(cache::Key(offered.0)),
+                layers: ids.to_vec(),
+                content: None,
+                created_unix_ns: now,
+                description: vertex.label.name.clone(),
+                ingredients: vertex.op.ingredients(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Computes the layer's digests: on another thread, while later steps run, unless the step may have come
+    /// to a known state. Then its dependents wait for the answer, which is the earlier key.
+    async fn digest(&self, ran: Option<Ran>, layer: Layer) -> Result<Option<Key>, BuildError> {
+        let (store, clamp) = (self.store.clone(), self.source_date_epoch);
+        if let Some(ran) = ran
+            && cutoff::may_be_known(&store, ran)?
+        {
+            let copy = layer.clone();
+            let earlier = blocking(move || cutoff::recognise(&store, ran, &copy)).await?;
+            self.later(move || layer.diff_id(clamp).map(|_| ()));
+            return Ok(earlier.map(|key| Key(key.0)));
+        }
+        self.later(move || {
+            layer.diff_id(clamp)?;
+            ran.map_or(Ok(()), |ran| cutoff::recognise(&store, ran, &layer).map(|_| ()))
+        });
+        Ok(None)
+    }
+
+    /// Does `work` on another thread; the end of the build waits for it. Work that fails is done again where
+    /// its result is needed, and its error is told there.
+    fn later(&self, work: impl FnOnce() -> Result<(), cache::StoreError> + Send + 'static) {
+        let task = tokio::task::spawn_blocking(move || {
+            if let Err(error) = work() {
+                tracing::debug!(%error, "cannot digest a layer ahead of time");
+            }
+        });
+        self.hashing.lock().expect("no holder of the lock panics").push(task);
+    }
+
+    /// Renders a message about a vertex with its line of the Dockerfile.
+    pub(crate) fn render(&self, vertex: &Vertex, message: &str, help: Option<String>) -> String {
+        let Some(location) = &vertex.label.location else { return String::new() };
+        let diagnostic = frontend::Diagnostic::error("Build", location.span.clone(), message).with_help(help);
+        frontend::render(&diagnostic, &self.source.name, &self.source.text)
+    }
+}
+
+fn found(record: &Record) -> Found<Output> {
+    let layers = Layers { ids: record.layers.clone().into(), created_unix_ns: record.created_unix_ns };
+    Found { output: Output::Layers(layers), offered: Key(record.offered.unwrap_or(record.key).0) }
+}
+
+pub(crate) fn now_unix_ns() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,90 @@
+//! What a build is asked to do and what it answers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use image::{ImageId, Platform, Reference};
+
+/// A build from a Dockerfile.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// The directory that COPY and ADD read.
+    pub context: PathBuf,
+    /// Where the Dockerfile comes from.
+    pub dockerfile: DockerfileSource,
+    /// `--build-context`, by name.
+    pub named_contexts: BTreeMap<String, NamedContext>,
+    /// `--target`.
+    pub target: Option<String>,
+    /// `--build-arg`, by name.
+    pub build_args: BTreeMap<String, String>,
+    /// `--label`, in order.
+    pub labels: Vec<(String, String)>,
+    /// `--tag`.
+    pub tags: Vec<Reference>,
+    /// `--no-cache`.
+    pub no_cache: bool,
+    /// `--platform`; none is the host's.
+    pub platform: Option<Platform>,
+    /// Proxy variables of the caller's environment, given to RUN and stored nowhere.
+    pub proxy_env: Vec<(String, String)>,
+    /// `SOURCE_DATE_EPOCH`, seconds: creation times and file times later than this become this.
+    pub source_date_epoch: Option<i64>,
+    /// `--output`, in order; none keeps the image in the store.
+    pub outputs: Vec<Output>,
+}
+
+/// What a name of `--build-context` stands for in `FROM` and `--from`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedContext {
+    /// A directory, with an ignore file of its own.
+    Directory(PathBuf),
+    /// An image of the store (`docker-image://NAME`).
+    Image(Reference),
+}
+
+/// Where a Dockerfile comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DockerfileSource {
+    /// `DIR/Dockerfile` (or `DIR/dockerfile`) of the context.
+    Context,
+    /// `--file PATH`.
+    Path(PathBuf),
+    /// The text itself (`--file -`).
+    Text(String),
+}
+
+/// `--output type=...`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// An OCI layout, as a tar.
+    Oci(Destination),
+    /// A tar that `docker load` reads.
+    Docker(Destination),
+    /// The files of the image, as a tar.
+    Tar(Destination),
+    /// The files of the image, into a directory.
+    Local(PathBuf),
+}
+
+/// Where an exported tar goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A file, which appears whole or not at all.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
+}
+
+/// What a build made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildOutcome {
+    /// The image.
+    pub image: ImageId,
+    /// Its new names.
+    pub tags: Vec<Reference>,
+    /// Steps whose result was there already.
+    pub steps_cached: usize,
+    /// Steps that ran.
+    pub steps_run: usize,
+}

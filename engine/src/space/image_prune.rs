@@ -1,0 +1,62 @@
+//! Removes images that nobody needs.
+
+use std::collections::BTreeSet;
+
+use cache::{PruneOptions, Store};
+
+use super::usage::disk_usage;
+use crate::images::{Filters, ImageError, RemoveOptions, Removed, list, remove};
+
+/// What was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PrunedImages {
+    /// Names and images.
+    pub removed: Vec<Removed>,
+    /// What became free: layers that the build cache has as well are not among it.
+    pub bytes: u64,
+}
+
+/// Keeps the whole cache: only what nothing points at goes.
+const ONLY_ORPHANS: PruneOptions = PruneOptions {
+    until_age_s: None,
+    max_used_bytes: Some(u64::MAX),
+    reserved_bytes: None,
+    min_free_bytes: None,
+    ids: Vec::new(),
+    kinds: Vec::new(),
+    all: false,
+};
+
+/// The filters have to be those of Docker's `image prune`: `dangling`, `label`, `until`.
+pub(super) fn prune(store: &Store, all: bool, filters: &Filters) -> Result<PrunedImages, ImageError> {
+    let others = [
+        ("reference", !filters.references.is_empty()),
+        ("before", !filters.before.is_empty()),
+        ("since", !filters.since.is_empty()),
+    ];
+    if let Some((name, _)) = others.into_iter().find(|(_, is_given)| *is_given) {
+        let expected = "one of dangling, label, until where images are pruned";
+        return Err(ImageError::FilterValue { name, value: "...".to_owned(), expected });
+    }
+    let all = all || filters.dangling == Some(false);
+    let in_use: BTreeSet<_> =
+        disk_usage(store)?.images.into_iter().filter(|it| it.is_in_use).map(|it| it.id).collect();
+    // What this lists would be in use by us: so another opening lists.
+    let listing = Store::open(store.root())?;
+    let filters = Filters { dangling: None, ..filters.clone() };
+    let mut pruned = PrunedImages::default();
+    for image in list(&listing, &filters)? {
+        if in_use.contains(&image.id) || !(all || image.references.is_empty()) {
+            continue;
+        }
+        match remove(&listing, &image.id.to_string(), RemoveOptions { force: true }) {
+            Ok(removed) => pruned.removed.extend(removed),
+            // Somebody else was faster.
+            Err(ImageError::NoSuchImage { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    drop(listing);
+    pruned.bytes = Store::open(store.root())?.prune(&ONLY_ORPHANS)?.bytes;
+    Ok(pruned)
+}

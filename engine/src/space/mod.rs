@@ -1,0 +1,43 @@
+//! What the store takes, and how to get some of it back.
+
+mod cache_filter;
+mod image_prune;
+mod usage;
+
+use cache::{Store, StoreError};
+
+pub use ::cache::{PruneOptions, Pruned, UsageItem, UsageKind};
+pub use cache_filter::{FilterError, add_filter};
+pub use image_prune::PrunedImages;
+pub use usage::{DiskUsage, ImageUsage};
+
+use crate::Engine;
+use crate::images::{Filters, ImageError};
+
+/// Space. Each call blocks.
+impl Engine {
+    /// What images and the build cache take.
+    pub fn disk_usage(&self) -> Result<DiskUsage, ImageError> {
+        usage::disk_usage(&self.reopened()?)
+    }
+
+    /// Removes what builds have left behind and nobody uses, see [`Store::prune`].
+    pub fn prune_cache(&self, options: &PruneOptions) -> Result<Pruned, StoreError> {
+        self.reopened()?.prune(options)
+    }
+
+    /// Removes images that have no name and that no container uses; with `all` those with a name as well. Then
+    /// removes the layers that nobody has any more.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::Filter`] for filters that do not go with pruning.
+    pub fn prune_images(&self, all: bool, filters: &Filters) -> Result<PrunedImages, ImageError> {
+        image_prune::prune(&self.reopened()?, all, filters)
+    }
+
+    /// Another opening of the same store: what this one has found would stay.
+    fn reopened(&self) -> Result<Store, StoreError> {
+        Store::open(self.root())
+    }
+}

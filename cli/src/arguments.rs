@@ -1,0 +1,120 @@
+//! The command line: which commands there are and what all of them share.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{
+    HELP, build, builder_prune, df, fmt, graph, history, image_prune, images, import, info, inspect, load,
+    rmi, run, save, system_prune, tag, version, why,
+};
+use crate::report::Exit;
+
+/// Builds images from Dockerfiles, and runs them, without a daemon
+#[derive(Debug, Parser)]
+#[command(
+    name = "slipway",
+    version,
+    disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands",
+    override_usage = "slipway [OPTIONS] COMMAND",
+    arg_required_else_help = true,
+    help_template = HELP,
+    after_help = Exit::help(),
+    max_term_width = 100
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Directory of the store (default "/var/lib/slipway" for root, "$XDG_DATA_HOME/slipway" otherwise)
+    #[arg(long, global = true, env = "SLIPWAY_ROOT", hide_env_values = true, value_name = "DIR")]
+    #[arg(help_heading = "Global Options")]
+    pub(crate) root: Option<PathBuf>,
+    /// Enable debug mode
+    #[arg(short = 'D', long, global = true, help_heading = "Global Options")]
+    pub(crate) debug: bool,
+}
+
+/// Every command, in the order of the help.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(run::Args),
+    Build(Box<build::Args>),
+    Images(images::Args),
+    Version(version::Args),
+    Info(info::Args),
+    #[command(subcommand)]
+    Builder(BuilderCommand),
+    #[command(subcommand)]
+    Image(ImageCommand),
+    #[command(subcommand)]
+    System(SystemCommand),
+    Fmt(fmt::Args),
+    Graph(graph::Args),
+    History(history::Args),
+    Import(import::Args),
+    Inspect(inspect::Args),
+    Load(load::Args),
+    Rmi(rmi::Args),
+    Save(save::Args),
+    Tag(tag::Args),
+    Why(why::Args),
+}
+
+/// Manage builds
+#[derive(Debug, Subcommand)]
+#[command(override_usage = "slipway builder COMMAND", help_template = HELP, arg_required_else_help = true, subcommand_value_name = "COMMAND")]
+pub(crate) enum BuilderCommand {
+    Build(Box<build::Args>),
+    Prune(builder_prune::Args),
+}
+
+/// Manage Slipway
+#[derive(Debug, Subcommand)]
+#[command(override_usage = "slipway system COMMAND", help_template = HELP, arg_required_else_help = true, subcommand_value_name = "COMMAND")]
+pub(crate) enum SystemCommand {
+    Df(df::Args),
+    Prune(system_prune::Args),
+}
+
+/// Manage images
+#[derive(Debug, Subcommand)]
+#[command(override_usage = "slipway image COMMAND", help_template = HELP, arg_required_else_help = true, subcommand_value_name = "COMMAND")]
+pub(crate) enum ImageCommand {
+    Build(Box<build::Args>),
+    History(history::Args),
+    Import(import::Args),
+    Inspect(inspect::Args),
+    Load(load::Args),
+    #[command(visible_alias = "list")]
+    Ls(images::Args),
+    Prune(image_prune::Args),
+    #[command(visible_alias = "remove")]
+    Rm(rmi::Args),
+    Save(save::Args),
+    Tag(tag::Args),
+}
+
+/// Prints what the parser has to say: help, the version, or a mistake.
+pub(crate) fn print(error: &clap::Error) -> Exit {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return crate::console::print(&error.render().to_string()).unwrap_or(Exit::Failure);
+    }
+    // Nobody is left who could be told that standard error is closed.
+    let _ = error.print();
+    let command = std::env::args_os().skip(1).find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Success,
+        _ if command.is_some_and(|word| word == "run") => Exit::NotStarted,
+        _ => Exit::Failure,
+    }
+}

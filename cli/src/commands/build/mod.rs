@@ -1,0 +1,129 @@
+//! `slipway build`.
+
+mod call;
+mod destination;
+pub(super) mod request;
+mod result_files;
+
+use std::path::PathBuf;
+
+use engine::BuildError;
+use image::{Platform, Reference};
+
+use crate::arguments::Global;
+use crate::console;
+use crate::progress::{Mode, Ui, Warning};
+use crate::report::{Exit, Report};
+use crate::runtime::{Interrupted, interruptible};
+use crate::store;
+use call::Call;
+use destination::OutputSpec;
+
+/// Build an image from a Dockerfile
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "slipway build [OPTIONS] PATH",
+    help_template = super::HELP_WITH_ALIASES,
+    before_help = "\nAliases:\n  slipway image build, slipway build, slipway builder build"
+)]
+pub(crate) struct Args {
+    /// Directory with the files that COPY and ADD read, the build context
+    #[arg(value_name = "PATH", hide = true)]
+    path: PathBuf,
+    /// Set build-time variables; NAME alone takes the value of the environment
+    #[arg(long, value_name = "NAME=VALUE")]
+    build_arg: Vec<String>,
+    /// Additional build contexts: a directory, or docker-image://IMAGE
+    #[arg(long, value_name = "NAME=PATH")]
+    build_context: Vec<String>,
+    /// Set method for evaluating the build ("build", "check", "outline", "targets", with ",format=json" for programs)
+    #[arg(long, value_name = "METHOD", default_value = "build", hide_default_value = true)]
+    call: Call,
+    /// Shorthand for "--call=check"
+    #[arg(long)]
+    check: bool,
+    /// Name of the Dockerfile (default: "PATH/Dockerfile"), or "-" to read it from standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Write the image ID to a file
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+    /// Set metadata for an image
+    #[arg(long, value_name = "NAME=VALUE")]
+    label: Vec<String>,
+    /// Write build result metadata to a file
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+    /// Do not use cache when building the image
+    #[arg(long)]
+    no_cache: bool,
+    /// Output destination (format: "type=oci|docker|tar|local,dest=path", "DIR", or "-" for a tar on standard output)
+    #[arg(short, long, value_name = "DEST")]
+    output: Vec<OutputSpec>,
+    /// Set target platform for build
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+    /// Set type of progress output ("auto", "plain", "tty", "rawjson", "quiet"). Use plain to show the output of
+    /// every step
+    #[arg(long, value_enum, value_name = "TYPE", env = "BUILDKIT_PROGRESS", hide_env_values = true)]
+    #[arg(default_value = "auto", hide_possible_values = true, overrides_with = "progress")]
+    progress: Mode,
+    /// Suppress the build output and print image ID on success
+    #[arg(short, long)]
+    quiet: bool,
+    /// Name and optionally a tag in the "name:tag" format
+    #[arg(short, long, value_name = "NAME")]
+    tag: Vec<Reference>,
+    /// Set the target build stage to build
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+}
+
+/// Builds an image.
+pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
+    let call = if args.check { Call::CHECK } else { args.call };
+    if !call.is_build() {
+        return call::answer(call, &request::from(args)?, global);
+    }
+    let mode = if args.quiet { Mode::Quiet } else { args.progress };
+    let (is_quiet, files) = (args.quiet, result_files::ResultFiles::new(&args));
+    let request = request::from(args)?;
+    // An archive on standard output has no place for anything else.
+    let prints_id = is_quiet && !request.outputs.iter().any(destination::goes_to_stdout);
+    files.remove_old()?;
+    let engine = store::open(global)?;
+    let ui = Ui::start(mode)?;
+    let result = interruptible(engine.build(request, ui.progress()));
+    let warnings = ui.finish();
+    let outcome = match result? {
+        Ok(result) => result.map_err(|error| failed(error, &warnings, global))?,
+        Err(Interrupted) => return Ok(Exit::Interrupted),
+    };
+    files.write(&outcome)?;
+    if mode != Mode::Rawjson {
+        console::print_error(&remarks(&warnings, global));
+    }
+    if prints_id { console::print(&format!("{}\n", outcome.image)) } else { Ok(Exit::Success) }
+}
+
+fn failed(error: BuildError, warnings: &[Warning], global: &Global) -> Report {
+    console::print_error(&remarks(warnings, global));
+    Report::from(error)
+}
+
+/// Remarks about the Dockerfile, as buildx lists them.
+fn remarks(warnings: &[Warning], global: &Global) -> String {
+    if warnings.is_empty() {
+        return String::new();
+    }
+    let (count, found) = (warnings.len(), if warnings.len() == 1 { "warning" } else { "warnings" });
+    if global.debug {
+        let rendered: Vec<_> = warnings.iter().map(|warning| warning.rendered.trim_end()).collect();
+        return format!("\n {count} {found} found:\n{}\n\n", rendered.join("\n\n"));
+    }
+    let mut text = format!("\n {count} {found} found (use slipway --debug to expand):\n");
+    for Warning { rule, message, .. } in warnings {
+        text += &format!(" - {rule}: {message}\n");
+    }
+    text + "\n"
+}

@@ -1,0 +1,208 @@
+//! From arguments and environment to what the engine is asked to do.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use engine::{BuildRequest, DockerfileSource, NamedContext, Output};
+
+use super::super::{EPOCH_NAME, parse_epoch, source_date_epoch};
+use super::Args;
+use super::destination::{OutputSpec, goes_to_stdout};
+use crate::console;
+use crate::report::Report;
+
+/// Names of variables that say which proxy to use; each also in lower case.
+const PROXY_NAMES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+/// No Dockerfile comes near it.
+const DOCKERFILE_BYTES_MAX: u64 = 16 << 20;
+/// Where a path may be standard input.
+const STDIN: &str = "-";
+
+/// What the arguments ask for.
+pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
+    let build_args = build_args(&args.build_arg)?;
+    Ok(BuildRequest {
+        context: context(&args.path)?,
+        dockerfile: dockerfile(args.file)?,
+        named_contexts: named_contexts(&args.build_context)?,
+        target: args.target,
+        source_date_epoch: epoch(&build_args)?,
+        build_args,
+        labels: labels(&args.label)?,
+        tags: tags(args.tag)?,
+        no_cache: args.no_cache,
+        platform: args.platform,
+        proxy_env: proxy_env(),
+        outputs: outputs(args.output)?,
+    })
+}
+
+pub(in crate::commands) fn context(path: &Path) -> Result<PathBuf, Report> {
+    if path == Path::new(STDIN) {
+        return Err(
+            Report::mistake("a build context from standard input is not supported").hint("pass a directory")
+        );
+    }
+    let text = path.to_string_lossy();
+    if ["http://", "https://", "git://", "git@"].iter().any(|scheme| text.starts_with(scheme)) {
+        return Err(Report::mistake(format!("a build context from a URL is not supported: `{text}`"))
+            .hint("pass a directory"));
+    }
+    std::path::absolute(path).map_err(|error| Report::file(path, &error))
+}
+
+/// How an image is written among the named contexts.
+const IMAGE_SCHEME: &str = "docker-image://";
+
+/// `NAME=DIRECTORY` or `NAME=docker-image://IMAGE`.
+pub(in crate::commands) fn named_contexts(
+    texts: &[String],
+) -> Result<BTreeMap<String, NamedContext>, Report> {
+    let mut contexts = BTreeMap::new();
+    for text in texts {
+        let (name, value) = text
+            .split_once('=')
+            .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+            .ok_or_else(|| Report::mistake(format!("invalid build context `{text}`, expected NAME=PATH")))?;
+        let context = match value.strip_prefix(IMAGE_SCHEME) {
+            Some(image) => NamedContext::Image(
+                image.parse().map_err(|error: image::ReferenceError| Report::mistake(error.to_string()))?,
+            ),
+            None if value.contains("://") => {
+                return Err(Report::mistake(format!("build context `{text}` is not supported"))
+                    .hint(format!("pass a directory, or an image as `{name}={IMAGE_SCHEME}IMAGE`")));
+            }
+            None => NamedContext::Directory(context(Path::new(value))?),
+        };
+        contexts.insert(name.to_owned(), context);
+    }
+    Ok(contexts)
+}
+
+pub(in crate::commands) fn dockerfile(file: Option<PathBuf>) -> Result<DockerfileSource, Report> {
+    match file {
+        None => Ok(DockerfileSource::Context),
+        Some(path) if path == Path::new(STDIN) => {
+            let mut text = String::new();
+            let mut stdin = std::io::stdin().lock().take(DOCKERFILE_BYTES_MAX + 1);
+            stdin.read_to_string(&mut text).map_err(|error| Report::file(&path, &error))?;
+            if text.len() as u64 > DOCKERFILE_BYTES_MAX {
+                let message =
+                    format!("the Dockerfile on standard input is larger than {DOCKERFILE_BYTES_MAX} bytes");
+                return Err(Report::mistake(message));
+            }
+            Ok(DockerfileSource::Text(text))
+        }
+        Some(path) => Ok(DockerfileSource::Path(path)),
+    }
+}
+
+/// `NAME=VALUE`, or `NAME` for the value of the environment; a name without a value anywhere is not set.
+pub(in crate::commands) fn build_args(texts: &[String]) -> Result<BTreeMap<String, String>, Report> {
+    let mut build_args = BTreeMap::new();
+    for text in texts {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text.as_str(), variable(text)?),
+        };
+        if name.is_empty() {
+            return Err(Report::mistake(format!(
+                "invalid build argument `{text}`, expected NAME=VALUE or NAME"
+            )));
+        }
+        match value {
+            Some(value) => drop(build_args.insert(name.to_owned(), value)),
+            None => drop(build_args.remove(name)),
+        }
+    }
+    Ok(build_args)
+}
+
+fn variable(name: &str) -> Result<Option<String>, Report> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => {
+            Err(Report::mistake(format!("the value of `{name}` in the environment is not UTF-8")))
+        }
+    }
+}
+
+fn labels(texts: &[String]) -> Result<Vec<(String, String)>, Report> {
+    let label = |text: &String| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        if name.trim().is_empty() {
+            return Err(Report::mistake(format!("invalid label `{text}`, expected NAME=VALUE")));
+        }
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    texts.iter().map(label).collect()
+}
+
+fn tags(tags: Vec<image::Reference>) -> Result<Vec<image::Reference>, Report> {
+    match tags.iter().find(|tag| tag.digest().is_some()) {
+        Some(tag) => Err(Report::mistake(format!("invalid tag `{}`: it has a digest", tag.familiar()))),
+        None => Ok(tags),
+    }
+}
+
+/// The build argument comes first: it is what a Dockerfile sees.
+pub(in crate::commands) fn epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, Report> {
+    match build_args.get(EPOCH_NAME) {
+        Some(text) => parse_epoch(text),
+        None => source_date_epoch(),
+    }
+}
+
+fn proxy_env() -> Vec<(String, String)> {
+    let names = PROXY_NAMES.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
+    names.filter_map(|name| Some((name.clone(), env::var(name).ok()?))).collect()
+}
+
+fn outputs(specs: Vec<OutputSpec>) -> Result<Vec<Output>, Report> {
+    let export = |spec| match spec {
+        OutputSpec::Export(output) => Some(output),
+        OutputSpec::Store => None,
+    };
+    let outputs: Vec<_> = specs.into_iter().filter_map(export).collect();
+    match outputs.iter().filter(|output| goes_to_stdout(output)).count() {
+        0 => Ok(outputs),
+        1 if console::stdout_is_terminal() => {
+            Err(Report::mistake("refusing to write an archive to a terminal")
+                .hint("name a file with `dest=FILE`, or redirect standard output"))
+        }
+        1 => Ok(outputs),
+        _ => Err(Report::mistake("more than one output goes to standard output")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn build_arguments_need_a_name() {
+        let texts = ["A=1", "B=", "A=2", "SLIPWAY_SURELY_NOT_SET"].map(str::to_owned);
+        let expected = [("A", "2"), ("B", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(build_args(&texts), Ok(BTreeMap::from(expected)));
+        assert!(build_args(&["=x".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn the_epoch_is_a_number() {
+        let args = |text: &str| BTreeMap::from([(EPOCH_NAME.to_owned(), text.to_owned())]);
+        assert_eq!(epoch(&args("1700000000")), Ok(Some(1_700_000_000)));
+        assert_eq!(epoch(&args("")), Ok(None));
+        assert!(epoch(&args("yesterday")).is_err());
+    }
+
+    #[test]
+    fn labels_may_be_empty() {
+        let texts = ["a=b=c", "d"].map(str::to_owned);
+        let expected = [("a", "b=c"), ("d", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(labels(&texts), Ok(expected.to_vec()));
+        assert!(labels(&["=v".to_owned()]).is_err());
+    }
+}

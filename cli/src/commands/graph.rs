@@ -1,0 +1,88 @@
+//! `slipway graph`.
+
+use std::path::PathBuf;
+
+use engine::BuildRequest;
+use engine::questions::PlannedGraph;
+use image::{Platform, Reference};
+
+use super::build::request;
+use crate::arguments::Global;
+use crate::console;
+use crate::report::{Exit, Report};
+use crate::store;
+
+/// How the graph is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Dot,
+}
+
+/// Show what a build would do, as a graph
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "slipway graph [OPTIONS] PATH", help_template = super::HELP)]
+pub(crate) struct Args {
+    /// Directory with the files that COPY and ADD read, the build context
+    #[arg(value_name = "PATH", hide = true)]
+    path: PathBuf,
+    /// Set build-time variables; NAME alone takes the value of the environment
+    #[arg(long, value_name = "NAME=VALUE")]
+    build_arg: Vec<String>,
+    /// Additional build contexts ("NAME=DIR" or "NAME=docker-image://IMAGE")
+    #[arg(long, value_name = "NAME=VALUE")]
+    build_context: Vec<String>,
+    /// Name of the Dockerfile (default: "PATH/Dockerfile"), or "-" to read it from standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// How to show it ("text", "json", "dot" for Graphviz)
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
+    format: Format,
+    /// Set target platform for build
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+    /// Set the target build stage to build
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+}
+
+/// Shows a graph.
+pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
+    let format = args.format;
+    let request = request(args)?;
+    let engine = store::open_existing(global);
+    let graph = PlannedGraph::new(&request, engine.as_ref())?;
+    console::print_error(&remark(&graph.assumed));
+    console::print(&match format {
+        Format::Text => graph.text(),
+        Format::Json => format!("{}\n", graph.json()),
+        Format::Dot => graph.dot(),
+    })
+}
+
+fn request(args: Args) -> Result<BuildRequest, Report> {
+    let build_args = request::build_args(&args.build_arg)?;
+    Ok(BuildRequest {
+        context: request::context(&args.path)?,
+        dockerfile: request::dockerfile(args.file)?,
+        named_contexts: request::named_contexts(&args.build_context)?,
+        target: args.target,
+        source_date_epoch: request::epoch(&build_args)?,
+        build_args,
+        labels: Vec::new(),
+        tags: Vec::new(),
+        no_cache: false,
+        platform: args.platform,
+        proxy_env: Vec::new(),
+        outputs: Vec::new(),
+    })
+}
+
+/// Says which base images are not known.
+fn remark(assumed: &[Reference]) -> String {
+    let line = |image: &Reference| {
+        format!("note: `{}` is not in the store, what it defines is missing here\n", image.familiar())
+    };
+    assumed.iter().map(line).collect()
+}

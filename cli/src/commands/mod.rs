@@ -1,0 +1,107 @@
+//! One file for each command.
+
+pub(crate) mod build;
+pub(crate) mod builder_prune;
+pub(crate) mod df;
+pub(crate) mod fmt;
+#[cfg(feature = "generate")]
+pub(crate) mod generate;
+pub(crate) mod graph;
+pub(crate) mod history;
+pub(crate) mod image_prune;
+pub(crate) mod images;
+pub(crate) mod import;
+pub(crate) mod info;
+pub(crate) mod inspect;
+pub(crate) mod load;
+mod prune;
+pub(crate) mod rmi;
+pub(crate) mod run;
+pub(crate) mod save;
+pub(crate) mod system_prune;
+pub(crate) mod tag;
+pub(crate) mod version;
+pub(crate) mod why;
+
+use crate::arguments::{Arguments, BuilderCommand, Command, Global, ImageCommand, SystemCommand};
+use crate::report::{Exit, Report};
+
+/// Creation times and file times later than this become this.
+const EPOCH_NAME: &str = "SOURCE_DATE_EPOCH";
+
+/// What `--format` of a list understands.
+pub(crate) const LIST_FORMAT_HELP: &str = "\
+Format output using a custom template:
+'table':            Print output in table format with column headers (default)
+'table TEMPLATE':   Print output in table format using the given Go template
+'json':             Print in JSON format
+'TEMPLATE':         Print output using the given Go template";
+
+/// What `--format` of a single thing understands.
+pub(crate) const FORMAT_HELP: &str = "\
+Format output using a custom template:
+'json':             Print in JSON format
+'TEMPLATE':         Print output using the given Go template";
+
+/// The layout of Docker's help.
+pub(crate) const HELP: &str = "Usage:  {usage}\n\n{about}\n\n{all-args}{after-help}";
+
+/// The same for a command with aliases, which are the text before the help.
+pub(crate) const HELP_WITH_ALIASES: &str = "Usage:  {usage}\n\n{about}\n{before-help}{all-args}{after-help}";
+
+/// Runs the command that was asked for.
+pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
+    let Arguments { global, command } = arguments;
+    match command {
+        Command::Run(args) => run::run(args, &global),
+        Command::Build(args) | Command::Builder(BuilderCommand::Build(args)) => build::run(*args, &global),
+        Command::Builder(BuilderCommand::Prune(args)) => builder_prune::run(&args, &global),
+        Command::System(SystemCommand::Df(args)) => df::run(&args, &global),
+        Command::System(SystemCommand::Prune(args)) => system_prune::run(&args, &global),
+        Command::Images(args) => images::run(&args, &global),
+        Command::Version(args) => version::run(&args),
+        Command::Info(args) => info::run(&args, &global),
+        Command::Image(command) => run_image(command, &global),
+        Command::Fmt(args) => fmt::run(&args),
+        Command::Graph(args) => graph::run(args, &global),
+        Command::History(args) => history::run(&args, &global),
+        Command::Import(args) => import::run(args, &global),
+        Command::Inspect(args) => inspect::run(&args, &global),
+        Command::Load(args) => load::run(&args, &global),
+        Command::Rmi(args) => rmi::run(&args, &global),
+        Command::Save(args) => save::run(&args, &global),
+        Command::Tag(args) => tag::run(&args, &global),
+        Command::Why(args) => why::run(&args, &global),
+    }
+}
+
+fn run_image(command: ImageCommand, global: &Global) -> Result<Exit, Report> {
+    match command {
+        ImageCommand::Build(args) => build::run(*args, global),
+        ImageCommand::History(args) => history::run(&args, global),
+        ImageCommand::Import(args) => import::run(args, global),
+        ImageCommand::Inspect(args) => inspect::run(&args, global),
+        ImageCommand::Load(args) => load::run(&args, global),
+        ImageCommand::Ls(args) => images::run(&args, global),
+        ImageCommand::Prune(args) => image_prune::run(&args, global),
+        ImageCommand::Rm(args) => rmi::run(&args, global),
+        ImageCommand::Save(args) => save::run(&args, global),
+        ImageCommand::Tag(args) => tag::run(&args, global),
+    }
+}
+
+/// `SOURCE_DATE_EPOCH` of the environment, see <https://reproducible-builds.org/specs/source-date-epoch>.
+pub(crate) fn source_date_epoch() -> Result<Option<i64>, Report> {
+    match std::env::var(EPOCH_NAME) {
+        Ok(text) => parse_epoch(&text),
+        Err(_) => Ok(None),
+    }
+}
+
+fn parse_epoch(text: &str) -> Result<Option<i64>, Report> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |_| Report::mistake(format!("invalid {EPOCH_NAME} `{text}`, expected seconds since 1970"));
+    text.parse().map(Some).map_err(wrong)
+}

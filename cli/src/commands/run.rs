@@ -1,0 +1,97 @@
+//! `slipway run`.
+
+mod attach;
+mod environment;
+
+use std::path::PathBuf;
+
+use engine::{Console, RunRequest};
+
+use crate::arguments::Global;
+use crate::console;
+use crate::report::{Exit, Report};
+use crate::store;
+
+/// Create and run a new container from an image
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "slipway run [OPTIONS] IMAGE [COMMAND] [ARG...]",
+    help_template = super::HELP,
+    disable_help_flag = true
+)]
+pub(crate) struct Args {
+    /// Name or ID of the image, then the command and its arguments
+    #[arg(
+        value_name = "IMAGE",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        hide = true
+    )]
+    words: Vec<String>,
+    /// Overwrite the default ENTRYPOINT of the image
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
+    /// Set environment variables; NAME alone takes the value of the environment
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// Read in a file of environment variables
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Print usage
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    /// Container host name
+    #[arg(short = 'h', long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// Keep STDIN open
+    #[arg(short, long)]
+    interactive: bool,
+    /// Remove the container when it exits (here always: nothing of a container is kept)
+    #[arg(long)]
+    rm: bool,
+    /// Allocate a pseudo-TTY
+    #[arg(short, long)]
+    tty: bool,
+    /// Username or UID (format: <name|uid>[:<group|gid>])
+    #[arg(short, long, value_name = "USER")]
+    user: Option<String>,
+    /// Working directory inside the container
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+}
+
+/// Runs a container in the foreground.
+pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
+    if args.tty && args.interactive && !console::stdin_is_terminal() {
+        return Err(Report::new(Exit::NotStarted, "the input device is not a TTY"));
+    }
+    let keyboard =
+        if args.tty && args.interactive { attach::Keyboard::Attached } else { attach::Keyboard::Ignored };
+    let request = request(args).map_err(Report::of_run)?;
+    let engine = store::open(global).map_err(Report::of_run)?;
+    attach::run(&engine, &request, keyboard)
+}
+
+fn request(args: Args) -> Result<RunRequest, Report> {
+    let mut words = args.words.into_iter();
+    let image = words.next().expect("the parser requires an image");
+    if image.starts_with('-') {
+        return Err(Report::mistake(format!("unknown flag: {image}")).hint("see 'slipway run --help'"));
+    }
+    let console = match (args.tty, args.interactive) {
+        (true, _) => Console::Terminal(console::window_size()),
+        (false, true) => Console::Interactive,
+        (false, false) => Console::Output,
+    };
+    Ok(RunRequest {
+        image,
+        command: words.collect(),
+        entrypoint: args.entrypoint,
+        env: environment::read(&args.env_file, &args.env)?,
+        working_dir: args.workdir,
+        user: args.user,
+        hostname: args.hostname,
+        console,
+    })
+}

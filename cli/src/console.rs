@@ -1,0 +1,102 @@
+//! Standard output, and the terminal that the user sits at.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use engine::WindowSize;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+
+use crate::report::{Exit, Report};
+
+/// The size of a terminal that does not tell.
+const SIZE_DEFAULT: WindowSize = WindowSize { rows: 24, columns: 80 };
+/// Bytes that are copied at once.
+const COPY_BYTES: usize = 16 << 10;
+
+/// Writes text to standard output.
+pub(crate) fn print(text: &str) -> Result<Exit, Report> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(Exit::Success),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::BrokenPipe),
+        Err(error) => Err(Report::new(Exit::Machine, format!("cannot write to standard output: {error}"))),
+    }
+}
+
+/// Writes text to standard error. Nobody is left who could be told that this is not possible.
+pub(crate) fn print_error(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Whether somebody reads standard output on a terminal.
+pub(crate) fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether somebody types standard input on a terminal.
+pub(crate) fn stdin_is_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// The size of the user's terminal.
+pub(crate) fn window_size() -> WindowSize {
+    let sizes = [tcgetwinsize(io::stdout()), tcgetwinsize(io::stdin())];
+    let known = sizes.into_iter().flatten().find(|size| size.ws_row > 0 && size.ws_col > 0);
+    known.map_or(SIZE_DEFAULT, |size| WindowSize { rows: size.ws_row, columns: size.ws_col })
+}
+
+/// The terminal passes every key on as it is. Restores its mode when dropped.
+pub(crate) struct RawMode {
+    before: Termios,
+}
+
+impl RawMode {
+    /// Switches the terminal of standard input; none if there is no such terminal.
+    pub(crate) fn enter() -> Option<Self> {
+        let before = tcgetattr(io::stdin()).ok()?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(io::stdin(), OptionalActions::Now, &raw).ok()?;
+        Some(Self { before })
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no mode.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Drain, &self.before);
+    }
+}
+
+/// Copies what is typed into a container's terminal, on a thread that ends with the process.
+pub(crate) fn copy_input(terminal: OwnedFd) {
+    std::thread::spawn(move || copy(&mut io::stdin().lock(), &mut File::from(terminal)));
+}
+
+/// Copies what a container's terminal shows, until nobody has that terminal open any more.
+pub(crate) fn copy_output(terminal: OwnedFd) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || copy(&mut File::from(terminal), &mut io::stdout().lock()))
+}
+
+/// Another descriptor for the same terminal.
+pub(crate) fn duplicate(terminal: &impl AsFd) -> Result<OwnedFd, Report> {
+    let duplicate = terminal.as_fd().try_clone_to_owned();
+    duplicate.map_err(|error| Report::new(Exit::Machine, format!("cannot duplicate the terminal: {error}")))
+}
+
+fn copy(from: &mut dyn Read, to: &mut dyn Write) {
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        match from.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // The kernel says EIO when the other side of a terminal has been closed.
+            Ok(0) | Err(_) => return,
+            Ok(count) => {
+                if to.write_all(&buffer[..count]).and_then(|()| to.flush()).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

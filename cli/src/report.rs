@@ -1,0 +1,343 @@
+//! What a user is told when something went wrong: the advice and the exit code of every error.
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+use engine::images::ImageError;
+use engine::sandbox::NamespaceError;
+use engine::{BuildError, RunError};
+
+use crate::console::print_error;
+use crate::progress::NoTerminal;
+use crate::template::TemplateError;
+
+/// Why the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All went well.
+    Success,
+    /// The user's mistake, or a step of a build that failed.
+    Failure,
+    /// A template that is none, as in Docker.
+    Template,
+    /// The network's fault, EX_UNAVAILABLE of sysexits.h.
+    Network,
+    /// Our own mistake, EX_SOFTWARE.
+    Software,
+    /// The machine's: a call that the kernel refused, a full disk. EX_OSERR.
+    Machine,
+    /// `run` did not come to start a container.
+    NotStarted,
+    /// The command of `run` cannot be executed.
+    NotExecutable,
+    /// The command of `run` is not in the image.
+    NotFound,
+    /// Ctrl-C or a signal to end.
+    Interrupted,
+    /// Nobody reads our output any more, as if SIGPIPE had ended us.
+    BrokenPipe,
+    /// What the command of `run` ended with.
+    Command(u8),
+}
+
+/// Every code with its meaning, for the help.
+const CODES: [(Exit, &str); 9] = [
+    (Exit::Success, "success"),
+    (
+        Exit::Failure,
+        "a mistake in the arguments or the Dockerfile, something that is not there, or a failing step",
+    ),
+    (Exit::Template, "a mistake in the template of --format"),
+    (Exit::Network, "the network's fault"),
+    (Exit::Software, "a mistake in slipway"),
+    (Exit::Machine, "the machine refused: a full disk, no user namespaces, a store that cannot be used"),
+    (Exit::NotStarted, "`run`: the container was not started"),
+    (
+        Exit::NotExecutable,
+        "`run`: the command cannot be executed (127: it is not in the image); else its own code",
+    ),
+    (Exit::Interrupted, "interrupted by Ctrl-C or SIGTERM"),
+];
+
+impl Exit {
+    /// The exit code.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failure => 1,
+            Self::Template => 64,
+            Self::Network => 69,
+            Self::Software => 70,
+            Self::Machine => 71,
+            Self::NotStarted => 125,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
+            Self::Interrupted => 130,
+            Self::BrokenPipe => 141,
+            Self::Command(code) => code,
+        }
+    }
+
+    /// The table of exit codes, and where to read on.
+    pub(crate) fn help() -> String {
+        let mut text = "Exit codes:\n".to_owned();
+        for (exit, meaning) in CODES {
+            text += &format!("  {:<4} {meaning}\n", exit.code());
+        }
+        text + "\nRun 'slipway COMMAND --help' for more information on a command."
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// An error as the user sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Report {
+    exit: Exit,
+    /// Places in the user's files, with what is wrong there.
+    excerpts: Vec<String>,
+    message: String,
+    hints: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, excerpts: Vec::new(), message: message.into(), hints: Vec::new() }
+    }
+
+    /// A mistake of the user's.
+    pub(crate) fn mistake(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failure, message)
+    }
+
+    /// A file of the user's that cannot be read or written.
+    pub(crate) fn file(path: &std::path::Path, error: &io::Error) -> Self {
+        Self::mistake(format!("`{}`: {error}", path.display()))
+    }
+
+    fn of(exit: Exit, error: &dyn Error) -> Self {
+        Self::new(exit, chain(error))
+    }
+
+    /// Says what the user can do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    fn excerpt(mut self, rendered: impl Into<String>) -> Self {
+        self.excerpts.push(rendered.into());
+        self
+    }
+
+    /// As part of `run`, where the codes below 125 belong to the command.
+    pub(crate) fn of_run(mut self) -> Self {
+        if matches!(self.exit, Exit::Failure | Exit::Machine | Exit::Software | Exit::Network) {
+            self.exit = Exit::NotStarted;
+        }
+        self
+    }
+
+    /// The text on standard error.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        for excerpt in self.excerpts.iter().filter(|excerpt| !excerpt.is_empty()) {
+            text += excerpt.trim_end_matches('\n');
+            text += "\n\n";
+        }
+        if !self.message.is_empty() {
+            text += &format!("ERROR: {}\n", self.message);
+        }
+        for hint in &self.hints {
+            text += &format!("hint: {hint}\n");
+        }
+        text
+    }
+
+    /// Tells the user.
+    pub(crate) fn print(&self) -> Exit {
+        print_error(&self.text());
+        self.exit
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // A transparent error says what its cause says.
+        if !text.ends_with(&cause_text) {
+            text += &format!(": {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl From<BuildError> for Report {
+    fn from(error: BuildError) -> Self {
+        let base = || Self::of(Exit::Failure, &error);
+        match &error {
+            BuildError::NoDockerfile { .. } => base().hint("name the Dockerfile with `--file PATH`, or pass another directory"),
+            BuildError::Dockerfile { rendered } => rendered.iter().fold(base(), |report, text| report.excerpt(text)),
+            BuildError::NoImage { reference, rendered } => base().excerpt(rendered).hint(format!(
+                "put it there first: `slipway import ROOTFS.tar {name}`, `slipway load -i IMAGE.tar`, or a build with `-t {name}`",
+                name = reference.familiar()
+            )),
+            BuildError::WrongPlatform { found, rendered, .. } => {
+                base().excerpt(rendered).hint(format!("build for it with `--platform {found}`, or use another base image"))
+            }
+            BuildError::Step(failure) => {
+                let report = base().excerpt(&failure.rendered);
+                match &failure.log {
+                    Some(log) => report.hint(format!("all of its output is in `{}`", log.display())),
+                    None => report,
+                }
+            }
+            BuildError::Copy { rendered, .. } => base().excerpt(rendered),
+            BuildError::Sandbox { rendered, .. } => base().excerpt(rendered),
+            BuildError::Store(source) => Self::of_store(source),
+            BuildError::Export(source) => Self::from_image(source),
+            BuildError::Tree { .. } => Self::of_store(&error),
+            _ => base(),
+        }
+    }
+}
+
+impl From<RunError> for Report {
+    fn from(error: RunError) -> Self {
+        let report = match &error {
+            RunError::Image(source) => Self::from_image(source),
+            RunError::Store(source) => Self::of_store(source),
+            RunError::NoCommand { image } => Self::of(Exit::NotStarted, &error)
+                .hint(format!("say what to run: `slipway run {image} COMMAND`")),
+            RunError::Sandbox(source) => Self::of(
+                match source.exit_code() {
+                    Some(127) => Exit::NotFound,
+                    Some(126) => Exit::NotExecutable,
+                    _ => Exit::NotStarted,
+                },
+                &error,
+            ),
+            _ => Self::of(Exit::Failure, &error),
+        };
+        report.of_run()
+    }
+}
+
+impl Report {
+    /// Of the store, which everything needs.
+    pub(crate) fn of_store(error: &(dyn Error + 'static)) -> Self {
+        let report = Self::of(Exit::Machine, error);
+        match io_kind(error) {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => report.hint(
+                "make room, or put the store elsewhere with `--root DIR`; nothing that was finished is lost",
+            ),
+            Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+                report.hint("use a store of your own with `--root DIR` or SLIPWAY_ROOT")
+            }
+            _ => report,
+        }
+    }
+
+    fn from_image(error: &ImageError) -> Self {
+        let report = Self::of(Exit::Failure, error);
+        match error {
+            ImageError::NoSuchImage { .. } => report.hint("`slipway images` lists the images that there are"),
+            ImageError::StillNamed { references, .. } => {
+                let names: Vec<_> = references.iter().map(image::Reference::familiar).collect();
+                report.hint(format!("remove its names ({}), or all of them with `--force`", names.join(", ")))
+            }
+            ImageError::Store(source) => Self::of_store(source),
+            _ => report,
+        }
+    }
+}
+
+/// The kind of the input or output error at the root of an error.
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+impl From<ImageError> for Report {
+    fn from(error: ImageError) -> Self {
+        Self::from_image(&error)
+    }
+}
+
+impl From<NamespaceError> for Report {
+    fn from(error: NamespaceError) -> Self {
+        Self::new(Exit::Machine, format!("cannot create a user namespace: {}", chain(&error)))
+            .hint("run as root, or allow user namespaces: `sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000`")
+    }
+}
+
+impl From<TemplateError> for Report {
+    fn from(error: TemplateError) -> Self {
+        let exit = if matches!(error, TemplateError::Syntax { .. }) { Exit::Template } else { Exit::Failure };
+        Self::new(exit, format!("template parsing error: {error}"))
+    }
+}
+
+impl From<NoTerminal> for Report {
+    fn from(error: NoTerminal) -> Self {
+        Self::of(Exit::Failure, &error).hint("use `--progress plain`")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_comes_with_advice() {
+        let report = Report::of_store(&io::Error::from_raw_os_error(28));
+        insta::assert_snapshot!(report.text(), @r"
+        ERROR: No space left on device (os error 28)
+        hint: make room, or put the store elsewhere with `--root DIR`; nothing that was finished is lost
+        ");
+        assert_eq!(report.exit.code(), 71);
+    }
+
+    #[test]
+    fn excerpts_come_before_the_error() {
+        let rendered = vec!["error: no stage named `biuld`\n --> Dockerfile:7:13\n".to_owned()];
+        let report = Report::from(BuildError::Dockerfile { rendered });
+        insta::assert_snapshot!(report.text(), @r"
+        error: no stage named `biuld`
+         --> Dockerfile:7:13
+
+        ERROR: the Dockerfile has 1 error
+        ");
+    }
+
+    #[test]
+    fn codes_of_run_leave_those_of_the_command_alone() {
+        let error = || RunError::NoCommand { image: "x".into() };
+        assert_eq!(Report::from(error()).exit.code(), 125);
+        assert_eq!(Report::mistake("x").of_run().exit.code(), 125);
+    }
+
+    #[test]
+    fn the_help_names_every_code_once() {
+        let mut codes: Vec<u8> = CODES.iter().map(|(exit, _)| exit.code()).collect();
+        let count = codes.len();
+        codes.dedup();
+        assert_eq!(codes.len(), count);
+        assert!(codes.is_sorted());
+    }
+}

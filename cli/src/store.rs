@@ -1,0 +1,69 @@
+//! Which store a command works on.
+
+use std::env;
+use std::path::PathBuf;
+
+use engine::Engine;
+
+use crate::arguments::Global;
+use crate::report::Report;
+
+/// The store of root, as with Docker's `/var/lib/docker`.
+const ROOT_OF_ROOT: &str = "/var/lib/slipway";
+
+/// The directory of the store.
+pub(crate) fn root(global: &Global) -> Result<PathBuf, Report> {
+    if let Some(root) = &global.root {
+        // A relative path would change its meaning with the working directory.
+        return std::path::absolute(root).map_err(|error| Report::file(root, &error));
+    }
+    let variable = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let is_root = rustix::process::geteuid().is_root();
+    default_root(is_root, variable("XDG_DATA_HOME"), variable("HOME")).ok_or_else(|| {
+        Report::mistake("neither HOME nor XDG_DATA_HOME says where your files are")
+            .hint("name a directory for the store with `--root DIR`")
+    })
+}
+
+fn default_root(is_root: bool, data_home: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    if is_root {
+        return Some(PathBuf::from(ROOT_OF_ROOT));
+    }
+    let data_home = data_home.or_else(|| Some(home?.join(".local/share")))?;
+    Some(data_home.join("slipway"))
+}
+
+/// Opens the store, as root of a user namespace unless the process is root already.
+///
+/// The process must have a single thread.
+pub(crate) fn open(global: &Global) -> Result<Engine, Report> {
+    // Found before the namespace makes an ordinary user look like root.
+    let root = root(global)?;
+    engine::sandbox::become_root()?;
+    Engine::open(&root).map_err(|error| Report::of_store(&error))
+}
+
+/// Opens the store for a question that can be answered without it; none when there is none, or it cannot be
+/// opened.
+pub(crate) fn open_existing(global: &Global) -> Option<Engine> {
+    let root = root(global).ok()?;
+    if !root.is_dir() {
+        return None;
+    }
+    let opened = open(global);
+    opened.inspect_err(|report| tracing::debug!("answering without the store: {}", report.text())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_follows_the_user() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        assert_eq!(default_root(true, path("/data"), path("/root")), path("/var/lib/slipway"));
+        assert_eq!(default_root(false, path("/data"), path("/home/u")), path("/data/slipway"));
+        assert_eq!(default_root(false, None, path("/home/u")), path("/home/u/.local/share/slipway"));
+        assert_eq!(default_root(false, None, None), None);
+    }
+}

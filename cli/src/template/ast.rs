@@ -1,0 +1,76 @@
+//! What a template consists of.
+
+use super::Value;
+
+/// A place in the template's text, in bytes.
+pub(super) type Position = usize;
+
+/// A piece of a template.
+#[derive(Debug)]
+pub(super) enum Node {
+    /// Copied as it is.
+    Text(String),
+    /// `{{pipeline}}`, shown unless it declares or assigns.
+    Action(Pipeline),
+    /// `{{if}}`.
+    If(Branch),
+    /// `{{with}}`: as `if`, with the dot set.
+    With(Branch),
+    /// `{{range}}`: once for each element.
+    Range(Branch),
+}
+
+/// A condition and what follows from it.
+#[derive(Debug)]
+pub(super) struct Branch {
+    pub(super) condition: Pipeline,
+    pub(super) then: Vec<Node>,
+    pub(super) otherwise: Vec<Node>,
+}
+
+/// Commands whose results feed one another.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub(super) variables: Vec<String>,
+    /// `:=` rather than `=`.
+    pub(super) declares: bool,
+    pub(super) commands: Vec<Command>,
+}
+
+/// An operand, or a function with its arguments.
+#[derive(Debug)]
+pub(super) struct Command {
+    /// Never empty.
+    pub(super) words: Vec<Expression>,
+    pub(super) position: Position,
+    /// The command's own text, for messages.
+    pub(super) text: String,
+}
+
+/// One word of a command.
+#[derive(Debug)]
+pub(super) struct Expression {
+    pub(super) kind: Kind,
+    pub(super) position: Position,
+    /// The expression's own text, for messages.
+    pub(super) text: String,
+}
+
+/// What a word is.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// `.`
+    Dot,
+    /// `nil`
+    Nil,
+    /// A number, a string, `true`, `false`.
+    Literal(Value),
+    /// `.A.B`
+    Field(Vec<String>),
+    /// `$x.A.B`
+    Variable(String, Vec<String>),
+    /// `lower`
+    Function(String),
+    /// `(pipeline).A.B`
+    Group(Box<Pipeline>, Vec<String>),
+}

@@ -1,0 +1,193 @@
+//! What runs again and what does not.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::support::{Home, testdata};
+
+#[test]
+fn a_second_build_runs_nothing_and_gives_the_same_image() {
+    let home = Home::new();
+    let build = || home.ok(&["build", "-q", "-t", "image", &testdata("stages")]);
+    let first = build();
+    assert_eq!(build(), first);
+    insta::assert_snapshot!(home.log(&[&testdata("stages")]), @r#"
+    hit [build 2/4] WORKDIR /src
+    hit [build 3/4] COPY src/ .
+    hit [build 4/4] RUN mkdir out && echo "version 1" > out/version && cp main.txt out/
+    hit [stage-2 2/3] COPY --from=build /src/out /app/
+    hit [stage-2 3/3] WORKDIR /app
+    "#);
+}
+
+#[test]
+fn a_change_runs_what_reads_it() {
+    let home = Home::new();
+    let dockerfile = "FROM base\nCOPY a /\nRUN cat /a\nCOPY b /\nRUN cat /b\n";
+    let context = home.context(dockerfile, &[("a", "1"), ("b", "1"), ("unused", "1")]);
+    home.log(&[&context]);
+    home.context(dockerfile, &[("unused", "2")]);
+    insta::assert_snapshot!(home.log(&[&context]), @r"
+    hit [2/5] COPY a /
+    hit [3/5] RUN cat /a
+    hit [4/5] COPY b /
+    hit [5/5] RUN cat /b
+    ");
+    home.context(dockerfile, &[("b", "2")]);
+    insta::assert_snapshot!(home.log(&[&context]), @r"
+    hit [2/5] COPY a /
+    hit [3/5] RUN cat /a
+    run [4/5] COPY b /
+    run [5/5] RUN cat /b
+    ");
+}
+
+#[test]
+fn equal_size_and_time_do_not_deceive() {
+    let home = Home::new();
+    let context = home.context("FROM base\nCOPY a /\nRUN cat /a > /seen\n", &[("a", "one")]);
+    let path = home.path("context/a");
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    home.log(&[&context]);
+    fs::write(&path, "two").unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    home.ok(&["build", "-q", "-t", "image", &context]);
+    assert_eq!(home.ok(&["run", "--rm", "image", "cat", "/seen"]), "two");
+}
+
+#[test]
+fn files_of_a_context_are_read_once() {
+    let home = Home::new();
+    let context = home.context("FROM base\nCOPY a /\n", &[("a", "1")]);
+    // A file that changed in the moment in which it is read is read again next time.
+    let old = std::time::UNIX_EPOCH + Duration::from_secs(1);
+    fs::File::options().write(true).open(home.path("context/a")).unwrap().set_modified(old).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let reads = || {
+        let trace = home.path("trace");
+        let slipway = home.command(&["build", "-q", &context]);
+        let mut strace = std::process::Command::new("strace");
+        strace.args(["-f", "-qq", "-e", "trace=open,openat,openat2", "-o"]).arg(&trace);
+        strace.arg(slipway.get_program()).args(slipway.get_args());
+        strace.env("SLIPWAY_ROOT", home.store()).current_dir(home.path(""));
+        assert!(strace.stdout(Stdio::null()).status().expect("Debian's package strace").success());
+        let trace = fs::read_to_string(trace).unwrap();
+        trace.lines().filter(|line| line.contains(", \"a\",")).count()
+    };
+    assert!(reads() > 0);
+    assert_eq!(reads(), 0);
+}
+
+#[test]
+fn a_step_that_comes_to_the_same_leaves_the_rest_cached() {
+    let home = Home::new();
+    let build = |comment: &str| {
+        let dockerfile = format!("FROM base\nRUN echo same > /file # {comment}\nRUN cat /file\n");
+        home.log(&[&home.context(&dockerfile, &[])])
+    };
+    build("once");
+    insta::assert_snapshot!(build("again"), @r"
+    run [2/3] RUN echo same > /file # again
+    hit [3/3] RUN cat /file
+    ");
+}
+
+#[test]
+fn no_cache_runs_everything() {
+    let home = Home::new();
+    home.log(&[&testdata("users")]);
+    assert!(!home.log(&["--no-cache", &testdata("users")]).contains("hit"));
+}
+
+#[test]
+fn times_of_files_do_not_matter() {
+    let home = Home::new();
+    let context = home.context("FROM base\nCOPY a /\n", &[("a", "1")]);
+    home.log(&[&context]);
+    let file = fs::File::options().write(true).open(home.path("context/a")).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+    insta::assert_snapshot!(home.log(&[&context]), @"hit [2/2] COPY a /");
+}
+
+#[test]
+fn equal_steps_of_two_processes_run_once() {
+    let home = Home::new();
+    let context = home
+        .context("FROM base\nRUN --mount=type=cache,target=/cache sleep 1 && echo ran >> /cache/log\n", &[]);
+    let spawn = || home.command(&["build", "-q", &context]).stdout(Stdio::piped()).spawn().unwrap();
+    let (first, second) = (spawn(), spawn());
+    let ids = [first, second].map(|child| child.wait_with_output().unwrap());
+    assert!(ids.iter().all(|output| output.status.success()));
+    assert_eq!(ids[0].stdout, ids[1].stdout);
+    let context =
+        home.context("FROM base\nRUN --mount=type=cache,target=/cache cat /cache/log > /log\n", &[]);
+    home.ok(&["build", "-q", "-t", "log", &context]);
+    assert_eq!(home.ok(&["run", "--rm", "log", "cat", "/log"]), "ran\n");
+}
+
+#[test]
+fn a_killed_build_loses_nothing_and_leaves_nothing() {
+    let home = Home::new();
+    let context = home.context("FROM base\nRUN echo kept > /kept\nRUN sleep 1000 && echo done\n", &[]);
+    let mut build = home.command(&["build", &context]).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the step runs", || is_running("sleep\x001000"));
+    build.kill().unwrap();
+    build.wait().unwrap();
+    wait_for("everything in the sandbox is gone", || !is_running("sleep\x001000"));
+    let context = home.context("FROM base\nRUN echo kept > /kept\nRUN echo done > /done\n", &[]);
+    insta::assert_snapshot!(home.log(&[&context]), @r"
+    hit [2/3] RUN echo kept > /kept
+    run [3/3] RUN echo done > /done
+    ");
+    let staging = fs::read_dir(home.store().join("staging")).unwrap().count();
+    assert_eq!(staging, 0, "what the killed build was writing is swept");
+}
+
+/// Whether a process has this in its command line.
+fn is_running(command: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    lines.any(|line| String::from_utf8_lossy(&line).contains(command))
+}
+
+fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn interrupting_a_build_ends_it_with_130() {
+    let home = Home::new();
+    let context = home.context("FROM base\nRUN sleep 1001\n", &[]);
+    let build = home.command(&["build", &context]).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the step runs", || is_running("sleep\x001001"));
+    let begin = Instant::now();
+    let pid = build.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = build.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(!is_running("sleep\x001001"));
+}
+
+#[test]
+fn a_damaged_record_is_a_miss() {
+    let home = Home::new();
+    home.log(&[&testdata("users")]);
+    let mut damaged = 0;
+    for directory in fs::read_dir(home.store().join("records")).unwrap().flatten() {
+        for record in fs::read_dir(directory.path()).unwrap().flatten() {
+            let mut bytes = fs::read(record.path()).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 0x10;
+            fs::write(record.path(), bytes).unwrap();
+            damaged += 1;
+        }
+    }
+    assert!(damaged > 0);
+    assert!(!home.log(&[&testdata("users")]).contains("hit"));
+}

@@ -1,0 +1,10 @@
+//! Whole builds as a user does them, looked at with other people's tools.
+//!
+//! Each test has a store of its own. The Dockerfiles are in `testdata/builds`; what they come to is unpacked
+//! with `skopeo` and `umoci` and compared entry by entry.
+#![allow(clippy::unwrap_used, reason = "whatever is missing ends the test, and says so")]
+
+mod caching;
+mod failures;
+mod results;
+mod support;

@@ -1,0 +1,26 @@
+//! Completions and man pages, which packages carry beside the binary.
+
+use std::fs;
+use std::process::Command;
+
+#[test]
+fn completions_and_man_pages_are_written() {
+    let directory = tempfile::tempdir().unwrap();
+    // The binary that users get does not have it.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+    let output = command.arg("__generate").arg(directory.path().join("out")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let names = |below: &str| {
+        let entries = fs::read_dir(directory.path().join("out").join(below)).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names.join(" ")
+    };
+    insta::assert_snapshot!(names("completions"), @"_slipway slipway.bash slipway.fish");
+    insta::assert_snapshot!(names("man1"), @"slipway-build.1 slipway-builder-build.1 slipway-builder-prune.1 slipway-builder.1 slipway-fmt.1 slipway-graph.1 slipway-history.1 slipway-image-build.1 slipway-image-history.1 slipway-image-import.1 slipway-image-inspect.1 slipway-image-load.1 slipway-image-ls.1 slipway-image-prune.1 slipway-image-rm.1 slipway-image-save.1 slipway-image-tag.1 slipway-image.1 slipway-images.1 slipway-import.1 slipway-info.1 slipway-inspect.1 slipway-load.1 slipway-rmi.1 slipway-run.1 slipway-save.1 slipway-system-df.1 slipway-system-prune.1 slipway-system.1 slipway-tag.1 slipway-version.1 slipway-why.1 slipway.1");
+    let page = fs::read_to_string(directory.path().join("out/man1/slipway-build.1")).unwrap();
+    assert!(page.contains("build\\-arg"), "{page}");
+    let completions = fs::read_to_string(directory.path().join("out/completions/slipway.bash")).unwrap();
+    assert!(completions.contains("--build-arg") && !completions.contains("__generate"), "{completions}");
+}

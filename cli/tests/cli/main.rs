@@ -1,0 +1,18 @@
+//! Every command as a user runs it, with its output.
+//!
+//! `SLIPWAY_BIN` names the binary; without it, it is the one that Cargo has just built.
+
+#![allow(clippy::unwrap_used, reason = "what a test cannot do is a failure of the test")]
+
+mod build;
+#[cfg(feature = "generate")]
+mod generate;
+mod help;
+mod images;
+mod questions;
+mod rootless;
+mod run;
+mod space;
+mod support;
+mod terminal;
+mod why;

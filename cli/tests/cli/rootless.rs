@@ -1,0 +1,115 @@
+//! As an ordinary user, with and without subordinate ids.
+//!
+//! The user need not exist: it has its own `/etc/passwd`, `/etc/subuid` and `/etc/subgid` in a mount namespace,
+//! so that the host stays as it is.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{Ran, World, binary};
+
+const USER_ID: u32 = 54322;
+/// Away from what a distribution hands out.
+const SUBORDINATE: &str = "deckhand:1900000000:65536\n";
+
+/// Runs a shell script as a user; `slipway` is the binary under test. Without root this is who we are anyway.
+fn as_user(world: &World, ranges: &str, script: &str) -> Ran {
+    let etc = world.path("etc");
+    fs::create_dir_all(&etc).unwrap();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    fs::write(etc.join("passwd"), format!("{passwd}deckhand:x:{USER_ID}:{USER_ID}::/nonexistent:/bin/sh\n"))
+        .unwrap();
+    fs::write(etc.join("subuid"), ranges).unwrap();
+    fs::write(etc.join("subgid"), ranges).unwrap();
+    let home = world.path("home");
+    fs::create_dir_all(home.join("context")).unwrap();
+    fs::write(home.join("context/Dockerfile"), "FROM bb\nRUN id -u > /who\nCMD [\"cat\", \"/who\"]\n")
+        .unwrap();
+    fs::copy(world.path("rootfs.tar"), home.join("rootfs.tar")).unwrap();
+    for path in [&home, &home.join("context"), &home.join("context/Dockerfile"), &home.join("rootfs.tar")] {
+        chown(path, Some(USER_ID), Some(USER_ID)).unwrap();
+    }
+    // The user may have no way to the build directory.
+    fs::create_dir_all(world.path("bin")).unwrap();
+    fs::copy(binary(), world.path("bin/slipway")).unwrap();
+    fs::set_permissions(world.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let enter = "for file in passwd subuid subgid; do mount --bind \"$1/$file\" /etc/$file || exit 99; done
+        cd \"$2\" && exec setpriv --reuid $3 --regid $3 --clear-groups sh -c \"$4\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", enter, "sh"])
+        .arg(&etc)
+        .arg(&home)
+        .arg(USER_ID.to_string())
+        .arg(script);
+    command.env_clear().env("HOME", &home);
+    command.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", world.path("bin").display()));
+    Ran::of(&command.output().unwrap())
+}
+
+/// Whether we may become others; where CI promises it, not being able to is a failure.
+fn is_root() -> bool {
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    assert!(is_root || std::env::var_os("CI").is_none(), "CI promises root");
+    is_root
+}
+
+fn user() -> Option<World> {
+    let world = is_root().then(World::empty)?;
+    world.write_rootfs("rootfs.tar");
+    Some(world)
+}
+
+const SCRIPT: &str = "slipway import rootfs.tar bb > id && slipway build -q -t who context > id &&
+    slipway run who && slipway images --format '{{.Repository}}' | sort && slipway info -f '{{.DockerRootDir}}'";
+
+fn expected(world: &World) -> String {
+    let store = world.path("home/.local/share/slipway");
+    format!("0\nbb\nwho\n{}\n", store.display())
+}
+
+#[test]
+fn a_user_with_subordinate_ids_builds_and_runs() {
+    let Some(world) = user() else { return };
+    let ran = as_user(&world, SUBORDINATE, SCRIPT);
+    assert_eq!((ran.code, ran.stdout.clone()), (0, expected(&world)), "{ran}");
+    let other = as_user(&world, SUBORDINATE, "slipway run -u sailor bb id -u");
+    assert_eq!(other.stdout, "7\n", "{other}");
+    let out = as_user(
+        &world,
+        SUBORDINATE,
+        "slipway build -q -o out context > id && cat out/who && stat -c %u out/who",
+    );
+    assert_eq!(out.stdout, format!("0\n{USER_ID}\n"), "{out}");
+    assert_nothing_of_root(&world.path("home"));
+}
+
+#[test]
+fn a_user_with_a_single_id_builds_and_runs() {
+    let Some(world) = user() else { return };
+    let ran = as_user(&world, "", SCRIPT);
+    assert_eq!((ran.code, ran.stdout.clone()), (0, expected(&world)), "{ran}");
+}
+
+#[test]
+fn the_store_of_a_user_is_where_the_environment_says() {
+    let Some(world) = user() else { return };
+    let ran = as_user(&world, SUBORDINATE, "XDG_DATA_HOME=$HOME/data slipway info -f '{{.DockerRootDir}}'");
+    assert_eq!(ran.stdout, format!("{}\n", world.path("home/data/slipway").display()), "{ran}");
+    let ran = as_user(&world, SUBORDINATE, "unset HOME; slipway info");
+    insta::assert_snapshot!(ran, @"
+    exit code 1
+    ---- stderr
+    ERROR: neither HOME nor XDG_DATA_HOME says where your files are
+    hint: name a directory for the store with `--root DIR`
+    ");
+}
+
+fn assert_nothing_of_root(directory: &Path) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        assert_ne!(path.symlink_metadata().unwrap().uid(), 0, "{}", path.display());
+    }
+}

@@ -1,0 +1,82 @@
+//! What to measure, from the command line.
+
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::work::{WORK, Work};
+
+const USAGE: &str = "usage: cargo xtask bench [ROW...] [--runs N] [--json FILE] [--markdown FILE]";
+
+/// Enough for a median that one disturbance does not move.
+const ROUNDS_DEFAULT: u64 = 7;
+/// A run of hours is a mistake.
+const ROUNDS_MAX: u64 = 1000;
+
+/// What to measure, and where to write the results beside the terminal.
+pub(crate) struct Arguments {
+    pub(crate) work: Vec<&'static Work>,
+    pub(crate) rounds: u64,
+    pub(crate) json: Option<PathBuf>,
+    pub(crate) markdown: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, Error> {
+        let mut arguments = Self { work: Vec::new(), rounds: ROUNDS_DEFAULT, json: None, markdown: None };
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| usage(format!("`{word}` wants a value")));
+            match word.as_str() {
+                "--runs" => arguments.rounds = rounds(&value()?)?,
+                "--json" => arguments.json = Some(value()?.into()),
+                "--markdown" => arguments.markdown = Some(value()?.into()),
+                id => arguments.work.push(work(id)?),
+            }
+        }
+        if arguments.work.is_empty() {
+            arguments.work = WORK.iter().collect();
+        }
+        Ok(arguments)
+    }
+}
+
+fn rounds(text: &str) -> Result<u64, Error> {
+    let rounds = text.parse().ok().filter(|rounds| (1..=ROUNDS_MAX).contains(rounds));
+    rounds.ok_or_else(|| usage(format!("`{text}` is not a number from 1 to {ROUNDS_MAX}")))
+}
+
+fn work(id: &str) -> Result<&'static Work, Error> {
+    let found = WORK.iter().find(|work| work.id.eq_ignore_ascii_case(id));
+    let known = WORK.map(|work| work.id).join(", ");
+    found.ok_or_else(|| usage(format!("`{id}` is none of {known}")))
+}
+
+fn usage(problem: String) -> Error {
+    Error::Usage { problem, usage: USAGE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, String> {
+        let words = line.split_whitespace().map(str::to_owned);
+        Arguments::parse(words)
+            .map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn without_rows_all_are_measured() {
+        let arguments = parse("--runs 3 --json out.json").expect("these are right");
+        assert_eq!(arguments.work.len(), WORK.len());
+        assert_eq!((arguments.rounds, arguments.json), (3, Some("out.json".into())));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let problem = |line| parse(line).err().expect("these are wrong");
+        assert_eq!(problem("P1 P2"), "`P2` is none of P1, P4, P5, P6, P7");
+        assert_eq!(problem("--runs 0"), "`0` is not a number from 1 to 1000");
+        assert_eq!(problem("--json"), "`--json` wants a value");
+    }
+}

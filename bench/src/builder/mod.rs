@@ -1,0 +1,77 @@
+//! The builders that are measured, each with a state of its own below one directory.
+
+mod buildah;
+mod buildkit;
+mod daemon;
+mod docker;
+mod slipway;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::Error;
+
+/// Something that builds images from Dockerfiles.
+///
+/// An implementation keeps its state below the directory that it was given. It has the base image in its
+/// store when it is made, and leaves neither processes nor mounts when it is dropped.
+pub(crate) trait Builder {
+    /// Name and version.
+    fn title(&self) -> &str;
+
+    /// The command that builds the Dockerfile in `context` to an image in the builder's own store.
+    fn build(&self, context: &Path) -> Command;
+}
+
+/// A builder that is not on this machine, or does not work here.
+pub(crate) struct Absent {
+    pub(crate) name: &'static str,
+    pub(crate) why: String,
+}
+
+/// What all builders are made from.
+pub(crate) struct Setup {
+    /// The `slipway` to measure.
+    pub(crate) slipway: PathBuf,
+    /// The base image as a tar of its root file system.
+    pub(crate) base_tar: PathBuf,
+    /// An empty directory for states.
+    pub(crate) directory: PathBuf,
+}
+
+/// The builder that all others are compared with: ours.
+///
+/// # Errors
+///
+/// When it cannot import the base image.
+pub(crate) fn ours(setup: &Setup) -> Result<Box<dyn Builder>, Error> {
+    slipway::start(setup)
+}
+
+/// The other builders of this machine, and why the rest is not there.
+pub(crate) fn peers(setup: &Setup) -> (Vec<Box<dyn Builder>>, Vec<Absent>) {
+    type Start = fn(&Setup) -> Result<Box<dyn Builder>, Error>;
+    const PEERS: [(&str, Start); 3] =
+        [("buildah", buildah::start), ("docker", docker::start), ("buildkit", buildkit::start)];
+
+    let mut present = Vec::new();
+    let mut absent = Vec::new();
+    for (name, start) in PEERS {
+        match start(setup) {
+            Ok(builder) => present.push(builder),
+            Err(error) => absent.push(Absent { name, why: reason(&error) }),
+        }
+    }
+    (present, absent)
+}
+
+/// An error with its causes on one line.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text.trim().replace('\n', " ")
+}

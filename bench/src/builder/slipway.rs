@@ -1,0 +1,46 @@
+//! Slipway: the binary that users get.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Builder, Setup};
+use crate::base;
+use crate::error::Error;
+use crate::process;
+
+struct Slipway {
+    title: String,
+    binary: PathBuf,
+    store: PathBuf,
+}
+
+pub(super) fn start(setup: &Setup) -> Result<Box<dyn Builder>, Error> {
+    let mut slipway = Slipway {
+        title: String::new(),
+        binary: setup.slipway.clone(),
+        store: setup.directory.join("slipway"),
+    };
+    slipway.title = process::run(slipway.command().arg("--version"))?;
+    process::run(slipway.command().arg("import").arg(&setup.base_tar).arg(base::NAME))?;
+    Ok(Box::new(slipway))
+}
+
+impl Slipway {
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg("--root").arg(&self.store);
+        command
+    }
+}
+
+impl Builder for Slipway {
+    fn title(&self) -> &str {
+        &self.title
+    }
+
+    fn build(&self, context: &Path) -> Command {
+        let mut command = self.command();
+        command.args(["build", "--progress", "plain", "-t", "bench"]).arg(context);
+        command
+    }
+}

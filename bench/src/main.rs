@@ -1,0 +1,87 @@
+//! Measures Slipway and other builders on the same work.
+//!
+//! Run as `cargo xtask bench`. Times are compared with those of the other builders in the same run on the
+//! same machine, and the system calls of ours are counted: absolute times on a shared machine mean little.
+
+mod arguments;
+mod base;
+mod builder;
+mod count;
+mod error;
+mod measure;
+mod process;
+mod random;
+mod report;
+mod run_directory;
+mod work;
+
+use std::error::Error as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use arguments::Arguments;
+use builder::{Builder, Setup};
+use error::Error;
+use report::{Report, Row};
+use run_directory::RunDirectory;
+use work::Work;
+
+/// The binary to measure.
+const BINARY_VARIABLE: &str = "SLIPWAY_BIN";
+/// Where contexts and states are made, below the target directory.
+const DIRECTORY_VARIABLE: &str = "SLIPWAY_BENCH_DIR";
+
+fn main() -> ExitCode {
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    eprintln!("bench: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    ExitCode::FAILURE
+}
+
+fn run() -> Result<(), Error> {
+    let arguments = Arguments::parse(std::env::args().skip(1))?;
+    let slipway = variable(BINARY_VARIABLE)?;
+    let directory = RunDirectory::new(&variable(DIRECTORY_VARIABLE)?)?;
+    let setup =
+        Setup { slipway, base_tar: base::write(directory.path())?, directory: directory.path().to_owned() };
+    let report = measure_all(&arguments, &setup)?;
+    let markdown = report.markdown();
+    println!("{markdown}");
+    if let Some(path) = &arguments.markdown {
+        fs::write(path, markdown).map_err(Error::at(path))?;
+    }
+    if let Some(path) = &arguments.json {
+        fs::write(path, format!("{:#}\n", report.json())).map_err(Error::at(path))?;
+    }
+    Ok(())
+}
+
+fn variable(variable: &'static str) -> Result<PathBuf, Error> {
+    std::env::var_os(variable).map(PathBuf::from).ok_or(Error::Variable { variable })
+}
+
+fn measure_all(arguments: &Arguments, setup: &Setup) -> Result<Report, Error> {
+    let mut builders = vec![builder::ours(setup)?];
+    let (peers, absent) = builder::peers(setup);
+    builders.extend(peers);
+    let row = |work| measure_row(work, &builders, arguments.rounds, &setup.directory);
+    let rows = arguments.work.iter().copied().map(row).collect::<Result<_, _>>()?;
+    Ok(Report { rows, absent, rounds: arguments.rounds })
+}
+
+fn measure_row(
+    work: &'static Work,
+    builders: &[Box<dyn Builder>],
+    rounds: u64,
+    directory: &Path,
+) -> Result<Row, Error> {
+    eprintln!("{}: {}", work.id, work.title);
+    let samples = measure::measure(work, builders, rounds, directory)?;
+    let counts = count::count(work, builders[0].as_ref(), rounds, directory)?;
+    Ok(Row { work, samples, counts })
+}

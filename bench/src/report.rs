@@ -1,0 +1,180 @@
+//! The results as a table for people and as JSON for programs.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::builder::Absent;
+use crate::count::Counts;
+use crate::measure::Sample;
+use crate::work::Work;
+
+/// What was measured on one piece of work.
+pub(crate) struct Row {
+    pub(crate) work: &'static Work,
+    /// Ours first.
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) counts: Counts,
+}
+
+/// All results of one run.
+pub(crate) struct Report {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) absent: Vec<Absent>,
+    pub(crate) rounds: u64,
+}
+
+impl Report {
+    /// A Markdown table of medians, with what was fastest and slowest, and how many times ours the others took.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = String::new();
+        let Some(first) = self.rows.first() else { return text };
+        let mut header = vec!["Work".to_owned(), "Target".to_owned()];
+        header.extend(first.samples.iter().map(|sample| sample.builder.clone()));
+        header.extend(["System calls", "Forks", "Syncs"].map(str::to_owned));
+        line(&mut text, &header);
+        line(&mut text, &vec!["---".to_owned(); header.len()]);
+        for row in &self.rows {
+            line(&mut text, &row.cells());
+        }
+        writeln!(text, "\n{}", self.conditions()).expect(IN_MEMORY);
+        for absent in &self.absent {
+            writeln!(text, "Not measured: {}, since {}.", absent.name, absent.why).expect(IN_MEMORY);
+        }
+        text
+    }
+
+    fn conditions(&self) -> String {
+        format!(
+            "Median of {} rounds (fastest - slowest), the builders in turn; the factor is the time divided by \
+             Slipway's. System calls, forks and syncs are Slipway's, those of the steps included. Linux {}, {} cores.",
+            self.rounds,
+            kernel(),
+            cores()
+        )
+    }
+
+    /// All numbers, times in milliseconds.
+    pub(crate) fn json(&self) -> Value {
+        let absent = self.absent.iter().map(|absent| json!({"name": absent.name, "why": absent.why}));
+        json!({
+            "kernel": kernel(),
+            "cores": cores(),
+            "rounds": self.rounds,
+            "rows": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "absent": absent.collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Row {
+    fn ours(&self) -> Duration {
+        self.samples.first().expect("our own builder is always measured").median()
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let Self { work, samples, counts } = self;
+        let mut cells = vec![format!("{}: {}", work.id, work.title), format!("{} ms", work.target_ms)];
+        let ours = self.ours();
+        cells.extend(samples.iter().enumerate().map(|(at, sample)| {
+            let range =
+                format!("{} ({} - {}) ms", ms(sample.median()), ms(sample.fastest()), ms(sample.slowest()));
+            let factor = sample.median().as_secs_f64() / ours.as_secs_f64();
+            if at == 0 { range } else { format!("{range}, {factor:.1}x") }
+        }));
+        cells.extend([counts.system_calls, counts.forks, counts.syncs].map(|count| count.to_string()));
+        cells
+    }
+
+    fn json(&self) -> Value {
+        let Self { work, samples, counts } = self;
+        let samples = samples.iter().map(|sample| {
+            json!({
+                "builder": sample.builder,
+                "median_ms": as_ms(sample.median()),
+                "fastest_ms": as_ms(sample.fastest()),
+                "slowest_ms": as_ms(sample.slowest()),
+                "factor": sample.median().as_secs_f64() / self.ours().as_secs_f64(),
+            })
+        });
+        json!({
+            "id": work.id,
+            "title": work.title,
+            "target_ms": work.target_ms,
+            "samples": samples.collect::<Vec<_>>(),
+            "system_calls": counts.system_calls,
+            "forks": counts.forks,
+            "syncs": counts.syncs,
+        })
+    }
+}
+
+const IN_MEMORY: &str = "writing to a string cannot fail";
+
+fn line(text: &mut String, cells: &[String]) {
+    writeln!(text, "| {} |", cells.join(" | ")).expect(IN_MEMORY);
+}
+
+fn as_ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Milliseconds with as many digits as mean something.
+fn ms(time: Duration) -> String {
+    match as_ms(time) {
+        short if short < 100.0 => format!("{short:.1}"),
+        long => format!("{long:.0}"),
+    }
+}
+
+fn kernel() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.trim().to_owned()
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::work::WORK;
+
+    fn report() -> Report {
+        let sample = |builder: &str, times: &[u64]| {
+            Sample::new(builder, times.iter().copied().map(Duration::from_millis).collect())
+        };
+        Report {
+            rows: vec![Row {
+                work: &WORK[0],
+                samples: vec![sample("ours", &[4, 5, 9]), sample("theirs", &[100, 120, 1000])],
+                counts: Counts { system_calls: 700, forks: 0, syncs: 0 },
+            }],
+            absent: vec![Absent { name: "other", why: "`other` is missing".to_owned() }],
+            rounds: 3,
+        }
+    }
+
+    #[test]
+    fn a_row_shows_medians_ratios_and_counts() {
+        let markdown = report().markdown();
+        let row = markdown.lines().nth(2).expect("a row below the header");
+        assert_eq!(
+            row,
+            "| P1: fully cached rebuild, 12 steps, small context | 8 ms | 5.0 (4.0 - 9.0) ms | \
+             120 (100 - 1000) ms, 24.0x | 700 | 0 | 0 |"
+        );
+        assert!(markdown.ends_with("Not measured: other, since `other` is missing.\n"));
+    }
+
+    #[test]
+    fn json_has_the_same_numbers() {
+        let json = report().json();
+        assert_eq!(json["rows"][0]["samples"][1]["factor"], 24.0);
+        assert_eq!(json["rows"][0]["samples"][1]["median_ms"], 120.0);
+        assert_eq!(json["rows"][0]["system_calls"], 700);
+    }
+}

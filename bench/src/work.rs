@@ -1,0 +1,225 @@
+//! The pieces of work that are measured: a Dockerfile and a context for every round.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::base;
+use crate::error::Error;
+use crate::random::Random;
+
+/// A row of the table of results.
+///
+/// Round 0 is built before anything is measured. What is equal in all rounds is therefore cached when it is
+/// measured; what names its round is not.
+pub(crate) struct Work {
+    /// Its name in the project's targets.
+    pub(crate) id: &'static str,
+    pub(crate) title: &'static str,
+    /// What Slipway shall reach, in milliseconds, on a machine of two cores.
+    pub(crate) target_ms: u32,
+    dockerfile: fn(round: u64) -> String,
+    files: Files,
+}
+
+/// The files beside the Dockerfile.
+enum Files {
+    None,
+    /// Written once: a rebuild finds them as they were.
+    Kept(fn(&Path) -> Result<(), Error>),
+    /// Written anew, with other bytes, for every round.
+    Fresh(fn(&Path, round: u64) -> Result<(), Error>),
+}
+
+/// Everything that can be measured.
+pub(crate) const WORK: [Work; 5] = [
+    Work {
+        id: "P1",
+        title: "fully cached rebuild, 12 steps, small context",
+        target_ms: 8,
+        dockerfile: |_| cached_steps(),
+        files: Files::Kept(small_files),
+    },
+    Work {
+        id: "P4",
+        title: "one more `RUN true` on a cached build",
+        target_ms: 5,
+        dockerfile: |round| format!("{}RUN true {round}\n", cached_steps()),
+        files: Files::Kept(small_files),
+    },
+    Work { id: "P5", title: "50 x `RUN`, cold", target_ms: 350, dockerfile: many_runs, files: Files::None },
+    Work {
+        id: "P6",
+        title: "cold `COPY` of 20k files / 135 MB and a `RUN` on them",
+        target_ms: 1200,
+        dockerfile: |_| copied_tree(),
+        files: Files::Fresh(large_tree),
+    },
+    Work {
+        id: "P7",
+        title: "16 stages of `RUN sleep 1`, then 16 `COPY --from`",
+        target_ms: 1150,
+        dockerfile: parallel_stages,
+        files: Files::None,
+    },
+];
+
+const STEPS: usize = 12;
+const SMALL_FILES: usize = 20;
+const SMALL_FILE_SIZE_BYTES: usize = 1000;
+const RUNS: usize = 50;
+const STAGES: usize = 16;
+
+/// 200 directories of 100 files; with sizes of 500, 1000, ... and 13 000 bytes they hold 135 MB.
+const LARGE_DIRECTORIES: usize = 200;
+const LARGE_FILES_IN_DIRECTORY: usize = 100;
+const LARGE_SIZE_STEP_BYTES: usize = 500;
+const LARGE_SIZES: usize = 26;
+
+/// The directory that holds the Dockerfile and the files of one piece of work. Removed when dropped.
+pub(crate) struct Context<'a> {
+    work: &'a Work,
+    directory: PathBuf,
+}
+
+impl<'a> Context<'a> {
+    /// Makes the directory, with the files that all rounds share.
+    pub(crate) fn new(work: &'a Work, parent: &Path) -> Result<Self, Error> {
+        let directory = parent.join(work.id);
+        fs::create_dir_all(&directory).map_err(Error::at(&directory))?;
+        if let Files::Kept(write) = work.files {
+            write(&directory)?;
+        }
+        Ok(Self { work, directory })
+    }
+
+    /// Writes what is different in this round.
+    pub(crate) fn enter(&self, round: u64) -> Result<&Path, Error> {
+        if let Files::Fresh(write) = self.work.files {
+            write(&self.directory, round)?;
+        }
+        let path = self.directory.join("Dockerfile");
+        let text = (self.work.dockerfile)(round);
+        if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+            fs::write(&path, text).map_err(Error::at(path))?;
+        }
+        Ok(&self.directory)
+    }
+}
+
+impl Drop for Context<'_> {
+    fn drop(&mut self) {
+        // Best effort: it goes with the directory of the whole run.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn from_base() -> String {
+    format!("FROM {}\n", base::NAME)
+}
+
+fn cached_steps() -> String {
+    let mut text = from_base();
+    for step in 0..STEPS / 2 {
+        writeln!(text, "COPY file{step} /copied/file{step}\nRUN echo {step} > /step{step}").expect(IN_MEMORY);
+    }
+    text
+}
+
+fn many_runs(round: u64) -> String {
+    let mut text = from_base();
+    for run in 0..RUNS {
+        writeln!(text, "RUN echo {round} > /run{run}").expect(IN_MEMORY);
+    }
+    text
+}
+
+/// The `RUN` fails when a file is missing, so that nobody wins by leaving files out.
+fn copied_tree() -> String {
+    let files = LARGE_DIRECTORIES * LARGE_FILES_IN_DIRECTORY;
+    let count = "$(find /tree -type f | wc -l)";
+    format!("{}COPY tree /tree\nRUN test {count} -eq {files}\n", from_base())
+}
+
+fn parallel_stages(round: u64) -> String {
+    let mut text = String::new();
+    for stage in 0..STAGES {
+        writeln!(text, "FROM {} AS stage{stage}\nRUN sleep 1 && echo {round} {stage} > /out", base::NAME)
+            .expect(IN_MEMORY);
+    }
+    text.push_str(&from_base());
+    for stage in 0..STAGES {
+        writeln!(text, "COPY --from=stage{stage} /out /out{stage}").expect(IN_MEMORY);
+    }
+    text
+}
+
+const IN_MEMORY: &str = "writing to a string cannot fail";
+
+fn small_files(directory: &Path) -> Result<(), Error> {
+    let mut random = Random::from_seed(1);
+    for file in 0..SMALL_FILES {
+        let path = directory.join(format!("file{file}"));
+        fs::write(&path, random.bytes(SMALL_FILE_SIZE_BYTES)).map_err(Error::at(path))?;
+    }
+    Ok(())
+}
+
+/// Files of the same names and sizes in every round.
+fn large_tree(directory: &Path, round: u64) -> Result<(), Error> {
+    let mut random = Random::from_seed(round);
+    for at in 0..LARGE_DIRECTORIES {
+        let directory = directory.join(format!("tree/directory{at}"));
+        remove(&directory)?;
+        fs::create_dir_all(&directory).map_err(Error::at(&directory))?;
+        for file in 0..LARGE_FILES_IN_DIRECTORY {
+            let path = directory.join(format!("file{file}"));
+            fs::write(&path, random.bytes(large_size_bytes(at, file))).map_err(Error::at(path))?;
+        }
+    }
+    Ok(())
+}
+
+/// New files, not old ones with new bytes: as after a fresh checkout.
+fn remove(directory: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result.map_err(Error::at(directory)),
+    }
+}
+
+fn large_size_bytes(directory: usize, file: usize) -> usize {
+    let index = directory * LARGE_FILES_IN_DIRECTORY + file;
+    LARGE_SIZE_STEP_BYTES * (1 + index % LARGE_SIZES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dockerfile(id: &str, round: u64) -> String {
+        let work = WORK.iter().find(|work| work.id == id).expect("the row exists");
+        (work.dockerfile)(round)
+    }
+
+    #[test]
+    fn the_work_is_as_large_as_its_title_says() {
+        let steps = |id| dockerfile(id, 1).lines().filter(|line| !line.starts_with("FROM")).count();
+        assert_eq!([steps("P1"), steps("P4"), steps("P5"), steps("P7")], [12, 13, 50, 32]);
+        let sizes = (0..LARGE_DIRECTORIES).flat_map(|directory| {
+            (0..LARGE_FILES_IN_DIRECTORY).map(move |file| large_size_bytes(directory, file))
+        });
+        assert_eq!(sizes.clone().count(), 20_000);
+        assert_eq!(sizes.sum::<usize>() / 1_000_000, 134);
+    }
+
+    #[test]
+    fn a_round_changes_what_is_cold_and_nothing_else() {
+        assert_eq!(dockerfile("P1", 1), dockerfile("P1", 2));
+        assert_ne!(dockerfile("P4", 1), dockerfile("P4", 2));
+        assert!(dockerfile("P4", 1).starts_with(&dockerfile("P1", 1)));
+        assert_ne!(dockerfile("P5", 1).lines().nth(1), dockerfile("P5", 2).lines().nth(1));
+        assert_ne!(dockerfile("P7", 1), dockerfile("P7", 2));
+    }
+}

@@ -1,0 +1,63 @@
+//! The project's own chores, run as `cargo xtask COMMAND`.
+
+mod bench;
+mod demo;
+mod dist;
+mod elf;
+mod error;
+mod lint;
+mod packages;
+mod process;
+mod table;
+mod test;
+mod workspace;
+
+use std::error::Error as _;
+use std::process::ExitCode;
+
+use error::Error;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  demo [--no-cache]    build the release binary and a Debian base image, build and run testdata/demo, show the times
+  test [ARGUMENT...]   install what the tests need and run all of them; arguments go to the test runner
+  dist                 make the static binary, its completions and its man pages
+  bench [ROW...] [--runs N] [--json FILE] [--markdown FILE]
+                       measure Slipway and the builders found here on the same work
+  lint                 formatting, clippy and rustdoc, with warnings as errors
+
+CARGO_TARGET_DIR is respected; everything that a command makes is below it.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Err(error) = run(&arguments) else { return ExitCode::SUCCESS };
+    eprintln!("xtask: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    ExitCode::FAILURE
+}
+
+fn run(arguments: &[String]) -> Result<(), Error> {
+    let Some((command, rest)) = arguments.split_first() else { return Err(usage("no command")) };
+    match (command.as_str(), rest) {
+        ("demo", []) => demo::run(demo::Cache::Keep),
+        ("demo", [flag]) if flag == "--no-cache" => demo::run(demo::Cache::Ignore),
+        ("test", runner_arguments) => test::run(runner_arguments),
+        ("dist", []) => dist::run(),
+        ("bench", bench_arguments) => bench::run(bench_arguments),
+        ("lint", []) => lint::run(),
+        ("help" | "--help" | "-h", _) => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(usage(&format!("no such command: `{}`", arguments.join(" ")))),
+    }
+}
+
+fn usage(problem: &str) -> Error {
+    Error::Usage { problem: problem.to_owned(), usage: USAGE }
+}

@@ -1,0 +1,29 @@
+//! Runs the whole test suite, after installing what it needs.
+
+use crate::error::Error;
+use crate::packages::{self, Chore};
+use crate::{dist, process};
+
+/// The name under which the tests of the command line find the binary that users get.
+const BINARY_VARIABLE: &str = "SLIPWAY_BIN";
+
+/// Runs every test. `arguments` go to the runner, for example a part of a test's name.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
+    packages::ensure(Chore::Test)?;
+    let binary = dist::binary()?;
+
+    let mut tests = process::cargo();
+    if has_nextest() {
+        tests.args(["nextest", "run", "--workspace", "--all-features", "--locked", "--no-fail-fast"]);
+    } else {
+        tests.args(["test", "--workspace", "--all-features", "--locked", "--no-fail-fast", "--all-targets"]);
+    }
+    process::run(tests.args(arguments).env(BINARY_VARIABLE, &binary))?;
+
+    // The fast runner leaves the examples in the documentation out.
+    process::run(process::cargo().args(["test", "--workspace", "--all-features", "--locked", "--doc"]))
+}
+
+fn has_nextest() -> bool {
+    process::succeeds(process::cargo().args(["nextest", "--version"]))
+}

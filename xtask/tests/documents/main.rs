@@ -1,0 +1,7 @@
+//! What the documents claim and a program can check.
+
+mod cache_keys;
+mod imports;
+mod links;
+mod markdown;
+mod readme;

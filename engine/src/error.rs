@@ -20,6 +20,18 @@ pub enum BuildError {
         /// What was given.
         path: PathBuf,
     },
+    /// The build context does not arrive.
+    #[error("cannot read the build context")]
+    ContextStream {
+        /// The cause.
+        source: io::Error,
+    },
+    /// The build context is no tar of files.
+    #[error("cannot unpack the build context")]
+    ContextArchive {
+        /// The cause.
+        source: cache::layer::ApplyError,
+    },
     /// A file of the user's cannot be read.
     #[error("cannot read `{}`", path.display())]
     Read {

@@ -10,6 +10,7 @@ use cache::{Store, StoreError};
 
 mod blocking;
 mod build;
+mod context;
 mod error;
 mod event;
 pub mod images;
@@ -20,7 +21,8 @@ pub mod space;
 mod steps;
 pub mod why;
 
-pub use build::{default_platform, questions};
+pub use build::{FetchedContext, default_platform, questions};
+pub use context::{ByteStream, Context, StreamContent};
 pub use error::{BuildError, StepFailure};
 pub use event::{Event, Progress, Step, StepId, Stream};
 pub use request::{BuildOutcome, BuildRequest, Destination, DockerfileSource, NamedContext, Output};

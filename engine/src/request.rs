@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use image::{ImageId, Platform, Reference};
 
+use crate::Context;
+
 /// A build from a Dockerfile.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
-    /// The directory that COPY and ADD read.
-    pub context: PathBuf,
+    /// The files that COPY and ADD read.
+    pub context: Context,
     /// Where the Dockerfile comes from.
     pub dockerfile: DockerfileSource,
     /// `--build-context`, by name.
@@ -48,7 +50,7 @@ pub enum NamedContext {
 pub enum DockerfileSource {
     /// `DIR/Dockerfile` (or `DIR/dockerfile`) of the context.
     Context,
-    /// `--file PATH`.
+    /// `--file PATH`; in a context that is no directory of the user's, a path in it.
     Path(PathBuf),
     /// The text itself (`--file -`).
     Text(String),

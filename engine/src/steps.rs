@@ -39,6 +39,21 @@ impl Steps {
         step
     }
 
+    /// Announces a step of the engine's own, and tells how `work` ends.
+    pub(crate) async fn during<T, E: std::error::Error>(
+        &self,
+        name: &str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let step = self.begin(name);
+        let result = work.await;
+        match &result {
+            Ok(_) => self.complete(step),
+            Err(error) => self.fail(step, error.to_string()),
+        }
+        result
+    }
+
     /// The step begins. Said once; a step that is cached has begun as well.
     pub(crate) fn start(&self, step: StepId) {
         let before = self.started.lock().expect("no holder of the lock panics").insert(step, true);

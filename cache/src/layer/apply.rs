@@ -61,19 +61,37 @@ pub struct Applied {
 /// In a user namespace a device node cannot be made: it is left out with a note. An owner outside of the
 /// namespace's ids is an error.
 pub fn apply(tar: &mut dyn Read, into: BorrowedFd<'_>, limits: &Limits) -> Result<Applied, ApplyError> {
+    unpack(tar, into, Form::Layer, None, limits)
+}
+
+/// Unpacks an archive of files, which is no layer, into `into`, an empty directory as for [`apply`]. Everything
+/// belongs to `owner`, whatever the tar says; without one to whom the tar names.
+///
+/// The rules are those of [`apply`], except that nothing is a whiteout: names that begin with `.wh.` are errors.
+pub fn unpack_archive(
+    tar: &mut dyn Read,
+    into: BorrowedFd<'_>,
+    owner: Option<(u32, u32)>,
+    limits: &Limits,
+) -> Result<Applied, ApplyError> {
+    unpack(tar, into, Form::Archive, owner, limits)
+}
+
+fn unpack(
+    tar: &mut dyn Read,
+    into: BorrowedFd<'_>,
+    form: Form,
+    owner: Option<(u32, u32)>,
+    limits: &Limits,
+) -> Result<Applied, ApplyError> {
     let ambient = Ambient::probe(into)?;
     let notes = Notes::default();
     let note = |note| notes.add(note);
     let work = |job: Job| job.run(&ambient, &note);
     let mut applied = pool::with(work, |pool| -> Result<Applied, ApplyError> {
         let mut assembly = Assembly::new(into, None, ambient, &note, pool)?;
-        let mut unpacker = Unpacker {
-            assembly: &mut assembly,
-            start: ROOT,
-            form: Form::Layer,
-            owner: None,
-            applied: Applied::default(),
-        };
+        let mut unpacker =
+            Unpacker { assembly: &mut assembly, start: ROOT, form, owner, applied: Applied::default() };
         unpacker.run(tar, limits)?;
         let mut applied = unpacker.applied;
         applied.is_root_opaque = assembly.is_root_opaque();

@@ -28,7 +28,7 @@ pub(crate) mod work;
 mod write;
 pub(crate) mod xattr;
 
-pub use apply::{Applied, apply};
+pub use apply::{Applied, apply, unpack_archive};
 pub use assembly::PlaceError;
 pub use decompress::{BombError, Compression, decompress};
 pub use error::ApplyError;

@@ -6,11 +6,11 @@ use engine::BuildRequest;
 use engine::questions::PlannedGraph;
 use image::{Platform, Reference};
 
-use super::build::request;
+use super::build::inquire::{Asked, ask};
+use super::build::{request, sources};
 use crate::arguments::Global;
 use crate::console;
 use crate::report::{Exit, Report};
-use crate::store;
 
 /// How the graph is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -51,8 +51,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
     let format = args.format;
     let request = request(args)?;
-    let engine = store::open_existing(global);
-    let graph = PlannedGraph::new(&request, engine.as_ref())?;
+    let Ok(Asked { context, engine }) = ask(&request, global)? else { return Ok(Exit::Interrupted) };
+    let graph = PlannedGraph::new(&request, &context, engine.as_ref())?;
     console::print_error(&remark(&graph.assumed));
     console::print(&match format {
         Format::Text => graph.text(),
@@ -63,9 +63,10 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
 
 fn request(args: Args) -> Result<BuildRequest, Report> {
     let build_args = request::build_args(&args.build_arg)?;
+    let (context, dockerfile) = sources::sources(&args.path, args.file)?;
     Ok(BuildRequest {
-        context: request::context(&args.path)?,
-        dockerfile: request::dockerfile(args.file)?,
+        context,
+        dockerfile,
         named_contexts: request::named_contexts(&args.build_context)?,
         target: args.target,
         source_date_epoch: request::epoch(&build_args)?,

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "whatever is missing ends the test, and says so")]
 
 mod caching;
+mod contexts;
 mod failures;
 mod results;
 mod support;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use crate::context::ContextRoot;
 use crate::{BuildError, BuildRequest, DockerfileSource};
 
 /// No Dockerfile that a person or a program writes comes near it.
@@ -27,23 +28,26 @@ pub(super) struct IgnoreFile {
     pub(super) text: String,
 }
 
-pub(super) fn read(request: &BuildRequest) -> Result<Source, BuildError> {
-    check_directory(&request.context)?;
+pub(super) fn read(request: &BuildRequest, context: &ContextRoot) -> Result<Source, BuildError> {
+    if context.is_own() {
+        check_directory(context.path())?;
+    }
     let path = match &request.dockerfile {
         DockerfileSource::Text(text) => {
             return Ok(Source { name: "Dockerfile".to_owned(), text: text.clone(), path: None });
         }
         DockerfileSource::Path(path) => path.clone(),
-        DockerfileSource::Context => in_context(&request.context),
+        DockerfileSource::Context => in_context(context),
     };
-    let text = read_path(&path)?;
+    let text = read_text(context.open(&path), &path, DOCKERFILE_BYTES_MAX)?
+        .ok_or_else(|| BuildError::NoDockerfile { path: path.clone() })?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     Ok(Source { name, text, path: Some(path) })
 }
 
 /// The text of the Dockerfile at a path.
 pub(super) fn read_path(path: &Path) -> Result<String, BuildError> {
-    let text = read_text(path, DOCKERFILE_BYTES_MAX)?;
+    let text = read_text(File::open(path), path, DOCKERFILE_BYTES_MAX)?;
     text.ok_or_else(|| BuildError::NoDockerfile { path: path.to_owned() })
 }
 
@@ -53,9 +57,10 @@ pub(super) fn check_directory(path: &Path) -> Result<(), BuildError> {
 }
 
 /// Docker takes `dockerfile` where there is no `Dockerfile`.
-fn in_context(context: &Path) -> PathBuf {
-    let (usual, lower) = (context.join("Dockerfile"), context.join("dockerfile"));
-    if !usual.exists() && lower.exists() { lower } else { usual }
+fn in_context(context: &ContextRoot) -> PathBuf {
+    let [usual, lower] = ["Dockerfile", "dockerfile"].map(|name| context.place(Path::new(name)));
+    let is_there = |path: &PathBuf| context.open(path).is_ok();
+    if !is_there(&usual) && is_there(&lower) { lower } else { usual }
 }
 
 /// `NAME.dockerignore` beside the Dockerfile goes before `.dockerignore` in the context.
@@ -69,7 +74,7 @@ pub(super) fn read_ignore_file(
         PathBuf::from(name)
     });
     for path in beside.into_iter().chain([context.join(".dockerignore")]) {
-        if let Some(text) = read_text(&path, IGNORE_FILE_BYTES_MAX)? {
+        if let Some(text) = read_text(File::open(&path), &path, IGNORE_FILE_BYTES_MAX)? {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
             return Ok(Some(IgnoreFile { name, text }));
         }
@@ -78,9 +83,13 @@ pub(super) fn read_ignore_file(
 }
 
 /// The text of a file; none when there is no such file.
-fn read_text(path: &Path, size_bytes_max: u64) -> Result<Option<String>, BuildError> {
+fn read_text(
+    opened: io::Result<File>,
+    path: &Path,
+    size_bytes_max: u64,
+) -> Result<Option<String>, BuildError> {
     let read_error = |source| BuildError::Read { path: path.to_owned(), source };
-    let file = match File::open(path) {
+    let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),

@@ -1,12 +1,12 @@
 //! A build from the Dockerfile's text to an image.
 
 mod bases;
+mod context;
 mod dockerfile;
 mod finish;
 pub mod questions;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use frontend::ignore::Patterns;
@@ -17,10 +17,12 @@ use solver::{Event as SolverEvent, Origin, Solved};
 use tokio::sync::Semaphore;
 
 use crate::blocking::blocking;
+use crate::context::ContextRoot;
 use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
 use crate::steps::Steps;
 use crate::why::Journal;
 use crate::{BuildError, BuildOutcome, BuildRequest, Engine, NamedContext, Progress, StepId};
+pub use context::FetchedContext;
 use dockerfile::Source;
 
 /// The platform that images are for unless somebody says otherwise.
@@ -35,8 +37,9 @@ impl Engine {
     /// the future stops every step; what was finished stays cached.
     pub async fn build(&self, request: BuildRequest, progress: Progress) -> Result<BuildOutcome, BuildError> {
         let steps = Arc::new(Steps::new(progress));
-        let source = load_definition(&request, &steps)?;
-        let contexts = load_contexts(&request, &source, &steps)?;
+        let context = self.context_root(&request.context, &steps).await?;
+        let source = load_definition(&request, &context, &steps)?;
+        let contexts = load_contexts(&request, context, &source, &steps)?;
         let platform = request.platform.clone().unwrap_or_else(default_platform);
         let Planned { lowered, bases, epoch } =
             self.lower(&request, &source, &platform, &contexts, &steps)?;
@@ -133,9 +136,13 @@ struct Planned {
     epoch: Option<i64>,
 }
 
-fn load_definition(request: &BuildRequest, steps: &Steps) -> Result<Source, BuildError> {
+fn load_definition(
+    request: &BuildRequest,
+    context: &ContextRoot,
+    steps: &Steps,
+) -> Result<Source, BuildError> {
     let step = steps.begin("[internal] load build definition from Dockerfile");
-    match dockerfile::read(request) {
+    match dockerfile::read(request, context) {
         Ok(source) => {
             let size = source.text.len() as u64;
             steps.progressed(step, "transferring dockerfile:", size, Some(size));
@@ -152,18 +159,19 @@ fn load_definition(request: &BuildRequest, steps: &Steps) -> Result<Source, Buil
 /// The main context and the named ones that are directories, each with what it hides.
 fn load_contexts(
     request: &BuildRequest,
+    main: ContextRoot,
     source: &Source,
     steps: &Steps,
 ) -> Result<BTreeMap<String, ContextSource>, BuildError> {
     let step = steps.begin("[internal] load .dockerignore");
-    let main = (graph::ContextSource::MAIN, &request.context, Some(source));
+    let main = (graph::ContextSource::MAIN, main, Some(source));
     let named = request.named_contexts.iter().filter_map(|(name, context)| match context {
-        NamedContext::Directory(path) => Some((name.as_str(), path, None)),
+        NamedContext::Directory(path) => Some((name.as_str(), ContextRoot::own(path.clone()), None)),
         NamedContext::Image(_) => None,
     });
     let mut contexts = BTreeMap::new();
-    for (name, path, beside) in std::iter::once(main).chain(named) {
-        match load_context(path, beside) {
+    for (name, root, beside) in std::iter::once(main).chain(named) {
+        match load_context(root, beside) {
             Ok(context) => drop(contexts.insert(name.to_lowercase(), context)),
             Err(error) => {
                 steps.fail(step, error.to_string());
@@ -175,19 +183,20 @@ fn load_contexts(
     Ok(contexts)
 }
 
-fn load_context(path: &Path, beside: Option<&Source>) -> Result<ContextSource, BuildError> {
-    dockerfile::check_directory(path)?;
-    let file = dockerfile::read_ignore_file(path, beside)?;
+/// An ignore file says which of the user's own files take part. Files from elsewhere have been sent already, and
+/// all of them do, as in BuildKit.
+fn load_context(root: ContextRoot, beside: Option<&Source>) -> Result<ContextSource, BuildError> {
+    if !root.is_own() {
+        return Ok(ContextSource { root, ignore: Arc::new(Patterns::parse("").0), ignore_file: None });
+    }
+    dockerfile::check_directory(root.path())?;
+    let file = dockerfile::read_ignore_file(root.path(), beside)?;
     let (patterns, diagnostics) = Patterns::parse(file.as_ref().map_or("", |file| file.text.as_str()));
     if let (Some(file), Some(_)) = (&file, diagnostics.first()) {
         let render = |diagnostic| frontend::render(diagnostic, &file.name, &file.text);
         return Err(BuildError::Dockerfile { rendered: diagnostics.iter().map(render).collect() });
     }
-    Ok(ContextSource {
-        path: path.to_owned(),
-        ignore: Arc::new(patterns),
-        ignore_file: file.map(|file| file.name),
-    })
+    Ok(ContextSource { root, ignore: Arc::new(patterns), ignore_file: file.map(|file| file.name) })
 }
 
 fn plan_options(request: &BuildRequest, platform: &Platform) -> PlanOptions {

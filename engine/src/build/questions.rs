@@ -11,7 +11,7 @@ use graph::{BuildGraph, VertexId};
 use image::{ImageConfig, Reference};
 
 use super::dockerfile::{self, Source};
-use super::{default_platform, load_context, plan_options};
+use super::{FetchedContext, default_platform, load_context, plan_options};
 use crate::{BuildError, BuildRequest, Engine};
 
 /// A Dockerfile about which questions are asked.
@@ -28,9 +28,13 @@ impl Inquiry {
     /// # Errors
     ///
     /// When a file cannot be read. Mistakes in the Dockerfile are part of the answers.
-    pub fn new(request: &BuildRequest, engine: Option<&Engine>) -> Result<Self, BuildError> {
-        let source = dockerfile::read(request)?;
-        let ignored = load_context(&request.context, Some(&source))?.ignore;
+    pub fn new(
+        request: &BuildRequest,
+        context: &FetchedContext,
+        engine: Option<&Engine>,
+    ) -> Result<Self, BuildError> {
+        let source = dockerfile::read(request, &context.0)?;
+        let ignored = load_context(context.0.clone(), Some(&source))?.ignore;
         let platform = request.platform.clone().unwrap_or_else(default_platform);
         let text = Text { name: source.name, text: source.text };
         let questions = Questions::new(text, &plan_options(request, &platform)).ignoring(ignored);
@@ -107,8 +111,12 @@ impl PlannedGraph {
     /// # Errors
     ///
     /// When a file cannot be read, or the Dockerfile cannot be built.
-    pub fn new(request: &BuildRequest, engine: Option<&Engine>) -> Result<Self, BuildError> {
-        let source = dockerfile::read(request)?;
+    pub fn new(
+        request: &BuildRequest,
+        context: &FetchedContext,
+        engine: Option<&Engine>,
+    ) -> Result<Self, BuildError> {
+        let source = dockerfile::read(request, &context.0)?;
         let platform = request.platform.clone().unwrap_or_else(default_platform);
         let wrong = |diagnostics: Vec<Diagnostic>| source.errors(&diagnostics);
         let parsed = frontend::parse(&source.text);

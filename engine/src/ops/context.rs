@@ -10,6 +10,7 @@ use graph::VertexId;
 use super::{BuildWorker, ContextSource};
 use crate::BuildError;
 use crate::blocking::blocking;
+use crate::context::Index;
 
 /// A context that has been looked at.
 pub(crate) struct ContextFiles {
@@ -30,7 +31,7 @@ pub(super) async fn open(
     let (store, source) = (worker.store.clone(), source.clone());
     let files = blocking(move || {
         let tree = scan(&store, &source)
-            .map_err(|error| BuildError::Context { path: source.path.clone(), source: error })?;
+            .map_err(|error| BuildError::Context { path: source.root.path().to_owned(), source: error })?;
         Ok::<_, BuildError>(Arc::new(ContextFiles { source, tree }))
     })
     .await?;
@@ -46,7 +47,8 @@ pub(super) async fn open(
 /// Keeps what the build has learned about the files of its contexts, so that the next one need not read them.
 /// Best effort: what is lost is read again.
 pub(crate) async fn remember(worker: &BuildWorker) {
-    let contexts = std::mem::take(&mut *worker.opened.lock().expect("no holder of the lock panics"));
+    let mut contexts = std::mem::take(&mut *worker.opened.lock().expect("no holder of the lock panics"));
+    contexts.retain(|files| files.source.root.index() == Index::Kept);
     let saved = blocking(move || contexts.iter().try_for_each(|files| files.tree.save().map(|_| ()))).await;
     if let Err(error) = saved {
         tracing::warn!(%error, "cannot keep the index of the build context");
@@ -55,7 +57,7 @@ pub(crate) async fn remember(worker: &BuildWorker) {
 
 fn scan(store: &cache::Store, source: &ContextSource) -> Result<ContextTree, ContextError> {
     let ignore = &source.ignore;
-    let index = store.context_index(&source.path)?;
+    let index = store.context_index(source.root.path())?;
     if ignore.is_empty() {
         return index.scan(&|_, _| Decision::Include);
     }

@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::blocking::blocking;
+use crate::context::ContextRoot;
 use crate::steps::Steps;
 use crate::why::Journal;
 use crate::{BuildError, StepId};
@@ -68,7 +69,7 @@ impl Output {
 /// The context of a build: a directory and what of it is invisible.
 #[derive(Clone)]
 pub(crate) struct ContextSource {
-    pub(crate) path: PathBuf,
+    pub(crate) root: ContextRoot,
     pub(crate) ignore: Arc<Patterns>,
     pub(crate) ignore_file: Option<String>,
 }

@@ -5,7 +5,7 @@ use image::{ImageId, Platform};
 
 use super::log::{BuildLog, write};
 use crate::ops::{BuildWorker, now_unix_ns};
-use crate::{BuildRequest, Engine};
+use crate::{BuildRequest, Context, Engine};
 
 impl BuildLog {
     /// The log of a build whose steps have ended; none when everything was there already, and so nothing has
@@ -20,7 +20,10 @@ impl BuildLog {
             return None;
         }
         let id = worker.logs.file_name().expect("the logs of a build are in a directory of their own");
-        let context = std::path::absolute(&request.context).unwrap_or_else(|_| request.context.clone());
+        let context = match &request.context {
+            Context::Directory(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+            other => other.to_string().into(),
+        };
         Some(Self {
             id: id.to_string_lossy().into_owned(),
             ended_unix_ns: now_unix_ns(),

@@ -5,10 +5,10 @@ use std::str::FromStr;
 use engine::questions::Inquiry;
 use engine::{BuildError, BuildRequest};
 
+use super::inquire::{Asked, ask};
 use crate::arguments::Global;
 use crate::console;
 use crate::report::{Exit, Report};
-use crate::store;
 
 /// What to do with a Dockerfile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +77,8 @@ impl FromStr for Call {
 
 /// Answers on standard output.
 pub(super) fn answer(call: Call, request: &BuildRequest, global: &Global) -> Result<Exit, Report> {
-    let engine = store::open_existing(global);
-    let inquiry = Inquiry::new(request, engine.as_ref())?;
+    let Ok(Asked { context, engine }) = ask(request, global)? else { return Ok(Exit::Interrupted) };
+    let inquiry = Inquiry::new(request, &context, engine.as_ref())?;
     let text = match (call.method, call.is_json) {
         (Method::Build | Method::Check, _) => return check(call, &inquiry),
         (Method::Outline, true) => format!("{}\n", inquiry.outline()?.json()),

@@ -2,8 +2,10 @@
 
 mod call;
 mod destination;
+pub(super) mod inquire;
 pub(super) mod request;
 mod result_files;
+pub(super) mod sources;
 
 use std::path::PathBuf;
 
@@ -22,12 +24,13 @@ use destination::OutputSpec;
 /// Build an image from a Dockerfile
 #[derive(Debug, clap::Args)]
 #[command(
-    override_usage = "slipway build [OPTIONS] PATH",
+    override_usage = "slipway build [OPTIONS] PATH | -",
     help_template = super::HELP_WITH_ALIASES,
     before_help = "\nAliases:\n  slipway image build, slipway build, slipway builder build"
 )]
 pub(crate) struct Args {
-    /// Directory with the files that COPY and ADD read, the build context
+    /// The build context: a directory with the files that COPY and ADD read, or "-" for a tar of them, or a
+    /// Dockerfile alone, on standard input
     #[arg(value_name = "PATH", hide = true)]
     path: PathBuf,
     /// Set build-time variables; NAME alone takes the value of the environment

@@ -2,30 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use engine::{BuildRequest, DockerfileSource, NamedContext, Output};
+use engine::{BuildRequest, NamedContext, Output};
 
 use super::super::{EPOCH_NAME, parse_epoch, source_date_epoch};
 use super::Args;
 use super::destination::{OutputSpec, goes_to_stdout};
+use super::sources::{directory, sources};
 use crate::console;
 use crate::report::Report;
 
 /// Names of variables that say which proxy to use; each also in lower case.
 const PROXY_NAMES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
-/// No Dockerfile comes near it.
-const DOCKERFILE_BYTES_MAX: u64 = 16 << 20;
-/// Where a path may be standard input.
-const STDIN: &str = "-";
 
 /// What the arguments ask for.
 pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
     let build_args = build_args(&args.build_arg)?;
+    let (context, dockerfile) = sources(&args.path, args.file)?;
     Ok(BuildRequest {
-        context: context(&args.path)?,
-        dockerfile: dockerfile(args.file)?,
+        context,
+        dockerfile,
         named_contexts: named_contexts(&args.build_context)?,
         target: args.target,
         source_date_epoch: epoch(&build_args)?,
@@ -37,20 +34,6 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         proxy_env: proxy_env(),
         outputs: outputs(args.output)?,
     })
-}
-
-pub(in crate::commands) fn context(path: &Path) -> Result<PathBuf, Report> {
-    if path == Path::new(STDIN) {
-        return Err(
-            Report::mistake("a build context from standard input is not supported").hint("pass a directory")
-        );
-    }
-    let text = path.to_string_lossy();
-    if ["http://", "https://", "git://", "git@"].iter().any(|scheme| text.starts_with(scheme)) {
-        return Err(Report::mistake(format!("a build context from a URL is not supported: `{text}`"))
-            .hint("pass a directory"));
-    }
-    std::path::absolute(path).map_err(|error| Report::file(path, &error))
 }
 
 /// How an image is written among the named contexts.
@@ -74,29 +57,11 @@ pub(in crate::commands) fn named_contexts(
                 return Err(Report::mistake(format!("build context `{text}` is not supported"))
                     .hint(format!("pass a directory, or an image as `{name}={IMAGE_SCHEME}IMAGE`")));
             }
-            None => NamedContext::Directory(context(Path::new(value))?),
+            None => NamedContext::Directory(directory(Path::new(value))?),
         };
         contexts.insert(name.to_owned(), context);
     }
     Ok(contexts)
-}
-
-pub(in crate::commands) fn dockerfile(file: Option<PathBuf>) -> Result<DockerfileSource, Report> {
-    match file {
-        None => Ok(DockerfileSource::Context),
-        Some(path) if path == Path::new(STDIN) => {
-            let mut text = String::new();
-            let mut stdin = std::io::stdin().lock().take(DOCKERFILE_BYTES_MAX + 1);
-            stdin.read_to_string(&mut text).map_err(|error| Report::file(&path, &error))?;
-            if text.len() as u64 > DOCKERFILE_BYTES_MAX {
-                let message =
-                    format!("the Dockerfile on standard input is larger than {DOCKERFILE_BYTES_MAX} bytes");
-                return Err(Report::mistake(message));
-            }
-            Ok(DockerfileSource::Text(text))
-        }
-        Some(path) => Ok(DockerfileSource::Path(path)),
-    }
 }
 
 /// `NAME=VALUE`, or `NAME` for the value of the environment; a name without a value anywhere is not set.

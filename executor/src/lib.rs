@@ -49,5 +49,5 @@ pub use helper::prepare;
 pub use io::{Io, Output, Stream};
 pub use namespace::{Ids, NamespaceError, become_root};
 pub use spec::{
-    LOWERS_MAX, Mount, Network, Rlimit, Rootfs, SHM_SIZE_BYTES_DEFAULT, Seccomp, Spec, WindowSize,
+    Content, LOWERS_MAX, Mount, Network, Rlimit, Rootfs, SHM_SIZE_BYTES_DEFAULT, Seccomp, Spec, WindowSize,
 };

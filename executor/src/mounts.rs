@@ -40,7 +40,9 @@ pub(crate) fn mount_one(tree: &mut Tree, scratch: &Scratch, mount: &Mount) -> Re
             (overlay_at(scratch, lowers, subpath, *read_only)?, target)
         }
         Mount::File { target, content, mode, uid, gid } => {
-            (scratch.file(content, *mode, Some((*uid, *gid)))?, target)
+            let file = scratch.file(content.bytes(), *mode, Some((*uid, *gid)))?;
+            restrict(&file, flags::KERNEL | flags::READ_ONLY, Depth::One)?;
+            (file, target)
         }
     };
     let is_directory = file_type(&source).or_kernel(|| format!("fstat(source for {target:?})"))?.is_dir();

@@ -209,12 +209,12 @@ pub enum Mount {
         /// Whether writing is refused.
         read_only: bool,
     },
-    /// A file with given content, in memory: secrets never reach a disk.
+    /// A file with given content, in memory and read-only: secrets never reach a disk.
     File {
         /// Path inside the root.
         target: String,
         /// Its bytes.
-        content: Vec<u8>,
+        content: Content,
         /// Its permissions.
         mode: u32,
         /// Its owner.
@@ -222,6 +222,28 @@ pub enum Mount {
         /// Its group.
         gid: u32,
     },
+}
+
+/// The bytes of a [`Mount::File`]. They may be a secret: `Debug` says how many they are.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content(Vec<u8>);
+
+impl Content {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} bytes", self.0.len())
+    }
 }
 
 /// Size of a terminal in characters.

@@ -70,7 +70,7 @@ pub(crate) fn missing_mount_points_leave_no_trace(world: &World) {
     spec.mounts = vec![
         Mount::File {
             target: "/deep/er/file".into(),
-            content: b"secret ".to_vec(),
+            content: b"secret ".to_vec().into(),
             mode: 0o400,
             uid: 0,
             gid: 0,
@@ -280,11 +280,15 @@ pub(crate) fn overlay_mounts(world: &World) {
 }
 
 pub(crate) fn secret_files(world: &World) {
-    let mut spec = world.shell("cat /run/secrets/key; stat -c '%a %u %g' /run/secrets/key");
-    let content = b"s3cret\n".to_vec();
+    let script = "cat /run/secrets/key; stat -c '%a %u %g' /run/secrets/key
+        (echo x > /run/secrets/key) 2>&1 | grep -c Read-only; chmod +x /run/secrets/key 2>&1 | grep -c Read-only
+        rm /run/secrets/key 2>&1 | grep -c busy; mount | grep -c ' on /run/secrets/key type tmpfs (ro,nosuid,nodev,noexec'";
+    let mut spec = world.shell(script);
+    let content = b"s3cret\n".to_vec().into();
     spec.mounts =
         vec![Mount::File { target: "/run/secrets/key".into(), content, mode: 0o440, uid: 0, gid: 0 }];
-    assert_eq!(output(&spec), "s3cret\n440 0 0");
+    assert!(format!("{spec:?}").contains("content: 7 bytes"));
+    assert_eq!(output(&spec), "s3cret\n440 0 0\n1\n1\n1\n1");
     assert_eq!(world.upper_names(""), [""; 0]);
 }
 

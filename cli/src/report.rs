@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use engine::images::ImageError;
 use engine::sandbox::NamespaceError;
-use engine::{BuildError, RunError};
+use engine::{BuildError, RunError, SecretError};
 
 use crate::console::print_error;
 use crate::progress::NoTerminal;
@@ -202,6 +202,12 @@ impl From<BuildError> for Report {
                 }
             }
             BuildError::Copy { rendered, .. } => base().excerpt(rendered),
+            BuildError::Secret { id, rendered, source: SecretError::Missing } => base()
+                .excerpt(rendered)
+                .hint(format!("give it to the build: `--secret id={id},src=FILE` or `--secret id={id},env=VARIABLE`")),
+            BuildError::Secret { rendered, .. } => {
+                base().excerpt(rendered).hint("mount it as a file, without `env`")
+            }
             BuildError::Sandbox { rendered, .. } => base().excerpt(rendered),
             BuildError::Store(source) => Self::of_store(source),
             BuildError::Export(source) => Self::from_image(source),

@@ -93,6 +93,16 @@ pub enum BuildError {
         /// The line with an explanation.
         rendered: String,
     },
+    /// A step cannot get a secret that it needs.
+    #[error("secret `{id}`")]
+    Secret {
+        /// Which.
+        id: String,
+        /// The line that asks for it.
+        rendered: String,
+        /// What is wrong with it.
+        source: SecretError,
+    },
     /// A step's sandbox did not start.
     #[error("cannot run `{step}`")]
     Sandbox {
@@ -125,6 +135,26 @@ pub enum BuildError {
     /// The image cannot be exported.
     #[error(transparent)]
     Export(#[from] crate::images::ImageError),
+}
+
+/// Why a step cannot get a secret. Never says what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// The user gave none of this name.
+    #[error("not found")]
+    Missing,
+    /// The environment is text.
+    #[error("is not UTF-8 text, and cannot be a variable")]
+    NotUtf8,
+    /// A variable ends at its first zero byte.
+    #[error("contains a zero byte, and cannot be a variable")]
+    ZeroByte,
+    /// The kernel passes on no such text.
+    #[error("a variable with its name has at most {bytes_max} bytes")]
+    TooLongForVariable {
+        /// The limit.
+        bytes_max: usize,
+    },
 }
 
 /// A step that ran and failed.

@@ -15,18 +15,21 @@ mod error;
 mod event;
 pub mod images;
 mod ops;
+mod redact;
 mod request;
 mod run;
+mod secrets;
 pub mod space;
 mod steps;
 pub mod why;
 
 pub use build::{FetchedContext, default_platform, questions};
 pub use context::{ByteStream, Context, StreamContent};
-pub use error::{BuildError, StepFailure};
+pub use error::{BuildError, SecretError, StepFailure};
 pub use event::{Event, Progress, Step, StepId, Stream};
 pub use request::{BuildOutcome, BuildRequest, Destination, DockerfileSource, NamedContext, Output};
 pub use run::{Console, Exit, RunError, RunHandle, RunRequest, Running, Terminal, WindowSize};
+pub use secrets::{SECRET_BYTES_MAX, Secret, SecretTooLarge, Secrets};
 
 /// What a process must do before it does anything else, see the `executor` crate.
 pub mod sandbox {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use image::{ImageId, Platform, Reference};
 
 use crate::Context;
+use crate::secrets::Secrets;
 
 /// A build from a Dockerfile.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct BuildRequest {
     pub target: Option<String>,
     /// `--build-arg`, by name.
     pub build_args: BTreeMap<String, String>,
+    /// `--secret`, by id: for the steps that mount them, and in nothing that is kept.
+    pub secrets: Secrets,
     /// `--label`, in order.
     pub labels: Vec<(String, String)>,
     /// `--tag`.

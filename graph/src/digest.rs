@@ -7,7 +7,7 @@ use image::{Digest, Hasher};
 
 use crate::{
     CacheSharing, ContextSource, Copy, File, FileAction, ImageSource, MakeDirectory, MakeFile, Mount,
-    MountSource, Network, Op, Run,
+    MountSource, Network, Op, Run, SecretEnv,
 };
 
 /// The digest of an operation alone, without its inputs: equal operations do the same to equal inputs.
@@ -56,7 +56,7 @@ impl ContextSource {
 
 impl Run {
     fn digest(&self) -> Digest {
-        let Self { argv, env, proxy_env: _, cwd, user, network, mounts } = self;
+        let Self { argv, env, proxy_env: _, cwd, user, network, mounts, secret_env } = self;
         Hasher::new("run/v1")
             .list("argv", argv)
             .list("env", env.iter().flat_map(|(name, value)| [name, value]))
@@ -64,6 +64,7 @@ impl Run {
             .field("user", user)
             .field("network", network.name())
             .list("mounts", mounts.iter().map(|mount| mount.digest().0))
+            .list("secret_env", secret_env.iter().map(|secret| secret.digest().0))
             .finish()
     }
 
@@ -74,7 +75,23 @@ impl Run {
         named.push(("user".to_owned(), self.user.clone()));
         named.push(("network".to_owned(), self.network.name().to_owned()));
         named.extend(self.mounts.iter().map(|mount| ("mount".to_owned(), format!("{mount:?}"))));
+        named.extend(
+            self.secret_env
+                .iter()
+                .map(|secret| (format!("secret env {}", secret.name), format!("{secret:?}"))),
+        );
         named
+    }
+}
+
+impl SecretEnv {
+    fn digest(&self) -> Digest {
+        let Self { name, id, required } = self;
+        Hasher::new("secret-env/v1")
+            .field("name", name)
+            .field("id", id)
+            .field("required", [u8::from(*required)])
+            .finish()
     }
 }
 
@@ -107,6 +124,12 @@ impl Mount {
                 .field("gid", owner.1.to_le_bytes())
                 .field("mode", mode.to_le_bytes())
                 .field("read_only", [u8::from(*read_only)]),
+            MountSource::Secret { id, owner, mode, required } => hasher
+                .field("secret", id)
+                .field("uid", owner.0.to_le_bytes())
+                .field("gid", owner.1.to_le_bytes())
+                .field("mode", mode.to_le_bytes())
+                .field("required", [u8::from(*required)]),
         }
         .finish()
     }
@@ -243,11 +266,40 @@ mod tests {
                     let source = MountSource::Tmpfs { size_bytes: None };
                     run.mounts.push(Mount { target: "/t".into(), source });
                 },
+                |run| run.mounts.push(secret_file(|_| ())),
+                |run| run.secret_env.push(secret_env("A", "a", false)),
+                |run| run.secret_env.push(secret_env("B", "a", false)),
+                |run| run.secret_env.push(secret_env("A", "b", false)),
+                |run| run.secret_env.push(secret_env("A", "a", true)),
             ],
         ));
         let mut proxied = run();
         proxied.proxy_env.push(("http_proxy".into(), "http://p".into()));
         assert_eq!(Op::Run(proxied).digest(), Op::Run(run()).digest());
+    }
+
+    fn secret_env(name: &str, id: &str, required: bool) -> SecretEnv {
+        SecretEnv { name: name.into(), id: id.into(), required }
+    }
+
+    fn secret_file(change: impl Fn((&mut String, &mut (u32, u32), &mut u32, &mut bool))) -> Mount {
+        let (mut id, mut owner, mut mode, mut required) = ("s".to_owned(), (0, 0), 0o400, false);
+        change((&mut id, &mut owner, &mut mode, &mut required));
+        Mount { target: "/s".into(), source: MountSource::Secret { id, owner, mode, required } }
+    }
+
+    #[test]
+    fn every_field_of_a_secret_changes_the_digest() {
+        let digests = [
+            secret_file(|_| ()),
+            secret_file(|(id, ..)| id.push('t')),
+            secret_file(|(_, owner, ..)| owner.0 = 1),
+            secret_file(|(_, owner, ..)| owner.1 = 1),
+            secret_file(|(_, _, mode, _)| *mode = 0o440),
+            secret_file(|(.., required)| *required = true),
+        ]
+        .map(|mount| OpDigest(mount.digest()));
+        assert_all_different(digests.to_vec());
     }
 
     #[test]

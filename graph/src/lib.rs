@@ -10,13 +10,15 @@
 mod build_graph;
 mod digest;
 mod file;
+mod mount;
 mod print;
 mod run;
 
 pub use build_graph::{BuildGraph, Label, Location, Vertex, VertexId};
 pub use digest::OpDigest;
 pub use file::{Copy, File, FileAction, MakeDirectory, MakeFile};
-pub use run::{CacheSharing, Mount, MountSource, Network, Run};
+pub use mount::{CacheSharing, Mount, MountSource};
+pub use run::{Network, Run, SecretEnv};
 
 use image::{Platform, Reference};
 

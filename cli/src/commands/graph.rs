@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use engine::BuildRequest;
 use engine::questions::PlannedGraph;
+use engine::{BuildRequest, Secrets};
 use image::{Platform, Reference};
 
 use super::build::inquire::{Asked, ask};
@@ -74,6 +74,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         labels: Vec::new(),
         tags: Vec::new(),
         no_cache: false,
+        secrets: Secrets::new(),
         platform: args.platform,
         proxy_env: Vec::new(),
         outputs: Vec::new(),

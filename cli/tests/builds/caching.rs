@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::support::{Home, testdata};
+use crate::support::{Home, is_running, testdata, wait_for};
 
 #[test]
 fn a_second_build_runs_nothing_and_gives_the_same_image() {
@@ -142,21 +142,6 @@ fn a_killed_build_loses_nothing_and_leaves_nothing() {
     ");
     let staging = fs::read_dir(home.store().join("staging")).unwrap().count();
     assert_eq!(staging, 0, "what the killed build was writing is swept");
-}
-
-/// Whether a process has this in its command line.
-fn is_running(command: &str) -> bool {
-    let processes = fs::read_dir("/proc").unwrap().flatten();
-    let mut lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
-    lines.any(|line| String::from_utf8_lossy(&line).contains(command))
-}
-
-fn wait_for(what: &str, is_so: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !is_so() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]

@@ -8,4 +8,5 @@ mod caching;
 mod contexts;
 mod failures;
 mod results;
+mod secrets;
 mod support;

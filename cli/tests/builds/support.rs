@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// Programs of busybox that the base image has.
 const APPLETS: [&str; 22] = [
@@ -217,4 +218,19 @@ fn list(root: &Path, directory: &Path, text: &mut String) {
 pub(crate) fn testdata(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/builds").join(name);
     path.canonicalize().unwrap().to_str().unwrap().to_owned()
+}
+
+/// Whether a process has this in its command line.
+pub(crate) fn is_running(command: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    lines.any(|line| String::from_utf8_lossy(&line).contains(command))
+}
+
+pub(crate) fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

@@ -93,6 +93,22 @@ fn a_user_with_a_single_id_builds_and_runs() {
     assert_eq!((ran.code, ran.stdout.clone()), (0, expected(&world)), "{ran}");
 }
 
+/// A secret belongs to whom the mount says, as far as there are ids.
+const SECRET_SCRIPT: &str = "mkdir c && printf '%s\\n' 'FROM bb' \\
+        'RUN --mount=type=secret,id=key cat /run/secrets/key | sed s/^k/K/ > /seen' \\
+        'RUN --mount=type=secret,id=key,env=KEY echo ${#KEY} >> /seen' > c/Dockerfile &&
+    printf k-e-y > key && slipway import rootfs.tar bb > id &&
+    slipway build -q -t seen --secret id=key,src=key c > id && slipway run seen cat /seen";
+
+#[test]
+fn a_user_has_secrets() {
+    for ranges in [SUBORDINATE, ""] {
+        let Some(world) = user() else { return };
+        let ran = as_user(&world, ranges, SECRET_SCRIPT);
+        assert_eq!(ran.stdout, "K-e-y5\n", "{ran}");
+    }
+}
+
 #[test]
 fn the_store_of_a_user_is_where_the_environment_says() {
     let Some(world) = user() else { return };

@@ -51,6 +51,7 @@ impl Engine {
             bases,
             contexts,
             opened: Mutex::new(Vec::new()),
+            secrets: request.secrets.clone(),
             source: SourceText { name: source.name.clone(), text: source.text.clone() },
             source_date_epoch: epoch,
             logs: self.store.root().join("logs").join(build_id()),

@@ -7,7 +7,9 @@ mod file;
 mod image;
 mod mount;
 mod owner;
+mod recorder;
 mod run;
+mod secret;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,6 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::blocking::blocking;
 use crate::context::ContextRoot;
+use crate::secrets::Secrets;
 use crate::steps::Steps;
 use crate::why::Journal;
 use crate::{BuildError, StepId};
@@ -85,6 +88,8 @@ pub(crate) struct BuildWorker {
     pub(crate) contexts: BTreeMap<String, ContextSource>,
     /// Those that were looked at.
     pub(crate) opened: Mutex<Vec<Arc<ContextFiles>>>,
+    /// What steps may ask for and nobody else may see.
+    pub(crate) secrets: Secrets,
     pub(crate) source: SourceText,
     pub(crate) source_date_epoch: Option<i64>,
     pub(crate) logs: PathBuf,

@@ -7,7 +7,7 @@ use ::image::{Digest, Hasher};
 use cache::{CacheMount, Ownership, Sharing};
 use graph::{CacheSharing, MountSource, Run, Vertex};
 
-use super::{BuildWorker, Output};
+use super::{BuildWorker, Output, secret};
 use crate::BuildError;
 use crate::blocking::blocking;
 
@@ -25,15 +25,20 @@ pub(super) struct Mounts {
 impl Mounts {
     /// Takes every cache mount, one after the other, in an order that is the same for all steps, so that no
     /// two steps wait for each other.
-    pub(super) async fn new(worker: &BuildWorker, run: &Run, inputs: &[Output]) -> Result<Self, BuildError> {
+    pub(super) async fn new(
+        worker: &BuildWorker,
+        vertex: &Vertex,
+        run: &Run,
+        inputs: &[Output],
+    ) -> Result<Self, BuildError> {
         let mut caches = Vec::new();
         let mut order: Vec<usize> = (0..run.mounts.len()).collect();
         order.sort_by_key(|index| cache_id(&run.mounts[*index]).map(str::to_owned));
         let mut specs = vec![None; run.mounts.len()];
         for index in order {
             let mount = &run.mounts[index];
-            let (spec, cache) = lower(worker, mount, inputs).await?;
-            specs[index] = Some(spec);
+            let (spec, cache) = lower(worker, vertex, mount, inputs).await?;
+            specs[index] = spec;
             caches.extend(cache);
         }
         Ok(Self { specs: specs.into_iter().flatten().collect(), _caches: caches })
@@ -48,24 +53,26 @@ impl Mounts {
 fn cache_id(mount: &graph::Mount) -> Option<&str> {
     match &mount.source {
         MountSource::Cache { id, .. } => Some(id),
-        MountSource::Input { .. } | MountSource::Tmpfs { .. } => None,
+        MountSource::Input { .. } | MountSource::Tmpfs { .. } | MountSource::Secret { .. } => None,
     }
 }
 
+/// What the sandbox mounts, nothing for a secret that is missing and may be; and the cache mount that it is.
 async fn lower(
     worker: &BuildWorker,
+    vertex: &Vertex,
     mount: &graph::Mount,
     inputs: &[Output],
-) -> Result<(executor::Mount, Option<CacheMount>), BuildError> {
+) -> Result<(Option<executor::Mount>, Option<CacheMount>), BuildError> {
     let target = mount.target.clone();
-    Ok(match &mount.source {
+    let spec = match &mount.source {
         MountSource::Input { input, path, read_only } => {
             let lowers = lowers(worker, &inputs[*input])?;
             let (subpath, read_only) = (path.clone(), *read_only);
-            (executor::Mount::Overlay { lowers, subpath, target, read_only }, None)
+            executor::Mount::Overlay { lowers, subpath, target, read_only }
         }
         MountSource::Tmpfs { size_bytes } => {
-            (executor::Mount::Tmpfs { target, size_bytes: *size_bytes, mode: TMPFS_MODE }, None)
+            executor::Mount::Tmpfs { target, size_bytes: *size_bytes, mode: TMPFS_MODE }
         }
         MountSource::Cache { id, sharing, owner: (uid, gid), mode, read_only } => {
             let ownership = Ownership { uid: *uid, gid: *gid, mode: *mode };
@@ -73,9 +80,15 @@ async fn lower(
             let source = cache.path().to_owned();
             let spec =
                 executor::Mount::Bind { source, subpath: String::new(), target, read_only: *read_only };
-            (spec, Some(cache))
+            return Ok((Some(spec), Some(cache)));
         }
-    })
+        MountSource::Secret { id, owner: (uid, gid), mode, required } => {
+            let Some(secret) = secret::find(worker, vertex, id, *required)? else { return Ok((None, None)) };
+            let content = secret.bytes().to_vec().into();
+            executor::Mount::File { target, content, mode: *mode, uid: *uid, gid: *gid }
+        }
+    };
+    Ok((Some(spec), None))
 }
 
 async fn take_cache(

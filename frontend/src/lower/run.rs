@@ -2,6 +2,7 @@
 
 use graph::{File, FileAction, MakeFile, Mount, MountSource, Network, Op, Vertex, VertexId};
 
+use super::mounts::Surroundings;
 use super::stage::StageState;
 use super::{Lowering, UNSUPPORTED, config, display, internal, paths};
 use crate::ast::{CommandLine, HereDocument, Instruction, Run};
@@ -33,23 +34,34 @@ impl Lowering<'_> {
         if !self.purpose.is_question() {
             refuse_unsupported(run)?;
         }
-        let mut inputs = vec![state.tip];
-        let mut mounts = Vec::new();
+        let mut surroundings = Surroundings { inputs: vec![state.tip], ..Surroundings::default() };
         if let Some((name, content)) = command.script {
             let document = self.document(&name, content.into_bytes(), 0o755);
-            mounts.push(Mount {
+            surroundings.mounts.push(Mount {
                 target: DOCUMENTS_DIRECTORY.to_owned(),
-                source: MountSource::Input { input: inputs.len(), path: "/".to_owned(), read_only: true },
+                source: MountSource::Input {
+                    input: surroundings.inputs.len(),
+                    path: "/".to_owned(),
+                    read_only: true,
+                },
             });
-            inputs.push(document);
+            surroundings.inputs.push(document);
         }
         for mount in &run.mounts {
-            match self.mount(state, mount, &mut inputs) {
-                Ok(mount) => mounts.push(mount),
+            match self.mount(state, mount, &mut surroundings) {
+                Ok(()) => {}
                 Err(error) if self.purpose.is_question() && UNSUPPORTED.contains(&error.rule) => {}
                 Err(error) => return Err(error),
             }
         }
+        let Surroundings { inputs, mounts, secret_env } = surroundings;
+        let name = display::run_name(
+            self.plan.escape,
+            state,
+            &instruction.code,
+            command.shown.as_deref(),
+            &secret_env,
+        );
         let op = Op::Run(graph::Run {
             argv: command.argv.clone(),
             env: state.env.pairs().to_vec(),
@@ -58,8 +70,8 @@ impl Lowering<'_> {
             user: state.config.config.user.clone(),
             network: self.network(run),
             mounts,
+            secret_env,
         });
-        let name = display::run_name(self.plan.escape, state, &instruction.code, command.shown.as_deref());
         let vertex = self.step(state, op, inputs, &name, instruction);
         state.record(format!("RUN {} # buildkit", created_by(state, &command.argv)), Some(vertex));
         Ok(())

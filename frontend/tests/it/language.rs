@@ -26,6 +26,15 @@ fn read(text: &str) -> String {
 }
 
 #[test]
+fn no_option_of_a_mount_has_a_zero_byte() {
+    for option in ["id=a\0b", "id=a,target=/a\0b", "id=a,env=A\0", "id=a,mode=0400\0"] {
+        let shown = Case::new(&format!("FROM scratch\nRUN --mount=type=secret,{option} x\n")).show();
+        assert!(shown.contains("error InvalidMount 2:13"), "{shown}");
+        assert!(shown.contains("has a zero byte"), "{shown}");
+    }
+}
+
+#[test]
 fn line_ends_and_bom_do_not_count() {
     let unix = "# escape=`\nFROM a\nRUN x `\n  y\nRUN <<E\nz\nE\n";
     let expected = read(unix);

@@ -163,7 +163,7 @@ fn show_op(op: &Op, out: &mut String) {
 }
 
 fn show_run(run: &Run, out: &mut String) {
-    let Run { argv, env, proxy_env, cwd, user, network, mounts } = run;
+    let Run { argv, env, proxy_env, cwd, user, network, mounts, secret_env } = run;
     let _ = writeln!(out, "  run {argv:?} in {cwd}{}", prefixed(" as ", user));
     let env: Vec<_> = env
         .iter()
@@ -187,6 +187,9 @@ fn show_run(run: &Run, out: &mut String) {
             }
             other => writeln!(out, "    mount {target} {other:?}"),
         };
+    }
+    for secret in secret_env {
+        let _ = writeln!(out, "    {secret:?}");
     }
 }
 

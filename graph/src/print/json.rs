@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{BuildGraph, FileAction, Mount, MountSource, Op, Run, Vertex, VertexId};
+use crate::{BuildGraph, FileAction, Mount, MountSource, Op, Run, SecretEnv, Vertex, VertexId};
 
 pub(super) fn render(graph: &BuildGraph, target: VertexId) -> String {
     let vertices: Vec<Value> = graph.vertices().map(|(id, vertex)| one(id, vertex)).collect();
@@ -56,7 +56,13 @@ fn process(run: &Run) -> Value {
         "user": run.user,
         "network": run.network.name(),
         "mounts": run.mounts.iter().map(mount).collect::<Vec<_>>(),
+        "secretEnv": run.secret_env.iter().map(secret_env).collect::<Vec<_>>(),
     })
+}
+
+fn secret_env(secret: &SecretEnv) -> Value {
+    let SecretEnv { name, id, required } = secret;
+    json!({ "name": name, "id": id, "required": required })
 }
 
 fn mount(mount: &Mount) -> Value {
@@ -71,6 +77,10 @@ fn mount(mount: &Mount) -> Value {
         MountSource::Cache { id, sharing, owner, mode, read_only } => json!({
             "type": "cache", "target": target, "id": id, "sharing": sharing.name(), "uid": owner.0,
             "gid": owner.1, "mode": octal(*mode), "readOnly": read_only,
+        }),
+        MountSource::Secret { id, owner, mode, required } => json!({
+            "type": "secret", "target": target, "id": id, "uid": owner.0, "gid": owner.1,
+            "mode": octal(*mode), "required": required,
         }),
     }
 }

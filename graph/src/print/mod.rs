@@ -7,7 +7,9 @@ mod json;
 
 use std::fmt::Write;
 
-use crate::{BuildGraph, CacheSharing, FileAction, Mount, MountSource, Network, Op, Run, VertexId};
+use crate::{
+    BuildGraph, CacheSharing, FileAction, Mount, MountSource, Network, Op, Run, SecretEnv, VertexId,
+};
 
 impl BuildGraph {
     /// One vertex a line, with its inputs, and what it does in the lines below:
@@ -77,6 +79,11 @@ fn describe_run(run: &Run) -> Vec<String> {
         lines.push(format!("network {}", run.network.name()));
     }
     lines.extend(run.mounts.iter().map(describe_mount));
+    lines.extend(
+        run.secret_env.iter().map(|SecretEnv { name, id, required }| {
+            format!("env {name} from secret {id}{}", needed(*required))
+        }),
+    );
     lines
 }
 
@@ -99,7 +106,14 @@ fn describe_mount(mount: &Mount) -> String {
         MountSource::Cache { id, sharing, .. } => {
             format!("mount {target} from cache {id}, {}", sharing.name())
         }
+        MountSource::Secret { id, required, .. } => {
+            format!("mount {target} from secret {id}{}", needed(*required))
+        }
     }
+}
+
+fn needed(required: bool) -> &'static str {
+    if required { ", required" } else { "" }
 }
 
 fn describe_action(action: &FileAction) -> String {

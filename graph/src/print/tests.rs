@@ -42,7 +42,17 @@ fn graph() -> (BuildGraph, VertexId) {
                     read_only: false,
                 },
             },
+            Mount {
+                target: "/s".to_owned(),
+                source: MountSource::Secret {
+                    id: "key".to_owned(),
+                    owner: (3, 4),
+                    mode: 0o400,
+                    required: true,
+                },
+            },
         ],
+        secret_env: vec![SecretEnv { name: "TOKEN".to_owned(), id: "token".to_owned(), required: false }],
     };
     let ran = add(Op::Run(run), &[base, context], "[build 2/2] RUN echo \"a\\b\"", "build");
     let copy = Copy {
@@ -79,6 +89,8 @@ fn text_says_what_each_vertex_does() {
            mount /m from /p of input 1
            mount /t in memory of 9 bytes
            mount /c from cache go, locked
+           mount /s from secret key, required
+           env TOKEN from secret token
            always runs
     * 4  [stage-1 1/1] COPY a /d/
            on 2, reads 3
@@ -123,7 +135,7 @@ fn json_has_every_field_but_the_proxies() {
     assert_eq!(value["vertices"].as_array().map(Vec::len), Some(graph.len()));
     insta::assert_snapshot!(format!("{:#}", value["vertices"][3]), @r#"
     {
-      "digest": "sha256:659ac45dde7c9d2f8ec5e91325537bed9e9691358f6be992200e3df7fd276458",
+      "digest": "sha256:c4e096a7d18560a3a4d3d1ffa57747209c8538073336812046f723ce811ea336",
       "id": 3,
       "inputs": [
         0,
@@ -164,9 +176,25 @@ fn json_has_every_field_but_the_proxies() {
             "target": "/c",
             "type": "cache",
             "uid": 1
+          },
+          {
+            "gid": 4,
+            "id": "key",
+            "mode": "400",
+            "required": true,
+            "target": "/s",
+            "type": "secret",
+            "uid": 3
           }
         ],
         "network": "none",
+        "secretEnv": [
+          {
+            "id": "token",
+            "name": "TOKEN",
+            "required": false
+          }
+        ],
         "type": "run",
         "user": "me"
       },

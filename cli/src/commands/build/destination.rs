@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use engine::{Destination, Output};
 
+use super::csv::{CsvError, fields};
+
 /// One `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum OutputSpec {
@@ -17,10 +19,8 @@ pub(crate) enum OutputSpec {
 /// Why a text is no `--output`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OutputError {
-    #[error("a quote is not closed")]
-    OpenQuote,
-    #[error("a quote stands in the middle of `{text}`; quotes go around NAME=VALUE")]
-    BareQuote { text: String },
+    #[error(transparent)]
+    Csv(#[from] CsvError),
     #[error("invalid value `{field}`, expected NAME=VALUE")]
     NotPair { field: String },
     #[error("type is required for output")]
@@ -85,25 +85,6 @@ impl OutputSpec {
 pub(super) fn goes_to_stdout(output: &Output) -> bool {
     let (Output::Oci(to) | Output::Docker(to) | Output::Tar(to)) = output else { return false };
     *to == Destination::Stdout
-}
-
-/// The fields of a line of comma-separated values; quotes protect commas, see RFC 4180.
-fn fields(text: &str) -> Result<Vec<String>, OutputError> {
-    let mut fields = vec![String::new()];
-    let mut quoted = false;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let field = fields.last_mut().expect("there is a first field");
-        match c {
-            '"' if quoted && chars.next_if_eq(&'"').is_some() => field.push('"'),
-            '"' if quoted => quoted = false,
-            '"' if field.is_empty() => quoted = true,
-            '"' => return Err(OutputError::BareQuote { text: text.to_owned() }),
-            ',' if !quoted => fields.push(String::new()),
-            c => field.push(c),
-        }
-    }
-    if quoted { Err(OutputError::OpenQuote) } else { Ok(fields) }
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! `slipway build`.
 
 mod call;
+mod csv;
 mod destination;
 pub(super) mod inquire;
 pub(super) mod request;
 mod result_files;
+mod secret;
 pub(super) mod sources;
 
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use crate::runtime::{Interrupted, interruptible};
 use crate::store;
 use call::Call;
 use destination::OutputSpec;
+use secret::SecretSpec;
 
 /// Build an image from a Dockerfile
 #[derive(Debug, clap::Args)]
@@ -74,6 +77,9 @@ pub(crate) struct Args {
     /// Suppress the build output and print image ID on success
     #[arg(short, long)]
     quiet: bool,
+    /// Secret to expose to the build (format: "id=mysecret[,src=/local/secret|,env=VARIABLE]")
+    #[arg(long, value_name = "SECRET")]
+    secret: Vec<SecretSpec>,
     /// Name and optionally a tag in the "name:tag" format
     #[arg(short, long, value_name = "NAME")]
     tag: Vec<Reference>,

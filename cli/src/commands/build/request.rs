@@ -9,6 +9,7 @@ use engine::{BuildRequest, NamedContext, Output};
 use super::super::{EPOCH_NAME, parse_epoch, source_date_epoch};
 use super::Args;
 use super::destination::{OutputSpec, goes_to_stdout};
+use super::secret;
 use super::sources::{directory, sources};
 use crate::console;
 use crate::report::Report;
@@ -26,6 +27,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         named_contexts: named_contexts(&args.build_context)?,
         target: args.target,
         source_date_epoch: epoch(&build_args)?,
+        secrets: secret::read(args.secret)?,
         build_args,
         labels: labels(&args.label)?,
         tags: tags(args.tag)?,

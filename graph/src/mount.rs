@@ -1,0 +1,75 @@
+//! What one process sees beside its root.
+
+/// A file system beside the root, for the time of one step; never part of the layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Absolute path in the root.
+    pub target: String,
+    /// What is mounted.
+    pub source: MountSource,
+}
+
+impl Mount {
+    /// The input that is mounted, when it is one.
+    pub fn input(&self) -> Option<usize> {
+        match &self.source {
+            MountSource::Input { input, .. } => Some(*input),
+            MountSource::Tmpfs { .. } | MountSource::Cache { .. } | MountSource::Secret { .. } => None,
+        }
+    }
+}
+
+/// What a [`Mount`] mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountSource {
+    /// Part of an input, beneath `path`. Writes are possible unless `read_only`, and thrown away.
+    Input {
+        /// Index into the vertex's inputs.
+        input: usize,
+        /// Absolute path in the input.
+        path: String,
+        /// Whether writes are refused.
+        read_only: bool,
+    },
+    /// An empty file system in memory.
+    Tmpfs {
+        /// Limit in bytes; none is half of the memory.
+        size_bytes: Option<u64>,
+    },
+    /// A directory that outlives the step.
+    Cache {
+        /// Its name; equal names share one directory.
+        id: String,
+        /// Who may use it at the same time.
+        sharing: CacheSharing,
+        /// Owner of a new directory.
+        owner: (u32, u32),
+        /// Mode of a new directory.
+        mode: u32,
+        /// Whether writes are refused.
+        read_only: bool,
+    },
+    /// A secret of the build's user as a file that cannot be written to. Its bytes are in no graph.
+    Secret {
+        /// Which secret.
+        id: String,
+        /// Owner of the file.
+        owner: (u32, u32),
+        /// Permissions of the file.
+        mode: u32,
+        /// Whether the step fails without it; else nothing is mounted then.
+        required: bool,
+    },
+}
+
+/// Who may use a cache mount at the same time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CacheSharing {
+    /// Everybody, together.
+    #[default]
+    Shared,
+    /// Everybody, each with an own directory.
+    Private,
+    /// One after another.
+    Locked,
+}

@@ -210,6 +210,7 @@ fn plan_options(request: &BuildRequest, platform: &Platform) -> PlanOptions {
         target: request.target.clone(),
         labels: request.labels.clone(),
         build_platform: default_platform(),
+        asked_platform: request.platform.clone(),
         no_cache: request.no_cache,
         source_date_epoch: request.source_date_epoch,
         named_contexts: request.named_contexts.iter().map(|(name, it)| (name.clone(), it.plan())).collect(),

@@ -232,6 +232,9 @@ impl Lowering<'_> {
         let tip = state.tip;
         let (mut config, history_vertices) = state.into_config();
         config.config.labels.extend(labels.iter().cloned());
+        if let Some(platform) = &self.plan.options.asked_platform {
+            set_platform(&mut config, platform);
+        }
         Ok(Lowered {
             graph: self.graph,
             target: tip,
@@ -350,6 +353,16 @@ impl Lowering<'_> {
         let vertex = self.graph.add(Vertex { op, inputs, label, no_cache: self.plan.options.no_cache });
         state.tip = vertex;
         vertex
+    }
+}
+
+/// Says what platform an image is for. A variant that is not asked for stays when the rest is the same.
+fn set_platform(config: &mut ImageConfig, platform: &Platform) {
+    let is_same = config.os == platform.os && config.architecture == platform.architecture;
+    config.os.clone_from(&platform.os);
+    config.architecture.clone_from(&platform.architecture);
+    if !is_same || platform.variant.is_some() {
+        config.variant.clone_from(&platform.variant);
     }
 }
 

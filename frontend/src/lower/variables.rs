@@ -11,6 +11,9 @@ use crate::expand::{Expander, Expansion};
 use crate::lint;
 use crate::plan::Purpose;
 
+/// Arguments that ask the builder for a list of packages: no step sees them.
+const STEERING_ARGS: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+
 type Result<T> = std::result::Result<T, Box<Diagnostic>>;
 
 impl Lowering<'_> {
@@ -58,7 +61,7 @@ impl Lowering<'_> {
     }
 
     fn report_unset(&mut self, state: &StageState, name: &str, span: &Range<usize>) {
-        let is_declared = state.args.iter().any(|(arg, _)| arg == name);
+        let is_declared = state.args.iter().any(|(arg, _)| arg == name) || STEERING_ARGS.contains(&name);
         // A base that is not known can have set it.
         if !is_declared && !state.base_is_unknown {
             let (globals, suggester) = (&self.plan.global_args, &mut self.diagnostics.suggester);
@@ -113,7 +116,7 @@ impl Lowering<'_> {
             if self.purpose == Purpose::Outline {
                 self.take_arg(state.index, instruction, arg, value.as_deref());
             }
-            if let Some(value) = &value {
+            if let Some(value) = value.as_ref().filter(|_| !STEERING_ARGS.contains(&name.as_str())) {
                 state.env.set(name, value);
             }
             declared.push(match &value {

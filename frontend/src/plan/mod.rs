@@ -13,7 +13,7 @@ use image::{ImageConfig, Platform, Reference};
 
 use crate::ast::{Dockerfile, Stage};
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::environment::{Environment, Variables};
+use crate::environment::Environment;
 use crate::expand::Expander;
 use crate::ignore::Patterns;
 use crate::lint::{self, CheckOptions};
@@ -33,6 +33,8 @@ pub struct PlanOptions {
     pub labels: Vec<(String, String)>,
     /// The platform of the result.
     pub target_platform: Platform,
+    /// `--platform`, when the user said it: then the image is for this platform, whatever its base is for.
+    pub asked_platform: Option<Platform>,
     /// The platform of the machine that builds.
     pub build_platform: Platform,
     /// `--no-cache`: every step runs.
@@ -53,6 +55,7 @@ impl PlanOptions {
             build_args: BTreeMap::new(),
             labels: Vec::new(),
             target_platform: platform.clone(),
+            asked_platform: None,
             build_platform: platform,
             no_cache: false,
             named_contexts: BTreeMap::new(),
@@ -113,6 +116,7 @@ pub struct Plan {
     pub(crate) target: usize,
     pub(crate) options: PlanOptions,
     pub(crate) global_args: Environment,
+    source_date_epoch: Option<i64>,
     pub(crate) escape: char,
     /// Which checks are made.
     pub(crate) checks: CheckOptions,
@@ -137,8 +141,14 @@ pub fn plan(dockerfile: &Dockerfile, options: &PlanOptions) -> Result<Plan, Vec<
     if let Some(epoch) = options.source_date_epoch {
         options.build_args.entry(arguments::EPOCH.to_owned()).or_insert_with(|| epoch.to_string());
     }
+    // Given as nothing, the time is not given.
+    options.build_args.retain(|name, value| name != arguments::EPOCH || !value.is_empty());
     let escape = dockerfile.escape;
     let global_args = arguments::global(dockerfile, &options, &mut diagnostics);
+    let source_date_epoch = arguments::epoch(dockerfile, &options, &global_args).unwrap_or_else(|wrong| {
+        diagnostics.push(wrong);
+        None
+    });
     lint::of_file(dockerfile, &mut diagnostics);
     if let Some(default_args) = arguments::global_defaults(dockerfile, &options) {
         let stages = lint::Stages { dockerfile, global_args: &global_args, default_args: &default_args };
@@ -155,7 +165,19 @@ pub fn plan(dockerfile: &Dockerfile, options: &PlanOptions) -> Result<Plan, Vec<
     }
     let warnings = diagnostics.into_sorted();
     let ignored = None;
-    Ok(Plan { stages, names, target, options, global_args, escape, checks, ignored, reach, warnings })
+    Ok(Plan {
+        stages,
+        names,
+        target,
+        options,
+        global_args,
+        source_date_epoch,
+        escape,
+        checks,
+        ignored,
+        reach,
+        warnings,
+    })
 }
 
 /// The build argument takes the place of the directive.
@@ -251,8 +273,7 @@ impl Plan {
     /// The time of the result, seconds since 1970, from the build argument, the options or an `ARG` in front
     /// of the first `FROM`.
     pub fn source_date_epoch(&self) -> Option<i64> {
-        let given = self.options.build_args.get(arguments::EPOCH).map(String::as_str);
-        given.or_else(|| self.global_args.get(arguments::EPOCH))?.parse().ok()
+        self.source_date_epoch
     }
 
     /// What is worth knowing, but no reason to stop: findings of the checks that need no base image.

@@ -17,6 +17,9 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 /// Shortest time that Docker accepts, ns.
 const DURATION_NS_MIN: i64 = 1_000_000;
 
+/// The kind that switches off the check of the base.
+const NONE: &str = "NONE";
+
 const FLAGS: &[&str] = &["interval", "timeout", "start-period", "start-interval", "retries"];
 
 pub(super) fn healthcheck(request: &mut Request<'_>, diagnostics: &mut Diagnostics) -> Option<Kind> {
@@ -24,8 +27,8 @@ pub(super) fn healthcheck(request: &mut Request<'_>, diagnostics: &mut Diagnosti
     request.need_arguments("`CMD` or `NONE`", diagnostics)?;
     let (kind, command) = tokens::keyword(request.arguments);
     let test = match &*kind.to_ascii_uppercase() {
-        "NONE" if command.is_empty() => vec!["NONE".to_owned()],
-        "NONE" => {
+        NONE if command.is_empty() => vec![NONE.to_owned()],
+        NONE => {
             let message = "`HEALTHCHECK NONE` takes no arguments";
             diagnostics.push(Diagnostic::error("InvalidHealthcheck", request.line.span_of(command), message));
             return None;
@@ -43,14 +46,18 @@ pub(super) fn healthcheck(request: &mut Request<'_>, diagnostics: &mut Diagnosti
     let duration_of = |name: &str, flags: &mut Flags, diagnostics: &mut Diagnostics| {
         flags.value(name, diagnostics).map_or(0, |word| duration(&word, diagnostics))
     };
-    Some(Kind::Healthcheck(Box::new(Healthcheck {
+    let is_none = test == [NONE];
+    let check = Healthcheck {
         test,
         interval: duration_of("interval", &mut flags, diagnostics),
         timeout: duration_of("timeout", &mut flags, diagnostics),
         start_period: duration_of("start-period", &mut flags, diagnostics),
         start_interval: duration_of("start-interval", &mut flags, diagnostics),
         retries: flags.value("retries", diagnostics).map_or(0, |word| retries(&word, diagnostics)),
-    })))
+    };
+    // Without a check there is nothing to time: the flags are read, and mean nothing.
+    let check = if is_none { Healthcheck { test: check.test, ..Healthcheck::default() } } else { check };
+    Some(Kind::Healthcheck(Box::new(check)))
 }
 
 fn test(request: &Request<'_>, command: &str, diagnostics: &mut Diagnostics) -> Option<Vec<String>> {

@@ -1,4 +1,5 @@
-//! Every file in `testdata/frontend` is a case: options, a Dockerfile, and what it becomes.
+//! Every file beneath `testdata/frontend`, `checks` left out, is a case: options, a Dockerfile, and what it
+//! becomes.
 //!
 //! `UPDATE_FIXTURES=1 cargo nextest run -p slipway-frontend fixtures` writes what comes out into the files;
 //! read the difference before you commit it.
@@ -11,11 +12,23 @@ use crate::support::Case;
 const EXPECTED: &str = "--- becomes\n";
 const DOCKERFILE: &str = "--- Dockerfile\n";
 
+/// The rules of the build checks have fixtures of their own, see `checks.rs`.
+const CHECKS: &str = "checks";
+
 fn fixtures() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/frontend");
-    let entries = fs::read_dir(directory).expect("the fixtures are there");
-    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    let mut paths = Vec::new();
+    let mut directories = vec![directory];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("the fixtures are there") {
+            let path = entry.expect("an entry").path();
+            if path.is_file() {
+                paths.push(path);
+            } else if !path.ends_with(CHECKS) {
+                directories.push(path);
+            }
+        }
+    }
     paths.sort();
     paths
 }

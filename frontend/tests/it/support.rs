@@ -7,7 +7,7 @@ use std::sync::Arc;
 use frontend::ignore::Patterns;
 use frontend::questions::{Inquiry, Source};
 use frontend::{Diagnostic, Lowered, NamedContext, PlanOptions, parse, plan, position};
-use graph::{FileAction, Label, Mount, MountSource, Op, Run};
+use graph::{FileAction, Label, Mount, MountSource, Network, Op, Run};
 use image::{ImageConfig, Platform, Reference, RunConfig};
 
 /// One case: options, base images and a Dockerfile.
@@ -47,7 +47,10 @@ impl Case {
             "build-arg" => self.options.build_args.extend([pair()]),
             "label" => self.options.labels.push(pair()),
             "no-cache" => self.options.no_cache = true,
-            "platform" => self.options.target_platform = value.parse().expect("a platform"),
+            "platform" => {
+                self.options.target_platform = value.parse().expect("a platform");
+                self.options.asked_platform = Some(self.options.target_platform.clone());
+            }
             "epoch" => self.options.source_date_epoch = Some(value.parse().expect("a number")),
             "context" => {
                 let (name, image) = value.split_once('=').unwrap_or((value, ""));
@@ -70,6 +73,11 @@ impl Case {
                 self.bases.insert((name.parse().expect("an image"), platform), config);
             }
             "ignore" => self.ignore.push_str(&format!("{value}\n")),
+            "network" => self.options.network = network(value),
+            // What an editor would not show.
+            "line-ends" if value == "crlf" => self.dockerfile = self.dockerfile.replace('\n', "\r\n"),
+            "byte-order-mark" => self.dockerfile.insert(0, '\u{feff}'),
+            "no-final-line-feed" => self.dockerfile.truncate(self.dockerfile.trim_end_matches('\n').len()),
             other => panic!("unknown option `{other}`"),
         }
     }
@@ -136,6 +144,14 @@ impl Case {
     }
 }
 
+fn network(name: &str) -> Network {
+    match name {
+        "none" => Network::None,
+        "host" => Network::Host,
+        other => panic!("unknown network `{other}`"),
+    }
+}
+
 fn show_graph(lowered: &Lowered, text: &str, out: &mut String) {
     for (id, vertex) in lowered.graph.vertices() {
         let inputs: Vec<String> = vertex.inputs.iter().map(|input| input.index().to_string()).collect();
@@ -176,7 +192,7 @@ fn show_run(run: &Run, out: &mut String) {
     if !proxy_env.is_empty() {
         let _ = writeln!(out, "    proxy {proxy_env:?}");
     }
-    if *network != graph::Network::Default {
+    if *network != Network::Default {
         let _ = writeln!(out, "    network {network:?}");
     }
     for Mount { target, source } in mounts {

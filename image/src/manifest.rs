@@ -48,12 +48,17 @@ impl MediaType {
             | "application/vnd.docker.distribution.manifest.v2+json" => Self::Manifest,
             "application/vnd.oci.image.index.v1+json"
             | "application/vnd.docker.distribution.manifest.list.v2+json" => Self::Index,
-            "application/vnd.oci.image.layer.v1.tar" | "application/vnd.docker.image.rootfs.diff.tar" => {
-                Self::Layer
-            }
+            "application/vnd.oci.image.layer.v1.tar"
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar"
+            | "application/vnd.docker.image.rootfs.diff.tar"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar" => Self::Layer,
             "application/vnd.oci.image.layer.v1.tar+gzip"
-            | "application/vnd.docker.image.rootfs.diff.tar.gzip" => Self::LayerGzip,
-            "application/vnd.oci.image.layer.v1.tar+zstd" => Self::LayerZstd,
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+            | "application/vnd.docker.image.rootfs.diff.tar.gzip"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => Self::LayerGzip,
+            "application/vnd.oci.image.layer.v1.tar+zstd"
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
+            | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Self::LayerZstd,
             _ => return None,
         })
     }
@@ -72,6 +77,8 @@ pub struct Descriptor {
     pub platform: Option<Platform>,
     /// Annotations, by key.
     pub annotations: std::collections::BTreeMap<String, String>,
+    /// Where else the bytes are, for layers that a registry may not have.
+    pub urls: Vec<String>,
 }
 
 /// An image: its config and its layers, lowest first.
@@ -120,6 +127,7 @@ impl Descriptor {
             size_bytes,
             platform: None,
             annotations: std::collections::BTreeMap::new(),
+            urls: Vec::new(),
         }
     }
 
@@ -140,6 +148,7 @@ impl Descriptor {
             size_bytes: descriptor.size(),
             platform,
             annotations: descriptor.annotations().clone().unwrap_or_default().into_iter().collect(),
+            urls: descriptor.urls().clone().unwrap_or_default(),
         })
     }
 
@@ -157,6 +166,9 @@ impl Descriptor {
             };
             builder.build().expect("os and architecture are set")
         }));
+        if !self.urls.is_empty() {
+            descriptor.set_urls(Some(self.urls.clone()));
+        }
         if !self.annotations.is_empty() {
             descriptor.set_annotations(Some(self.annotations.clone().into_iter().collect()));
         }

@@ -73,6 +73,7 @@ pub fn spawn(spec: &Spec, io: Io) -> Result<Child, SandboxError> {
         command: None,
         receiver: ours,
         terminal: None,
+        listeners: Vec::new(),
         upper,
         stubs: Stubs::default(),
         begin,
@@ -121,6 +122,7 @@ pub struct Child {
     command: Option<Arc<OwnedFd>>,
     receiver: Option<Receiver>,
     terminal: Option<Terminal>,
+    listeners: Vec<OwnedFd>,
     upper: OwnedFd,
     stubs: Stubs,
     begin: Instant,
@@ -147,6 +149,12 @@ impl Child {
     /// The terminal of a command that was started with [`Io::Terminal`]; `None` for any other, and the second time.
     pub fn take_terminal(&mut self) -> Option<Terminal> {
         self.terminal.take()
+    }
+
+    /// The sockets of [`crate::Mount::Socket`], in the order of the specification, for accept(2); none the second time.
+    /// They outlive the command: whoever accepts has to be told that it is gone.
+    pub fn take_listeners(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.listeners)
     }
 
     /// Waits until the command and everything that it started is gone, and passes its output on meanwhile.
@@ -223,8 +231,9 @@ impl Child {
         };
         match report {
             Report::Started => self.command = fds.pop().map(Arc::new),
-            Report::Ready(stubs) => {
+            Report::Ready { stubs, listeners } => {
                 self.stubs = stubs;
+                self.listeners = fds.drain(..listeners.min(fds.len())).collect();
                 self.terminal = fds.pop().map(|master| Terminal { master });
                 self.progress.is_ready = true;
             }

@@ -17,6 +17,7 @@ use crate::mounting::{Depth, flags, restrict};
 use crate::mounts::{mount_etc, mount_one};
 use crate::privileges::{check_rlimits, die_with_parent, reduce};
 use crate::rootfs::mount_root;
+use crate::socket::check_sockets;
 use crate::spec::{Network, Seccomp, Spec, WindowSize};
 use crate::stubs::{StubLog, Stubs};
 use crate::sys;
@@ -50,7 +51,7 @@ fn prepare(job: &Job, standard: &[OwnedFd], control: &OwnedFd) -> Result<Command
         Streams::Terminal(size) => Some(*size),
         Streams::Own | Streams::Foreign => None,
     };
-    let (stubs, terminal) = build_tree(spec, window)?;
+    let Built { stubs, terminal, listeners } = build_tree(spec, window)?;
     if spec.network == Network::None {
         loopback_up()?;
     }
@@ -66,8 +67,10 @@ fn prepare(job: &Job, standard: &[OwnedFd], control: &OwnedFd) -> Result<Command
     rustix::process::umask(Mode::from_raw_mode(spec.umask));
     sys::close_on_exec_from(3).or_kernel(|| String::from("close_range(3, CLOEXEC)"))?;
     reduce(spec, filter, &identity)?;
-    let master: Vec<BorrowedFd<'_>> = terminal.iter().map(|terminal| terminal.master.as_fd()).collect();
-    send(control, &Report::Ready(stubs), &master).or_kernel(|| String::from("sendmsg(control, Ready)"))?;
+    let mut ours: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
+    ours.extend(terminal.iter().map(|terminal| terminal.master.as_fd()));
+    let ready = Report::Ready { stubs, listeners: listeners.len() };
+    send(control, &ready, &ours).or_kernel(|| String::from("sendmsg(control, Ready)"))?;
     Ok(command)
 }
 
@@ -77,6 +80,7 @@ fn check(spec: &Spec) -> Result<(), SandboxError> {
         return Err(SandboxError::NoCommand);
     }
     check_rlimits(&spec.rlimits)?;
+    check_sockets(&spec.mounts)?;
     check_sysctls(&spec.sysctls, spec.network)
 }
 
@@ -91,8 +95,16 @@ fn join_keyring(spec: &Spec) -> Result<(), SandboxError> {
     }
 }
 
+/// What the engine gets of a tree.
+struct Built {
+    stubs: Stubs,
+    terminal: Option<Terminal>,
+    /// In the order of the sockets in the specification.
+    listeners: Vec<OwnedFd>,
+}
+
 /// Mounts everything, and leaves the host's tree behind.
-fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<(Stubs, Option<Terminal>), SandboxError> {
+fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<Built, SandboxError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .or_kernel(|| String::from("mount(\"/\", MS_REC | MS_PRIVATE)"))?;
     let scratch = Scratch::new()?;
@@ -103,8 +115,9 @@ fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<(Stubs, Option<
     mount_sys(&mut tree)?;
     let terminal = scratch.mount_dev(&mut tree, spec.shm_size_bytes, window)?;
     mount_etc(&mut tree, &scratch, spec)?;
+    let mut listeners = Vec::new();
     for mount in &spec.mounts {
-        mount_one(&mut tree, &scratch, mount)?;
+        listeners.extend(mount_one(&mut tree, &scratch, mount)?);
     }
     for path in &spec.read_only_paths {
         make_read_only(&tree, path)?;
@@ -118,7 +131,7 @@ fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<(Stubs, Option<
         restrict(&root, flags::READ_ONLY, Depth::One)?;
     }
     pivot(&root)?;
-    Ok((stubs, terminal))
+    Ok(Built { stubs, terminal, listeners })
 }
 
 /// Makes `root` the root directory of this mount namespace and detaches all else, see pivot_root(2).

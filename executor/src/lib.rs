@@ -32,6 +32,7 @@ mod overlay;
 mod privileges;
 mod rootfs;
 mod seccomp;
+mod socket;
 mod spec;
 mod stubs;
 mod subordinate;
@@ -49,5 +50,6 @@ pub use helper::prepare;
 pub use io::{Io, Output, Stream};
 pub use namespace::{Ids, NamespaceError, become_root};
 pub use spec::{
-    Content, LOWERS_MAX, Mount, Network, Rlimit, Rootfs, SHM_SIZE_BYTES_DEFAULT, Seccomp, Spec, WindowSize,
+    Content, LOWERS_MAX, Mount, Network, Rlimit, Rootfs, SHM_SIZE_BYTES_DEFAULT, SOCKETS_MAX, Seccomp, Spec,
+    WindowSize,
 };

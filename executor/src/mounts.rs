@@ -10,6 +10,7 @@ use crate::devices::Scratch;
 use crate::error::{OrKernel, SandboxError};
 use crate::mounting::{Depth, Parameter, clone_host, clone_mount, flags, mount_new, restrict};
 use crate::overlay::{OverlayUpper, overlay};
+use crate::socket::Listening;
 use crate::spec::{Mount, Spec};
 use crate::tree::{Kind, Tree, file_type, open_in_root};
 
@@ -31,8 +32,13 @@ pub(crate) fn mount_etc(tree: &mut Tree, scratch: &Scratch, spec: &Spec) -> Resu
     Ok(())
 }
 
-/// Makes one mount of the specification.
-pub(crate) fn mount_one(tree: &mut Tree, scratch: &Scratch, mount: &Mount) -> Result<(), SandboxError> {
+/// Makes one mount of the specification. Returns what listens, if it is a socket.
+pub(crate) fn mount_one(
+    tree: &mut Tree,
+    scratch: &Scratch,
+    mount: &Mount,
+) -> Result<Option<OwnedFd>, SandboxError> {
+    let mut listener = None;
     let (source, target) = match mount {
         Mount::Bind { source, subpath, target, read_only } => (bind(source, subpath, *read_only)?, target),
         Mount::Tmpfs { target, size_bytes, mode } => (tmpfs(*size_bytes, *mode)?, target),
@@ -44,11 +50,17 @@ pub(crate) fn mount_one(tree: &mut Tree, scratch: &Scratch, mount: &Mount) -> Re
             restrict(&file, flags::KERNEL | flags::READ_ONLY, Depth::One)?;
             (file, target)
         }
+        Mount::Socket { target, mode, uid, gid } => {
+            let Listening { socket, file } = scratch.listen(*mode, (*uid, *gid))?;
+            listener = Some(socket);
+            (file, target)
+        }
     };
     let is_directory = file_type(&source).or_kernel(|| format!("fstat(source for {target:?})"))?.is_dir();
     let kind = if is_directory { Kind::Directory } else { Kind::File };
     let place = tree.target(target, kind)?;
-    tree.attach(&source, &place, target)
+    tree.attach(&source, &place, target)?;
+    Ok(listener)
 }
 
 fn bind(source: &Path, subpath: &str, read_only: bool) -> Result<OwnedFd, SandboxError> {

@@ -222,7 +222,22 @@ pub enum Mount {
         /// Its group.
         gid: u32,
     },
+    /// A unix socket whose connections the caller accepts, see [`crate::Child::take_listeners`]. [`SOCKETS_MAX`] at
+    /// most. It is in memory, and in no directory of the host.
+    Socket {
+        /// Path inside the root.
+        target: String,
+        /// Its permissions: who can write can connect.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
 }
+
+/// Most sockets of one container: their descriptors travel in one message.
+pub const SOCKETS_MAX: usize = 16;
 
 /// The bytes of a [`Mount::File`]. They may be a secret: `Debug` says how many they are.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

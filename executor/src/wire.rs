@@ -15,14 +15,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SandboxError;
-use crate::spec::{Spec, WindowSize};
+use crate::spec::{SOCKETS_MAX, Spec, WindowSize};
 use crate::stubs::Stubs;
 
 /// Largest message on the control socket. Specifications are larger and travel in a memory file.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
-/// Most descriptors in one message: the job, and the three standard streams.
-const DESCRIPTORS_MAX: usize = 4;
+/// Most descriptors in one message: all sockets and a terminal. The job has three streams.
+const DESCRIPTORS_MAX: usize = SOCKETS_MAX + 1;
 
 /// Everything the helper needs to know.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,8 +72,8 @@ pub(crate) enum Streams {
 pub(crate) enum Report {
     /// The process that will become the command exists. Carries a pidfd of it.
     Started,
-    /// Everything is set up, and the next call is execve. Carries the terminal, if there is one.
-    Ready(Stubs),
+    /// Everything is set up, and the next call is execve. Carries what listens, and then the terminal, if there is one.
+    Ready { stubs: Stubs, listeners: usize },
     /// Setting up, or the execve, went wrong.
     Failed(SandboxError),
     /// The command is gone, and with it everything that it started.
@@ -126,7 +126,10 @@ pub(crate) fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedF
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() {
-        assert!(ancillary.push(SendAncillaryMessage::ScmRights(fds)), "there is room for four descriptors");
+        assert!(
+            ancillary.push(SendAncillaryMessage::ScmRights(fds)),
+            "there is room for every message's descriptors"
+        );
     }
     rustix::net::sendmsg(socket, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
     Ok(())

@@ -5,9 +5,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use executor::{Exit, Mount, SandboxError, Spec};
+use executor::{Exit, Mount, SandboxError, Spec, spawn};
 
-use crate::support::{World, exists, output, refused, run};
+use crate::support::{Collected, World, exists, output, refused, run};
 
 pub(crate) fn changes_are_in_the_upper_directory(world: &World) {
     fs::write(world.image("etc/old"), "old").unwrap();
@@ -234,6 +234,14 @@ pub(crate) fn swapped_links_lead_nowhere(world: &World) {
                 bind(world, "x", "/source", true),
                 bind(world, "", "/cache", false),
                 Mount::Tmpfs { target: "/cache/x/target".into(), size_bytes: None, mode: 0o755 },
+                Mount::File {
+                    target: "/cache/x/secret".into(),
+                    content: b"inside".to_vec().into(),
+                    mode: 0o400,
+                    uid: 0,
+                    gid: 0,
+                },
+                Mount::Socket { target: "/cache/x/agent".into(), mode: 0o600, uid: 0, gid: 0 },
             ];
             match run(&spec) {
                 Ok(ran) => assert_eq!(ran.stdout, "inside"),
@@ -290,6 +298,71 @@ pub(crate) fn secret_files(world: &World) {
     assert!(format!("{spec:?}").contains("content: 7 bytes"));
     assert_eq!(output(&spec), "s3cret\n440 0 0\n1\n1\n1\n1");
     assert_eq!(world.upper_names(""), [""; 0]);
+}
+
+/// The host's programs, for a client that speaks to a socket.
+fn with_host_programs(world: &World, spec: Spec) -> Spec {
+    for name in ["lib", "lib64"] {
+        symlink(format!("usr/{name}"), world.image(name)).unwrap();
+    }
+    let usr =
+        Mount::Bind { source: "/usr".into(), subpath: String::new(), target: "/usr".into(), read_only: true };
+    Spec { mounts: [vec![usr], spec.mounts].concat(), ..spec }
+}
+
+pub(crate) fn sockets(world: &World) {
+    let socket = |target: &str, mode| Mount::Socket { target: target.into(), mode, uid: 0, gid: 0 };
+    let script = r#"stat -c '%F %a %u %g' /run/one /run/two
+        perl -MIO::Socket::UNIX -e 'for (@ARGV) { $s = IO::Socket::UNIX->new($_) or die $!; print $s "x\n"; print <$s> }' \
+            /run/two /run/one /run/two"#;
+    let spec =
+        Spec { mounts: vec![socket("/run/one", 0o600), socket("/run/two", 0o660)], ..world.shell(script) };
+    let spec = with_host_programs(world, spec);
+    let collected = Collected::default();
+    let mut child = spawn(&spec, collected.io()).unwrap();
+    let listeners = child.take_listeners();
+    assert_eq!((listeners.len(), child.take_listeners().len()), (2, 0));
+    std::thread::scope(|scope| {
+        for (name, listener) in ["one", "two"].into_iter().zip(&listeners) {
+            scope.spawn(move || {
+                let mut accepted = 0;
+                while let Ok(stream) = rustix::net::accept(listener) {
+                    accepted += 1;
+                    rustix::io::read(&stream, &mut [0; 2]).unwrap();
+                    rustix::io::write(&stream, format!("{name} {accepted}\n").as_bytes()).unwrap();
+                }
+            });
+        }
+        let outcome = child.wait();
+        for listener in &listeners {
+            rustix::net::shutdown(listener, rustix::net::Shutdown::Both).unwrap();
+        }
+        assert_eq!(outcome.unwrap().exit, Exit::Code(0), "{}", collected.stderr());
+    });
+    assert_eq!(collected.stdout(), "socket 600 0 0\nsocket 660 0 0\ntwo 1\none 1\ntwo 2\n");
+    assert_eq!(world.upper_names(""), [""; 0]);
+    let mut spec = world.spec(&["true"]);
+    spec.mounts = (0..=executor::SOCKETS_MAX).map(|index| socket(&format!("/s{index}"), 0o600)).collect();
+    assert!(matches!(refused(&spec), SandboxError::BadField { field, .. } if field == "mounts"));
+}
+
+/// Whatever a run does with the parents of its mount points.
+pub(crate) fn moved_parents_of_memory_mounts(world: &World) {
+    let victim = world.path("victim");
+    fs::create_dir(&victim).unwrap();
+    for name in ["key", "agent"] {
+        fs::write(victim.join(name), "").unwrap();
+    }
+    let script = format!("mv /run /moved && ln -s {} /run && cat /moved/key && ls /moved", victim.display());
+    let mut spec = world.shell(&script);
+    let content = b"secret ".to_vec().into();
+    spec.mounts = vec![
+        Mount::File { target: "/run/key".into(), content, mode: 0o400, uid: 0, gid: 0 },
+        Mount::Socket { target: "/run/agent".into(), mode: 0o600, uid: 0, gid: 0 },
+    ];
+    assert_eq!(output(&spec), "secret agent\nkey");
+    assert_eq!(fs::read_dir(&victim).unwrap().count(), 2);
+    assert!(fs::symlink_metadata(world.upper("run")).unwrap().file_type().is_symlink());
 }
 
 pub(crate) fn a_work_directory_is_for_one_run(world: &World) {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use engine::images::ImageError;
 use engine::sandbox::NamespaceError;
-use engine::{BuildError, RunError, SecretError};
+use engine::{AgentError, BuildError, RunError, SecretError};
 
 use crate::console::print_error;
 use crate::progress::NoTerminal;
@@ -207,6 +207,16 @@ impl From<BuildError> for Report {
                 .hint(format!("give it to the build: `--secret id={id},src=FILE` or `--secret id={id},env=VARIABLE`")),
             BuildError::Secret { rendered, .. } => {
                 base().excerpt(rendered).hint("mount it as a file, without `env`")
+            }
+            BuildError::Agent { id, rendered, source } => {
+                let report = base().excerpt(rendered);
+                match source {
+                    AgentError::Missing => report.hint(format!("give it to the build: `--ssh {id}`")),
+                    AgentError::Start { .. } => report.hint("install OpenSSH's client, or use an agent that runs"),
+                    AgentError::Key { .. } => report.hint(format!(
+                        "a key with a passphrase needs an agent that runs: `ssh-add KEY`, then `--ssh {id}`"
+                    )),
+                }
             }
             BuildError::Sandbox { rendered, .. } => base().excerpt(rendered),
             BuildError::Store(source) => Self::of_store(source),

@@ -103,6 +103,16 @@ pub enum BuildError {
         /// What is wrong with it.
         source: SecretError,
     },
+    /// A step cannot get an agent that it needs.
+    #[error("ssh agent `{id}`")]
+    Agent {
+        /// Which.
+        id: String,
+        /// The line that asks for it.
+        rendered: String,
+        /// What is wrong with it.
+        source: crate::AgentError,
+    },
     /// A step's sandbox did not start.
     #[error("cannot run `{step}`")]
     Sandbox {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cache::{Store, StoreError};
 
+mod agent;
 mod blocking;
 mod build;
 mod context;
@@ -23,6 +24,7 @@ pub mod space;
 mod steps;
 pub mod why;
 
+pub use agent::{Agent, AgentError, Agents};
 pub use build::{FetchedContext, default_platform, questions};
 pub use context::{ByteStream, Context, StreamContent};
 pub use error::{BuildError, SecretError, StepFailure};

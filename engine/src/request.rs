@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use image::{ImageId, Platform, Reference};
 
 use crate::Context;
+use crate::agent::Agents;
 use crate::secrets::Secrets;
 
 /// A build from a Dockerfile.
@@ -23,6 +24,8 @@ pub struct BuildRequest {
     pub build_args: BTreeMap<String, String>,
     /// `--secret`, by id: for the steps that mount them, and in nothing that is kept.
     pub secrets: Secrets,
+    /// `--ssh`, by id.
+    pub agents: Agents,
     /// `--label`, in order.
     pub labels: Vec<(String, String)>,
     /// `--tag`.

@@ -130,6 +130,12 @@ impl Mount {
                 .field("gid", owner.1.to_le_bytes())
                 .field("mode", mode.to_le_bytes())
                 .field("required", [u8::from(*required)]),
+            MountSource::Agent { id, owner, mode, required } => hasher
+                .field("agent", id)
+                .field("uid", owner.0.to_le_bytes())
+                .field("gid", owner.1.to_le_bytes())
+                .field("mode", mode.to_le_bytes())
+                .field("required", [u8::from(*required)]),
         }
         .finish()
     }
@@ -282,15 +288,33 @@ mod tests {
         SecretEnv { name: name.into(), id: id.into(), required }
     }
 
-    fn secret_file(change: impl Fn((&mut String, &mut (u32, u32), &mut u32, &mut bool))) -> Mount {
+    type Changed<'a> = (&'a mut String, &'a mut (u32, u32), &'a mut u32, &'a mut bool);
+
+    fn mount(source: MountSource) -> Mount {
+        Mount { target: "/s".into(), source }
+    }
+
+    fn secret_file(change: impl Fn(Changed<'_>)) -> Mount {
         let (mut id, mut owner, mut mode, mut required) = ("s".to_owned(), (0, 0), 0o400, false);
         change((&mut id, &mut owner, &mut mode, &mut required));
-        Mount { target: "/s".into(), source: MountSource::Secret { id, owner, mode, required } }
+        mount(MountSource::Secret { id, owner, mode, required })
+    }
+
+    fn agent(change: impl Fn(Changed<'_>)) -> Mount {
+        let (mut id, mut owner, mut mode, mut required) = ("s".to_owned(), (0, 0), 0o400, false);
+        change((&mut id, &mut owner, &mut mode, &mut required));
+        mount(MountSource::Agent { id, owner, mode, required })
     }
 
     #[test]
-    fn every_field_of_a_secret_changes_the_digest() {
+    fn every_field_of_secrets_and_agents_changes_the_digest() {
         let digests = [
+            agent(|_| ()),
+            agent(|(id, ..)| id.push('t')),
+            agent(|(_, owner, ..)| owner.0 = 1),
+            agent(|(_, owner, ..)| owner.1 = 1),
+            agent(|(_, _, mode, _)| *mode = 0o440),
+            agent(|(.., required)| *required = true),
             secret_file(|_| ()),
             secret_file(|(id, ..)| id.push('t')),
             secret_file(|(_, owner, ..)| owner.0 = 1),

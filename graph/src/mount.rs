@@ -14,7 +14,10 @@ impl Mount {
     pub fn input(&self) -> Option<usize> {
         match &self.source {
             MountSource::Input { input, .. } => Some(*input),
-            MountSource::Tmpfs { .. } | MountSource::Cache { .. } | MountSource::Secret { .. } => None,
+            MountSource::Tmpfs { .. }
+            | MountSource::Cache { .. }
+            | MountSource::Secret { .. }
+            | MountSource::Agent { .. } => None,
         }
     }
 }
@@ -56,6 +59,17 @@ pub enum MountSource {
         /// Owner of the file.
         owner: (u32, u32),
         /// Permissions of the file.
+        mode: u32,
+        /// Whether the step fails without it; else nothing is mounted then.
+        required: bool,
+    },
+    /// A socket behind which an agent of the build's user answers, see ssh-agent(1). Its keys are in no graph.
+    Agent {
+        /// Which agent.
+        id: String,
+        /// Owner of the socket.
+        owner: (u32, u32),
+        /// Permissions of the socket.
         mode: u32,
         /// Whether the step fails without it; else nothing is mounted then.
         required: bool,

@@ -59,6 +59,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "attr", brings: Program("setfattr"), needed_for: &[Test] },
     Package { name: "strace", brings: Program("strace"), needed_for: &[Bench] },
     Package { name: "tmux", brings: Program("tmux"), needed_for: &[Test] },
+    // Agents, on both sides of a step.
+    Package { name: "openssh-client", brings: Program("ssh-agent"), needed_for: &[Test] },
     // Calls the kernel with any numbers, from inside a sandbox.
     Package { name: "perl-base", brings: Program("perl"), needed_for: &[Test] },
     // The builder to compare with, in what it makes and in how long it takes, and its runtime.

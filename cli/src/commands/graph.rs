@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use engine::questions::PlannedGraph;
-use engine::{BuildRequest, Secrets};
+use engine::{Agents, BuildRequest, Secrets};
 use image::{Platform, Reference};
 
 use super::build::inquire::{Asked, ask};
@@ -75,6 +75,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         tags: Vec::new(),
         no_cache: false,
         secrets: Secrets::new(),
+        agents: Agents::new(),
         platform: args.platform,
         proxy_env: Vec::new(),
         outputs: Vec::new(),

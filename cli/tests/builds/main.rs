@@ -4,6 +4,7 @@
 //! with `skopeo` and `umoci` and compared entry by entry.
 #![allow(clippy::unwrap_used, reason = "whatever is missing ends the test, and says so")]
 
+mod agents;
 mod caching;
 mod contexts;
 mod failures;

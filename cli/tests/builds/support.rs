@@ -230,7 +230,7 @@ pub(crate) fn is_running(command: &str) -> bool {
 pub(crate) fn wait_for(what: &str, is_so: impl Fn() -> bool) {
     let begin = Instant::now();
     while !is_so() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "in vain: {what}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -109,6 +109,24 @@ fn a_user_has_secrets() {
     }
 }
 
+/// With an agent that runs, and with keys in a file.
+const AGENT_SCRIPT: &str = "mkdir -p c/root && cp --parents /usr/bin/ssh-add c/root &&
+    for library in $(ldd /usr/bin/ssh-add | grep -o '/[^ ]*'); do cp --parents $library c/root; done &&
+    printf '%s\\n' 'FROM bb' 'COPY root/ /' 'RUN --mount=type=ssh,required ssh-add -l > /list' \\
+        'RUN --mount=type=ssh,id=files ssh-add -l >> /list' > c/Dockerfile &&
+    ssh-keygen -q -N '' -t ed25519 -f key && eval $(ssh-agent) > id && ssh-add -q key &&
+    slipway import rootfs.tar bb > id && slipway build -q -t list --ssh default --ssh files=key c > id
+    kill $SSH_AGENT_PID && slipway run list cat /list | wc -l";
+
+#[test]
+fn a_user_has_agents() {
+    for ranges in [SUBORDINATE, ""] {
+        let Some(world) = user() else { return };
+        let ran = as_user(&world, ranges, AGENT_SCRIPT);
+        assert_eq!(ran.stdout, "2\n", "{ran}");
+    }
+}
+
 #[test]
 fn the_store_of_a_user_is_where_the_environment_says() {
     let Some(world) = user() else { return };

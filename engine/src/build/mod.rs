@@ -16,6 +16,7 @@ use image::Platform;
 use solver::{Event as SolverEvent, Origin, Solved};
 use tokio::sync::Semaphore;
 
+use crate::agent::AgentPool;
 use crate::blocking::blocking;
 use crate::context::ContextRoot;
 use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
@@ -52,6 +53,7 @@ impl Engine {
             contexts,
             opened: Mutex::new(Vec::new()),
             secrets: request.secrets.clone(),
+            agents: AgentPool::new(&request.agents),
             source: SourceText { name: source.name.clone(), text: source.text.clone() },
             source_date_epoch: epoch,
             logs: self.store.root().join("logs").join(build_id()),

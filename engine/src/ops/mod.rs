@@ -24,6 +24,7 @@ use solver::{Finished, Found, Identity, Input, Key, Keys, Worker};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::agent::AgentPool;
 use crate::blocking::blocking;
 use crate::context::ContextRoot;
 use crate::secrets::Secrets;
@@ -90,6 +91,7 @@ pub(crate) struct BuildWorker {
     pub(crate) opened: Mutex<Vec<Arc<ContextFiles>>>,
     /// What steps may ask for and nobody else may see.
     pub(crate) secrets: Secrets,
+    pub(crate) agents: AgentPool,
     pub(crate) source: SourceText,
     pub(crate) source_date_epoch: Option<i64>,
     pub(crate) logs: PathBuf,

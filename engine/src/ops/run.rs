@@ -1,5 +1,6 @@
 //! RUN: one process on top of the layers below.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use cache::{ActiveLayer, Layer};
@@ -10,6 +11,7 @@ use super::mount::Mounts;
 use super::recorder::Recorder;
 use super::{BuildWorker, Output, ahead, mount, secret};
 use crate::BuildError;
+use crate::agent::Forwarding;
 use crate::blocking::blocking;
 use crate::run::cancel::Cancel;
 use crate::run::files::{HOSTNAME_OF_BUILDS, hosts, resolv_conf};
@@ -37,7 +39,7 @@ pub(super) async fn execute(
         if more_to_come {
             ahead::prepare();
         }
-        (child.and_then(|child| run_to_end(child, &thread_cancel)), layer, mounts)
+        (child.and_then(|child| run_to_end(child, &thread_cancel, mounts.agents())), layer, mounts)
     })
     .await;
     recorder.lock().expect("no holder of the lock panics").end();
@@ -61,8 +63,9 @@ fn start(spec: &Spec, recorder: Arc<Mutex<Recorder>>) -> Result<Child, SandboxEr
     executor::spawn(spec, Io::Pipes { stdin: None, output })
 }
 
-fn run_to_end(child: Child, cancel: &Cancel) -> Result<Exit, SandboxError> {
+fn run_to_end(mut child: Child, cancel: &Cancel, agents: &[PathBuf]) -> Result<Exit, SandboxError> {
     cancel.watch(child.handle());
+    let _forwarding = Forwarding::start(child.take_listeners(), agents);
     Ok(child.wait()?.exit)
 }
 

@@ -56,7 +56,10 @@ fn text(name: &str, secret: &Secret) -> Result<String, SecretError> {
 pub(super) fn hide(worker: &BuildWorker, run: &Run) -> Option<Secretive> {
     let file = |mount: &Mount| match &mount.source {
         MountSource::Secret { id, .. } => Some(id.clone()),
-        MountSource::Input { .. } | MountSource::Tmpfs { .. } | MountSource::Cache { .. } => None,
+        MountSource::Input { .. }
+        | MountSource::Tmpfs { .. }
+        | MountSource::Cache { .. }
+        | MountSource::Agent { .. } => None,
     };
     let files = run.mounts.iter().filter_map(file);
     let ids = files.chain(run.secret_env.iter().map(|secret| secret.id.clone()));

@@ -15,6 +15,9 @@ const DOCUMENTS_DIRECTORY: &str = "/dev/pipes";
 /// Build arguments that reach processes without being declared.
 const PROXY_NAMES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
 
+/// Where ssh(1) looks for the socket of its agent.
+const AGENT_VARIABLE: &str = "SSH_AUTH_SOCK";
+
 type Result<T> = std::result::Result<T, Box<Diagnostic>>;
 
 /// The command of a `RUN` with its here-documents worked in.
@@ -54,7 +57,7 @@ impl Lowering<'_> {
                 Err(error) => return Err(error),
             }
         }
-        let Surroundings { inputs, mounts, secret_env } = surroundings;
+        let Surroundings { inputs, mounts, secret_env, agents } = surroundings;
         let name = display::run_name(
             self.plan.escape,
             state,
@@ -64,7 +67,7 @@ impl Lowering<'_> {
         );
         let op = Op::Run(graph::Run {
             argv: command.argv.clone(),
-            env: state.env.pairs().to_vec(),
+            env: environment(state, &agents),
             proxy_env: self.proxy_env(),
             cwd: paths::clean(state.cwd()),
             user: state.config.config.user.clone(),
@@ -110,6 +113,17 @@ impl Lowering<'_> {
         };
         PROXY_NAMES.iter().filter_map(|name| both(name)).flatten().collect()
     }
+}
+
+/// What the process sees of the stage's variables. Programs find the first agent by one, as in BuildKit.
+fn environment(state: &StageState, agents: &[String]) -> Vec<(String, String)> {
+    let mut env = state.env.pairs().to_vec();
+    if let Some(first) = agents.first()
+        && state.env.get(AGENT_VARIABLE).is_none()
+    {
+        env.push((AGENT_VARIABLE.to_owned(), first.clone()));
+    }
+    env
 }
 
 fn refuse_unsupported(run: &Run) -> Result<()> {

@@ -7,7 +7,7 @@ use super::mounts::Options;
 use crate::ast::{Arg, Instruction, Mount};
 
 /// The agent that is meant when none is named.
-const DEFAULT_AGENT: &str = "default";
+pub(super) const DEFAULT_AGENT: &str = "default";
 
 /// What the stages take, in the order in which they say it.
 #[derive(Debug, Default)]

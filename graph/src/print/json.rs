@@ -82,6 +82,10 @@ fn mount(mount: &Mount) -> Value {
             "type": "secret", "target": target, "id": id, "uid": owner.0, "gid": owner.1,
             "mode": octal(*mode), "required": required,
         }),
+        MountSource::Agent { id, owner, mode, required } => json!({
+            "type": "ssh", "target": target, "id": id, "uid": owner.0, "gid": owner.1,
+            "mode": octal(*mode), "required": required,
+        }),
     }
 }
 

@@ -109,6 +109,9 @@ fn describe_mount(mount: &Mount) -> String {
         MountSource::Secret { id, required, .. } => {
             format!("mount {target} from secret {id}{}", needed(*required))
         }
+        MountSource::Agent { id, required, .. } => {
+            format!("mount {target} from agent {id}{}", needed(*required))
+        }
     }
 }
 

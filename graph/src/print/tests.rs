@@ -51,6 +51,15 @@ fn graph() -> (BuildGraph, VertexId) {
                     required: true,
                 },
             },
+            Mount {
+                target: "/a".to_owned(),
+                source: MountSource::Agent {
+                    id: "default".to_owned(),
+                    owner: (5, 6),
+                    mode: 0o600,
+                    required: false,
+                },
+            },
         ],
         secret_env: vec![SecretEnv { name: "TOKEN".to_owned(), id: "token".to_owned(), required: false }],
     };
@@ -90,6 +99,7 @@ fn text_says_what_each_vertex_does() {
            mount /t in memory of 9 bytes
            mount /c from cache go, locked
            mount /s from secret key, required
+           mount /a from agent default
            env TOKEN from secret token
            always runs
     * 4  [stage-1 1/1] COPY a /d/
@@ -135,7 +145,7 @@ fn json_has_every_field_but_the_proxies() {
     assert_eq!(value["vertices"].as_array().map(Vec::len), Some(graph.len()));
     insta::assert_snapshot!(format!("{:#}", value["vertices"][3]), @r#"
     {
-      "digest": "sha256:c4e096a7d18560a3a4d3d1ffa57747209c8538073336812046f723ce811ea336",
+      "digest": "sha256:6408e086a67a3378d8330d235869416fc7b40d30ff4f2ca938cb585fab78cc7c",
       "id": 3,
       "inputs": [
         0,
@@ -185,6 +195,15 @@ fn json_has_every_field_but_the_proxies() {
             "target": "/s",
             "type": "secret",
             "uid": 3
+          },
+          {
+            "gid": 6,
+            "id": "default",
+            "mode": "600",
+            "required": false,
+            "target": "/a",
+            "type": "ssh",
+            "uid": 5
           }
         ],
         "network": "none",

@@ -8,6 +8,7 @@ pub(super) mod request;
 mod result_files;
 mod secret;
 pub(super) mod sources;
+mod ssh;
 
 use std::path::PathBuf;
 
@@ -23,6 +24,7 @@ use crate::store;
 use call::Call;
 use destination::OutputSpec;
 use secret::SecretSpec;
+use ssh::SshSpec;
 
 /// Build an image from a Dockerfile
 #[derive(Debug, clap::Args)]
@@ -80,6 +82,9 @@ pub(crate) struct Args {
     /// Secret to expose to the build (format: "id=mysecret[,src=/local/secret|,env=VARIABLE]")
     #[arg(long, value_name = "SECRET")]
     secret: Vec<SecretSpec>,
+    /// SSH agent socket or keys to expose to the build (format: "default|ID[=SOCKET|KEY[,KEY]]")
+    #[arg(long, value_name = "SSH")]
+    ssh: Vec<SshSpec>,
     /// Name and optionally a tag in the "name:tag" format
     #[arg(short, long, value_name = "NAME")]
     tag: Vec<Reference>,

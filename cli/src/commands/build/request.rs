@@ -11,6 +11,7 @@ use super::Args;
 use super::destination::{OutputSpec, goes_to_stdout};
 use super::secret;
 use super::sources::{directory, sources};
+use super::ssh;
 use crate::console;
 use crate::report::Report;
 
@@ -28,6 +29,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         target: args.target,
         source_date_epoch: epoch(&build_args)?,
         secrets: secret::read(args.secret)?,
+        agents: ssh::read(args.ssh)?,
         build_args,
         labels: labels(&args.label)?,
         tags: tags(args.tag)?,

@@ -1,5 +1,6 @@
 //! `RUN --mount`.
 
+mod agent;
 mod options;
 mod secret;
 
@@ -24,6 +25,8 @@ pub(super) struct Surroundings {
     pub(super) inputs: Vec<VertexId>,
     pub(super) mounts: Vec<Mount>,
     pub(super) secret_env: Vec<SecretEnv>,
+    /// Where the agents are, as far as there are any.
+    pub(super) agents: Vec<String>,
 }
 
 impl Lowering<'_> {
@@ -44,8 +47,7 @@ impl Lowering<'_> {
         }
         if kind == "ssh" {
             self.take_mount(state.index, kind, &options, mount);
-            let message = format!("`RUN --mount=type={kind}` is not supported by this version");
-            return Err(Box::new(Diagnostic::error("UnsupportedFlag", mount.span.clone(), message)));
+            return agent::lower(state, &options, surroundings).map_err(wrong);
         }
         let target = target(state, &options.target).map_err(wrong)?;
         let source = match kind {

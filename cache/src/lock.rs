@@ -1,40 +1,20 @@
 //! Locks between processes, so that identical steps run once.
+//!
+//! All are bytes of the one file `ROOT/locks/names`.
 
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use image::Digest;
 
-use rustix::fs::{FlockOperation, flock, fstat};
-use rustix::io::{Errno, retry_on_intr};
-
-use crate::disk::Disk;
+use crate::byte_lock::{ByteLocks, Lock, Place};
 use crate::{Key, Store, StoreError};
 
-/// Other holders that may remove the file between our opening and our locking it, one after the other,
-/// before we give up. Each round means that somebody else got on.
-const ROUNDS_MAX: usize = 10_000;
+/// The file whose bytes are locked; it stays empty.
+const NAMES: &str = "locks/names";
 
 /// An exclusive lock, held until it is dropped or its process dies.
 #[derive(Debug)]
 pub struct KeyLock {
-    disk: Arc<Disk>,
-    name: String,
-    _lock: OwnedFd,
-}
-
-impl Drop for KeyLock {
-    fn drop(&mut self) {
-        // While the lock is held: whoever waits for it sees afterwards that its file is gone, and asks
-        // again. Best effort, an empty file costs nothing.
-        if let Err(error) = self.disk.remove(&self.name) {
-            tracing::warn!(%error, "cannot remove a lock file");
-        }
-    }
-}
-
-impl std::fmt::Debug for Disk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Disk").field(&self.root()).finish()
-    }
+    /// Invariant: holds the lock.
+    _locks: ByteLocks,
 }
 
 impl Store {
@@ -43,44 +23,24 @@ impl Store {
     /// Whoever holds it looks for the record once more before it runs the step: the previous holder may
     /// have written it.
     pub fn lock_key(&self, key: &Key) -> Result<KeyLock, StoreError> {
-        let lock = self.lock(&key.to_string(), FlockOperation::LockExclusive)?;
-        Ok(lock.expect("a blocking lock is taken or fails"))
+        self.lock(&key.0)
     }
 
     /// Takes the lock of this key unless somebody else holds it.
     pub fn try_lock_key(&self, key: &Key) -> Result<Option<KeyLock>, StoreError> {
-        self.lock(&key.to_string(), FlockOperation::NonBlockingLockExclusive)
+        let locks = ByteLocks::open(self.disk(), NAMES)?;
+        let taken = locks.try_set(Lock::Exclusive, Place::of(&key.0.0))?;
+        Ok(taken.then_some(KeyLock { _locks: locks }))
     }
 
-    /// Serialises what is not about a key; `name` is not the hexadecimal text of one.
+    /// Serialises what is not about a key.
     pub(crate) fn lock_name(&self, name: &str) -> Result<KeyLock, StoreError> {
-        let lock = self.lock(name, FlockOperation::LockExclusive)?;
-        Ok(lock.expect("a blocking lock is taken or fails"))
+        self.lock(&Digest::of(name.as_bytes()))
     }
 
-    fn lock(&self, name: &str, operation: FlockOperation) -> Result<Option<KeyLock>, StoreError> {
-        let name = format!("locks/{name}");
-        let lock_error =
-            |error: Errno| StoreError::Lock { path: self.disk().path(&name), source: error.into() };
-        for _ in 0..ROUNDS_MAX {
-            let file = match self.disk().open_lock(&name) {
-                Err(Errno::NOENT) => {
-                    self.disk().make_dir("locks")?;
-                    self.disk().open_lock(&name)
-                }
-                other => other,
-            }
-            .map_err(|error| self.disk().write_error(&name, error))?;
-            match retry_on_intr(|| flock(&file, operation)) {
-                Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => return Ok(None),
-                Err(error) => return Err(lock_error(error)),
-            }
-            // The previous holder removed the file that we waited for; others lock a new one.
-            if fstat(&file).map_err(lock_error)?.st_nlink > 0 {
-                return Ok(Some(KeyLock { disk: self.inner.disk.clone(), name, _lock: file }));
-            }
-        }
-        Err(lock_error(Errno::DEADLK))
+    fn lock(&self, name: &Digest) -> Result<KeyLock, StoreError> {
+        let locks = ByteLocks::open(self.disk(), NAMES)?;
+        locks.wait(Lock::Exclusive, Place::of(&name.0))?;
+        Ok(KeyLock { _locks: locks })
     }
 }

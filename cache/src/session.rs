@@ -1,7 +1,7 @@
 //! The staging directory of one opening of the store, and the removal of those without an owner.
 //!
-//! `staging/<session>/` holds what is not published yet: small files under a number, and active layers. Its
-//! file `lock` is locked (flock(2)) by the owner for as long as it lives; the kernel lets go of the lock
+//! `staging/<session>/` holds what is not published yet: small files under a number, and active layers. The
+//! directory itself is locked (flock(2)) by the owner for as long as it lives; the kernel lets go of the lock
 //! when the owner dies in whatever way. Whoever can take that lock may therefore remove the directory.
 
 use std::ffi::CString;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock, fstat, renameat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, renameat, statat};
 use rustix::io::Errno;
 
 use crate::disk::Disk;
@@ -31,7 +31,7 @@ pub(crate) struct Session {
     /// `staging/<16 hex digits>`.
     dir: String,
     next: AtomicU64,
-    /// Invariant: holds the lock on `<dir>/lock`.
+    /// Invariant: holds the lock on the directory.
     _lock: OwnedFd,
 }
 
@@ -75,20 +75,29 @@ pub(crate) fn dir_name(session: u64) -> String {
 
 /// Locks a directory that was just created; `None` when a sweep was faster.
 fn lock_new(disk: &Disk, dir: &str) -> Result<Option<OwnedFd>, StoreError> {
-    let name = format!("{dir}/lock");
-    let lock_error = |error: Errno| StoreError::Lock { path: disk.path(&name), source: error.into() };
-    let lock = match disk.open_lock(&name) {
+    let lock_error = |error: Errno| StoreError::Lock { path: disk.path(dir), source: error.into() };
+    let lock = match open_session(disk, dir) {
         Ok(lock) => lock,
         Err(Errno::NOENT) => return Ok(None),
-        Err(error) => return Err(disk.write_error(&name, error)),
+        Err(error) => return Err(disk.read_error(dir, error)),
     };
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Ok(None),
         Err(error) => return Err(lock_error(error)),
     }
-    let is_linked = fstat(&lock).map_err(lock_error)?.st_nlink > 0;
-    Ok(is_linked.then_some(lock))
+    // A sweep that had it locked before has moved it away.
+    let ours = fstat(&lock).map_err(lock_error)?;
+    match statat(disk.fd(), dir, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(named) => Ok(((named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)).then_some(lock)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(lock_error(error)),
+    }
+}
+
+fn open_session(disk: &Disk, dir: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(disk.fd(), dir, flags, Mode::empty())
 }
 
 /// What a sweep did.
@@ -113,16 +122,16 @@ pub(crate) fn sweep(disk: &Disk, own: Option<&str>) -> Result<Swept, StoreError>
             swept.in_use += 1;
             continue;
         }
-        let lock = match disk.open_lock(&format!("{dir}/lock")) {
+        let lock = match open_session(disk, &dir) {
             Ok(lock) => lock,
             // Its owner has just removed it, or another sweep has.
             Err(Errno::NOENT) => continue,
             // Not a directory: nothing of ours.
-            Err(Errno::NOTDIR) => {
+            Err(Errno::NOTDIR | Errno::LOOP) => {
                 disk.remove(&dir)?;
                 continue;
             }
-            Err(error) => return Err(disk.write_error(&dir, error)),
+            Err(error) => return Err(disk.read_error(&dir, error)),
         };
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -148,8 +157,8 @@ pub(crate) fn sweep(disk: &Disk, own: Option<&str>) -> Result<Swept, StoreError>
     Ok(swept)
 }
 
-/// Gives a directory, whose lock the caller holds, a name that no starting session opens: otherwise one that
-/// was created this very moment could get a lock file back while it is being removed. `None` when it is gone.
+/// Gives a directory, whose lock the caller holds, a name that no starting session opens: one that was created
+/// this very moment sees that, and begins anew. `None` when it is gone.
 fn move_aside(disk: &Disk, dir: &str) -> rustix::io::Result<Option<String>> {
     let mut suffix = [0; 8];
     id::random(&mut suffix);

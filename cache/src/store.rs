@@ -4,7 +4,7 @@
 //! ROOT/format                        "slipway-store 1\n"
 //! ROOT/blobs/sha256/<hex>            bytes under their own digest: configs, manifests, kept layer blobs
 //! ROOT/layers/<layer id>/fs/         a layer's files, as a lower directory of overlayfs
-//! ROOT/layers/<layer id>/<fact>      what was learned about the layer: diff ids, content digest, size
+//! ROOT/layers/<layer id>/facts       what was learned about the layer: diff ids, content digest, size
 //! ROOT/diff-ids/<hex>                names the layer that has this diff id
 //! ROOT/records/<2 hex>/<hex>         key records
 //! ROOT/images/<hex>                  image records, under the image id
@@ -14,11 +14,12 @@
 //! ROOT/mounts/<hex>/                 directories of cache mounts, see `cache_mount`
 //! ROOT/durable/                      "durable up to here" markers, see `marker`
 //! ROOT/staging/<session>/            what is not published yet, see `session`
-//! ROOT/locks/<name>                  kernel locks for keys and tags
+//! ROOT/locks/names                   kernel locks for keys and tags, see `lock`
 //! ROOT/locks/leases                  kernel locks for what is in use, see `gc::lease`
 //! ROOT/logs/                         the engine's logs of steps
 //! ROOT/builds/<id>.json              the engine's logs of builds, for explanations
 //! ROOT/empty/                        an empty directory, lowest in every view
+//! ROOT/scaffold/<name>/              mount points that every container has, see `scaffold`
 //! ```
 //!
 //! Whiteouts are character devices 0:0, opaque directories have the attribute `user.overlay.opaque`: all
@@ -48,7 +49,7 @@ const FORMAT_PREFIX: &str = "slipway-store ";
 /// The format file is one short line.
 const FORMAT_BYTES_MAX: u64 = 64;
 /// Directories of a store. `staging` is not among them: the first writer creates it.
-const DIRECTORIES: [&str; 13] = [
+const DIRECTORIES: [&str; 14] = [
     "blobs",
     "blobs/sha256",
     "layers",
@@ -62,6 +63,7 @@ const DIRECTORIES: [&str; 13] = [
     "locks",
     "logs",
     "empty",
+    "scaffold",
 ];
 
 /// An open store. Cloning gives another handle on the same opening.

@@ -1,6 +1,7 @@
 //! What is in the store one by one, with its last use and who uses it.
 
-use crate::gc::{Census, Claims, Place};
+use crate::byte_lock::Place;
+use crate::gc::{Census, Claims};
 use crate::{Amount, LayerId, Store, StoreError};
 
 /// Kinds of things that take space.
@@ -114,7 +115,7 @@ impl Store {
                 used_unix_s: layer_use.map(|it| it.used_unix_s),
                 images: census.image_layers.get(id).copied().unwrap_or(0),
                 records: numbers.len() as u64,
-                is_in_use: claims.is_used(self.disk(), Place::of_layer(id))?,
+                is_in_use: claims.is_used(Place::of_layer(id))?,
                 parent: below.map(|at| chain[at]),
                 description: own.map(|record| record.description.clone()).unwrap_or_default(),
             });

@@ -26,13 +26,11 @@ static SPARE: Mutex<Option<Helper>> = Mutex::new(None);
 ///
 /// When no process can be started; the next [`crate::spawn`] would say the same.
 pub fn prepare() -> Result<(), SandboxError> {
-    if spare().is_some() {
-        return Ok(());
+    // Locked while it starts: whoever wants a helper now gets this one, which is sooner than another of their own.
+    let mut spare = spare();
+    if spare.is_none() {
+        *spare = Some(Helper::start()?);
     }
-    let started = Helper::start()?;
-    // Of two that were started at the same time one ends here.
-    let surplus = spare().replace(started);
-    drop(surplus);
     Ok(())
 }
 

@@ -49,6 +49,7 @@ pub use error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Errno, ErrorKind, SandboxEr
 pub use helper::prepare;
 pub use io::{Io, Output, Stream};
 pub use namespace::{Ids, NamespaceError, become_root};
+pub use rootfs::{MOUNT_POINT_DIRECTORIES, MOUNT_POINT_FILES};
 pub use spec::{
     Content, LOWERS_MAX, Mount, Network, Rlimit, Rootfs, SHM_SIZE_BYTES_DEFAULT, SOCKETS_MAX, Seccomp, Spec,
     WindowSize,

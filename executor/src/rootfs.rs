@@ -11,6 +11,15 @@ use crate::mounting::{Depth, clone_host, flags, restrict};
 use crate::overlay::{OverlayUpper, overlay};
 use crate::spec::Rootfs;
 
+/// Directories on which, or in which, every container has mounts; parents first.
+///
+/// A root that lacks one has to be given it for as long as the process runs. A lowest layer that has them all, and
+/// [`MOUNT_POINT_FILES`], saves that.
+pub const MOUNT_POINT_DIRECTORIES: &[&str] = &["dev", "etc", "proc", "sys"];
+
+/// Files that every container has mounts on.
+pub const MOUNT_POINT_FILES: &[&str] = &["etc/hostname", "etc/hosts", "etc/resolv.conf"];
+
 /// Mounts the root, detached, and opens the directory that takes its changes.
 ///
 /// Device files on it cannot be opened: an image may contain one of the host's disk, and a container may make one.

@@ -23,7 +23,8 @@ use super::census::{Census, SeenPlain};
 use super::lease::Claim;
 use super::plan::{self, Chosen, Limits};
 use super::touch::now_unix_s;
-use super::{Claims, Place, PruneOptions, Pruned};
+use super::{Claims, PruneOptions, Pruned};
+use crate::byte_lock::Place;
 use crate::snapshot::layer_name;
 use crate::{LayerId, Store, StoreError};
 
@@ -50,7 +51,7 @@ impl Store {
         let census = Census::take(self)?;
         let claims = Claims::new(self.disk())?;
         let uses = census.layer_uses();
-        let used = used_layers(self, &claims, &census)?;
+        let used = used_layers(&claims, &census)?;
         let candidates = census.candidates(&uses, options.all);
         let limits = Limits { now_unix_s: now_unix_s(), free_bytes: self.free_bytes()? };
         let chosen = plan::choose(&candidates, &uses, &used, options, limits);
@@ -81,10 +82,10 @@ impl Store {
 }
 
 /// Layers that some running build or container is known to use.
-fn used_layers(store: &Store, claims: &Claims, census: &Census) -> Result<HashSet<LayerId>, StoreError> {
+fn used_layers(claims: &Claims, census: &Census) -> Result<HashSet<LayerId>, StoreError> {
     let mut used = HashSet::new();
     for id in census.layers.keys().filter(|id| !census.image_layers.contains_key(id)) {
-        if claims.is_used(store.disk(), Place::of_layer(id))? {
+        if claims.is_used(Place::of_layer(id))? {
             used.insert(*id);
         }
     }
@@ -170,7 +171,7 @@ impl Collection<'_> {
 
     fn claim(&self, place: Place) -> Result<bool, StoreError> {
         loop {
-            match self.claims.claim(self.store.disk(), place)? {
+            match self.claims.claim(place)? {
                 Claim::Taken => return Ok(true),
                 Claim::InUse => return Ok(false),
                 Claim::Unknown if Instant::now() >= self.until => return Ok(false),

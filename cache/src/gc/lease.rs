@@ -11,14 +11,11 @@
 //! A collector that finds byte 0 taken therefore knows that it has to wait only for a moment.
 
 use std::collections::BTreeSet;
-use std::os::fd::OwnedFd;
 use std::sync::{Mutex, OnceLock};
 
 use image::{BlobDigest, Digest};
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
 
+use crate::byte_lock::{ByteLocks, Bytes, Lock, Place};
 use crate::disk::Disk;
 use crate::stamp::lock;
 use crate::{LayerId, Store, StoreError};
@@ -26,14 +23,7 @@ use crate::{LayerId, Store, StoreError};
 /// The file whose bytes are locked; it stays empty.
 pub(crate) const LEASES: &str = "locks/leases";
 
-/// The byte of a layer or a blob. Two may share a byte by chance, which costs nothing but a wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place(i64);
-
 impl Place {
-    /// Taken by those who hold all bytes, and by nobody else.
-    const NOBODY: Self = Self(0);
-
     pub(crate) fn of_layer(id: &LayerId) -> Self {
         Self::of(&id.0)
     }
@@ -41,18 +31,12 @@ impl Place {
     pub(crate) fn of_blob(digest: &Digest) -> Self {
         Self::of(&digest.0)
     }
-
-    fn of(name: &[u8]) -> Self {
-        let number = u64::from_le_bytes(name[..8].try_into().expect("the slice has eight bytes"));
-        // Byte numbers are signed; two bits less leave room for the byte 0.
-        Self(1 + i64::try_from(number >> 2).expect("62 bits fit"))
-    }
 }
 
 /// What one opening of the store holds.
 #[derive(Default)]
 pub(crate) struct Leases {
-    file: OnceLock<Option<OwnedFd>>,
+    file: OnceLock<Option<ByteLocks>>,
     held: Mutex<Held>,
 }
 
@@ -81,11 +65,11 @@ impl Leases {
         }
         let Some(file) = self.file(disk)? else { return Ok(()) };
         if held.extent == Extent::Nothing {
-            let all = try_set(disk, file, &range(libc::F_RDLCK, 0, 0))?;
+            let all = file.try_set(Lock::Shared, Bytes::ALL)?;
             held.extent = if all { Extent::Everything } else { Extent::Each };
         }
         if held.extent == Extent::Each {
-            wait(disk, file, &range(libc::F_RDLCK, place.0, 1))?;
+            file.wait(Lock::Shared, place)?;
         }
         held.places.insert(place);
         Ok(())
@@ -101,21 +85,21 @@ impl Leases {
         let mut start = 0;
         for place in &held.places {
             if place.0 > start {
-                try_set(disk, file, &range(libc::F_UNLCK, start, place.0 - start))?;
+                file.try_set(Lock::None, Bytes { start, length: place.0 - start })?;
             }
             start = place.0 + 1;
         }
-        try_set(disk, file, &range(libc::F_UNLCK, start, 0))?;
+        file.try_set(Lock::None, Bytes { start, length: 0 })?;
         held.extent = Extent::Each;
         Ok(())
     }
 
     /// None where nothing can be written, and so nobody can remove anything.
-    fn file(&self, disk: &Disk) -> Result<Option<&OwnedFd>, StoreError> {
+    fn file(&self, disk: &Disk) -> Result<Option<&ByteLocks>, StoreError> {
         if let Some(file) = self.file.get() {
             return Ok(file.as_ref());
         }
-        let file = match open(disk) {
+        let file = match ByteLocks::open(disk, LEASES) {
             Err(StoreError::Write { source, .. })
                 if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem =>
             {
@@ -144,7 +128,7 @@ impl Store {
 
 /// Exclusive locks of a collector, against all openings of the store, those of its own process included.
 pub(crate) struct Claims {
-    file: OwnedFd,
+    file: ByteLocks,
 }
 
 /// Whether something can be removed.
@@ -160,75 +144,21 @@ pub(crate) enum Claim {
 
 impl Claims {
     pub(crate) fn new(disk: &Disk) -> Result<Self, StoreError> {
-        Ok(Self { file: open(disk)? })
+        Ok(Self { file: ByteLocks::open(disk, LEASES)? })
     }
 
     /// Tries to make `place` ours, without waiting.
-    pub(crate) fn claim(&self, disk: &Disk, place: Place) -> Result<Claim, StoreError> {
-        if try_set(disk, &self.file, &range(libc::F_WRLCK, place.0, 1))? {
+    pub(crate) fn claim(&self, place: Place) -> Result<Claim, StoreError> {
+        if self.file.try_set(Lock::Exclusive, place)? {
             return Ok(Claim::Taken);
         }
-        Ok(if self.is_locked(disk, Place::NOBODY)? { Claim::Unknown } else { Claim::InUse })
+        Ok(if self.file.is_locked(Place::NOBODY)? { Claim::Unknown } else { Claim::InUse })
     }
 
     /// Whether somebody is known to use it: those who only look things up do not count.
-    pub(crate) fn is_used(&self, disk: &Disk, place: Place) -> Result<bool, StoreError> {
-        Ok(self.is_locked(disk, place)? && !self.is_locked(disk, Place::NOBODY)?)
+    pub(crate) fn is_used(&self, place: Place) -> Result<bool, StoreError> {
+        Ok(self.file.is_locked(place)? && !self.file.is_locked(Place::NOBODY)?)
     }
-
-    fn is_locked(&self, disk: &Disk, place: Place) -> Result<bool, StoreError> {
-        let mut asked = range(libc::F_WRLCK, place.0, 1);
-        fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut asked)).map_err(|error| lock_error(disk, error))?;
-        Ok(i32::from(asked.l_type) != libc::F_UNLCK)
-    }
-}
-
-fn open(disk: &Disk) -> Result<OwnedFd, StoreError> {
-    let opened = match disk.open_lock(LEASES) {
-        Err(rustix::io::Errno::NOENT) => {
-            disk.make_dir("locks")?;
-            disk.open_lock(LEASES)
-        }
-        other => other,
-    };
-    opened.map_err(|error| disk.write_error(LEASES, error))
-}
-
-/// `length` bytes from `start` on; 0 is all that there ever may be.
-fn range(kind: libc::c_int, start: i64, length: i64) -> libc::flock {
-    libc::flock {
-        l_type: libc::c_short::try_from(kind).expect("kinds of locks are 0, 1 and 2"),
-        l_whence: libc::c_short::try_from(libc::SEEK_SET).expect("it is 0"),
-        l_start: start,
-        l_len: length,
-        l_pid: 0,
-    }
-}
-
-fn try_set(disk: &Disk, file: &OwnedFd, range: &libc::flock) -> Result<bool, StoreError> {
-    loop {
-        match fcntl(file, FcntlArg::F_OFD_SETLK(range)) {
-            Ok(_) => return Ok(true),
-            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(false),
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(lock_error(disk, error)),
-        }
-    }
-}
-
-/// Waits for a collector, which never waits for anybody and holds its locks for a moment only.
-fn wait(disk: &Disk, file: &OwnedFd, range: &libc::flock) -> Result<(), StoreError> {
-    loop {
-        match fcntl(file, FcntlArg::F_OFD_SETLKW(range)) {
-            Ok(_) => return Ok(()),
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(lock_error(disk, error)),
-        }
-    }
-}
-
-fn lock_error(disk: &Disk, error: Errno) -> StoreError {
-    StoreError::Lock { path: disk.path(LEASES), source: error.into() }
 }
 
 #[cfg(test)]
@@ -246,8 +176,8 @@ mod tests {
         let (_dir, disk) = disk();
         let (leases, claims) = (Leases::default(), Claims::new(&disk).unwrap());
         leases.take(&disk, Place(5)).unwrap();
-        assert_eq!(claims.claim(&disk, Place(6)).unwrap(), Claim::Unknown);
-        assert!(!claims.is_used(&disk, Place(5)).unwrap(), "not known yet");
+        assert_eq!(claims.claim(Place(6)).unwrap(), Claim::Unknown);
+        assert!(!claims.is_used(Place(5)).unwrap(), "not known yet");
         for place in [9, 1, 1 << 62] {
             leases.take(&disk, Place(place)).unwrap();
         }
@@ -262,20 +192,20 @@ mod tests {
             (10, Claim::Taken),
             (1 << 62, Claim::InUse),
         ] {
-            assert_eq!(claims.claim(&disk, Place(place)).unwrap(), expected, "{place}");
+            assert_eq!(claims.claim(Place(place)).unwrap(), expected, "{place}");
         }
         drop(leases);
-        assert_eq!(claims.claim(&disk, Place(5)).unwrap(), Claim::Taken);
+        assert_eq!(claims.claim(Place(5)).unwrap(), Claim::Taken);
     }
 
     #[test]
     fn who_looks_for_what_is_being_removed_waits_and_then_goes_on() {
         let (_dir, disk) = disk();
         let claims = Claims::new(&disk).unwrap();
-        assert_eq!(claims.claim(&disk, Place(7)).unwrap(), Claim::Taken);
+        assert_eq!(claims.claim(Place(7)).unwrap(), Claim::Taken);
         let leases = Leases::default();
         leases.take(&disk, Place(8)).unwrap();
-        assert!(claims.is_used(&disk, Place(8)).unwrap(), "all is not to be had, so it is taken alone");
+        assert!(claims.is_used(Place(8)).unwrap(), "all is not to be had, so it is taken alone");
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| leases.take(&disk, Place(7)));
             std::thread::sleep(std::time::Duration::from_millis(20));
@@ -284,6 +214,6 @@ mod tests {
             waiting.join().unwrap().unwrap();
         });
         let claims = Claims::new(&disk).unwrap();
-        assert_eq!(claims.claim(&disk, Place(7)).unwrap(), Claim::InUse);
+        assert_eq!(claims.claim(Place(7)).unwrap(), Claim::InUse);
     }
 }

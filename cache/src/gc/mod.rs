@@ -8,7 +8,7 @@ mod size;
 mod touch;
 
 pub(crate) use census::Census;
-pub(crate) use lease::{Claims, Leases, Place};
+pub(crate) use lease::{Claims, Leases};
 pub(crate) use touch::Hits;
 
 use self::plan::Candidate;

@@ -36,6 +36,7 @@ pub use limits::Limits;
 pub use make::{MakeError, Note};
 pub use read::TarError;
 pub use source::CopyError;
+pub(crate) use write::summarize_small;
 pub use write::{Summary, WriteError, content_digest, size_bytes, summarize, write_tar};
 
 /// Begins the name of an entry that hides the rest of the name in the layers below.

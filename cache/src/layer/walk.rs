@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::mpsc::SyncSender;
 
 use rustix::fs::{AtFlags, FileType, OFlags, RawDir, Stat};
 
@@ -66,8 +65,11 @@ pub(crate) enum FoundKind {
 
 pub(crate) type Batch = Vec<Found>;
 
-/// Walks below `root` and sends what it finds. Ends early, without an error, when nobody listens any more.
-pub(crate) fn walk(root: BorrowedFd<'_>, to: &SyncSender<Batch>) -> Result<(), WriteError> {
+/// Takes what was found, and says whether it wants more.
+pub(crate) type Sink<'a> = &'a mut dyn FnMut(Batch) -> bool;
+
+/// Walks below `root` and hands over what it finds. Ends early, without an error, when nobody wants more.
+pub(crate) fn walk(root: BorrowedFd<'_>, to: Sink<'_>) -> Result<(), WriteError> {
     let mut walker = Walker { root, to, batch: Vec::new(), batch_bytes: 0, links: HashMap::new() };
     match walker.run() {
         Err(Stop::Error(error)) => Err(error),
@@ -88,7 +90,7 @@ impl From<WriteError> for Stop {
 
 struct Walker<'a> {
     root: BorrowedFd<'a>,
-    to: &'a SyncSender<Batch>,
+    to: Sink<'a>,
     batch: Batch,
     batch_bytes: usize,
     /// The first path of each file that has several.
@@ -264,7 +266,7 @@ impl Walker<'_> {
     fn flush(&mut self) -> Result<(), Stop> {
         self.batch_bytes = 0;
         let batch = std::mem::take(&mut self.batch);
-        self.to.send(batch).map_err(|_| Stop::NobodyListens)
+        if (self.to)(batch) { Ok(()) } else { Err(Stop::NobodyListens) }
     }
 }
 

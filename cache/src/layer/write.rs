@@ -111,11 +111,27 @@ pub fn size_bytes(layer: BorrowedFd<'_>) -> Result<u64, WriteError> {
 
 /// Everything that is to be known about a layer, in one pass over its files.
 pub fn summarize(layer: BorrowedFd<'_>, clamp_mtime: Option<i64>) -> Result<Summary, WriteError> {
+    summary_of(clamp_mtime, |take| each_batch(layer, take))
+}
+
+/// The same for a layer of a few small files, with nobody's help; `None` for a larger one.
+pub(crate) fn summarize_small(
+    layer: BorrowedFd<'_>,
+    clamp_mtime: Option<i64>,
+) -> Result<Option<Summary>, WriteError> {
+    let batch = only_batch(layer)?;
+    batch.map(|batch| summary_of(clamp_mtime, |take| take(batch))).transpose()
+}
+
+fn summary_of(
+    clamp_mtime: Option<i64>,
+    feed: impl FnOnce(&mut dyn FnMut(Batch) -> Result<(), WriteError>) -> Result<(), WriteError>,
+) -> Result<Summary, WriteError> {
     let (mut diff, mut content, mut size_bytes) = (Sha256::new(), ContentHash::new(CONTENT_DOMAIN), 0);
     let times = Times::Clamped(clamp_mtime);
     let mut diff_output = TarOutput { to: &mut diff, pending: Vec::new(), times };
     let mut content_output = TarOutput { to: &mut content, pending: Vec::new(), times: Times::Left };
-    each_batch(layer, |batch| {
+    feed(&mut |batch| {
         for found in batch {
             size_bytes += found.size();
             write_one(found, &mut [&mut diff_output, &mut content_output])?;
@@ -127,6 +143,16 @@ pub fn summarize(layer: BorrowedFd<'_>, clamp_mtime: Option<i64>) -> Result<Summ
     Ok(Summary { diff_id: DiffId(diff.finish()), content: content.finish(), size_bytes })
 }
 
+/// All that is in a layer, when that is no more than one batch.
+fn only_batch(layer: BorrowedFd<'_>) -> Result<Option<Batch>, WriteError> {
+    let mut batches = Vec::new();
+    walk(layer, &mut |batch| {
+        batches.push(batch);
+        batches.len() < 2
+    })?;
+    Ok(if batches.len() == 1 { batches.pop() } else { None })
+}
+
 /// Walks on another thread, so that files are read while the ones before are hashed and written.
 fn each_batch(
     layer: BorrowedFd<'_>,
@@ -134,7 +160,7 @@ fn each_batch(
 ) -> Result<(), WriteError> {
     let (sender, receiver) = sync_channel(BATCHES_MAX);
     std::thread::scope(|scope| {
-        let walker = scope.spawn(move || walk(layer, &sender));
+        let walker = scope.spawn(move || walk(layer, &mut |batch| sender.send(batch).is_ok()));
         let mut drain = |receiver: Receiver<Batch>| receiver.into_iter().try_for_each(&mut take);
         // An error here drops the receiver, which ends the walk.
         let taken = drain(receiver);

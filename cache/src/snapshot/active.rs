@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use image::Digest;
 use rustix::fs::{AtFlags, Mode, chmodat};
 
-use super::fact::Fact;
+use super::fact::Facts;
 use super::{Layer, layer_name};
 use crate::{LayerId, Store, StoreError};
 
@@ -79,9 +78,9 @@ impl ActiveLayer {
         Ok(Layer::new(self.store.clone(), self.id))
     }
 
-    /// Keeps a fact, which becomes visible with the layer.
-    pub(super) fn put_fact(&self, fact: Fact, value: &Digest) -> Result<(), StoreError> {
-        self.store.put_fact_in(&self.name, &self.id, fact, value)
+    /// Keeps facts, which become visible with the layer.
+    pub(super) fn put_facts(&self, facts: &Facts) -> Result<(), StoreError> {
+        self.store.put_facts_in(&self.name, &self.id, facts)
     }
 
     fn fs_name(&self) -> String {

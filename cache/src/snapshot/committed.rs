@@ -38,7 +38,7 @@ impl Layer {
 
     /// The compressed blob that the layer was unpacked from, when it was kept: its bytes are the layer's.
     pub fn kept_blob(&self) -> Result<Option<BlobDigest>, StoreError> {
-        Ok(self.store.fact(&self.id, Fact::ForeignBlob)?.map(BlobDigest))
+        Ok(self.store.facts(&self.id)?.get(Fact::ForeignBlob).map(BlobDigest))
     }
 
     /// Whether the layer changes nothing at all.

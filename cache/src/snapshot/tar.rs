@@ -5,36 +5,45 @@ use std::os::fd::AsFd as _;
 
 use image::{BlobDigest, DiffId, Digest, Sha256};
 
-use super::fact::Fact;
+use super::fact::{Fact, Facts};
 use super::{Layer, unpack};
+use crate::layer::Summary;
 use crate::{LayerId, Store, StoreError, layer};
 
 impl Layer {
     /// The digest of the layer's tar as [`Layer::write_tar`] writes it. Computed once and kept, together
     /// with whatever else one pass over the files tells.
     pub fn diff_id(&self, clamp_mtime: Option<i64>) -> Result<DiffId, StoreError> {
-        if let Some(known) = self.store.fact(&self.id, Fact::ForeignDiffId)? {
-            return Ok(DiffId(known));
-        }
+        let facts = self.facts()?;
         let fact = Fact::DiffId { clamp_mtime };
-        if let Some(known) = self.store.fact(&self.id, fact)? {
+        if let Some(known) = facts.get(Fact::ForeignDiffId).or_else(|| facts.get(fact)) {
             return Ok(DiffId(known));
         }
-        let diff_id = if self.store.fact(&self.id, Fact::Content)?.is_some() {
-            let mut hash = Sha256::new();
-            layer::write_tar(self.open()?.as_fd(), &mut hash, clamp_mtime)?;
-            DiffId(hash.finish())
-        } else {
+        if facts.get(Fact::Content).is_none() {
             let summary = layer::summarize(self.open()?.as_fd(), clamp_mtime)?;
-            self.store.put_fact(&self.id, Fact::Content, &summary.content)?;
-            self.store.put_fact(&self.id, Fact::Size, &from_size(summary.size_bytes))?;
-            summary.diff_id
-        };
-        self.store.put_fact(&self.id, fact, &diff_id.0)?;
+            self.learn(facts, clamp_mtime, &summary)?;
+            return Ok(summary.diff_id);
+        }
+        let mut hash = Sha256::new();
+        layer::write_tar(self.open()?.as_fd(), &mut hash, clamp_mtime)?;
+        let diff_id = DiffId(hash.finish());
+        self.store.put_facts(&self.id, &facts.with(fact, diff_id.0))?;
         if clamp_mtime.is_none() {
             self.store.name_layer(&diff_id, &self.id)?;
         }
         Ok(diff_id)
+    }
+
+    fn facts(&self) -> Result<Facts, StoreError> {
+        self.store.facts(&self.id)
+    }
+
+    fn learn(&self, facts: Facts, clamp_mtime: Option<i64>, summary: &Summary) -> Result<(), StoreError> {
+        self.store.put_facts(&self.id, &learned(facts, clamp_mtime, summary))?;
+        match clamp_mtime {
+            None => self.store.name_layer(&summary.diff_id, &self.id),
+            Some(_) => Ok(()),
+        }
     }
 
     /// Writes the layer as a tar: the same layer gives the same bytes. Modification times later than
@@ -49,11 +58,12 @@ impl Layer {
     /// made again because its blob is gone.
     pub fn write_tar(&self, to: &mut dyn Write, clamp_mtime: Option<i64>) -> Result<(), StoreError> {
         self.store.narrow_leases()?;
-        let Some(expected) = self.store.fact(&self.id, Fact::ForeignDiffId)? else {
+        let facts = self.facts()?;
+        let Some(expected) = facts.get(Fact::ForeignDiffId) else {
             return Ok(layer::write_tar(self.open()?.as_fd(), to, clamp_mtime)?);
         };
         let mut hashed = HashedWriter { to, hash: Sha256::new() };
-        let blob = self.store.fact(&self.id, Fact::ForeignBlob)?.map(BlobDigest);
+        let blob = facts.get(Fact::ForeignBlob).map(BlobDigest);
         match blob.map(|blob| self.store.open_blob(&blob)).transpose()?.flatten() {
             Some(file) => unpack::copy_tar(file, &mut hashed)?,
             None => layer::write_tar(self.open()?.as_fd(), &mut hashed, None)?,
@@ -65,22 +75,30 @@ impl Layer {
     /// A digest of the content that ignores timestamps: two layers with the same digest do the same to
     /// whatever is built upon them. Computed once and kept.
     pub fn content_digest(&self) -> Result<Digest, StoreError> {
-        if let Some(known) = self.store.fact(&self.id, Fact::Content)? {
+        let facts = self.facts()?;
+        if let Some(known) = facts.get(Fact::Content) {
             return Ok(known);
         }
-        let content = layer::content_digest(self.open()?.as_fd())?;
-        self.store.put_fact(&self.id, Fact::Content, &content)?;
+        let files = self.open()?;
+        // Its digest as a tar will be asked for as well, and costs little as long as the files are few.
+        if let Some(summary) = layer::summarize_small(files.as_fd(), None)? {
+            self.learn(facts, None, &summary)?;
+            return Ok(summary.content);
+        }
+        let content = layer::content_digest(files.as_fd())?;
+        self.store.put_facts(&self.id, &facts.with(Fact::Content, content))?;
         Ok(content)
     }
 
     /// Sum of the sizes of the layer's files in bytes, hard links counted once: what Docker calls the size
     /// of a layer. Computed once and kept.
     pub fn size_bytes(&self) -> Result<u64, StoreError> {
-        if let Some(known) = self.store.fact(&self.id, Fact::Size)? {
+        let facts = self.facts()?;
+        if let Some(known) = facts.get(Fact::Size) {
             return Ok(to_size(&known));
         }
         let size_bytes = layer::size_bytes(self.open()?.as_fd())?;
-        self.store.put_fact(&self.id, Fact::Size, &from_size(size_bytes))?;
+        self.store.put_facts(&self.id, &facts.with(Fact::Size, from_size(size_bytes)))?;
         Ok(size_bytes)
     }
 }
@@ -89,13 +107,21 @@ impl Store {
     /// What a collector has to know of a layer, whether or not it will stay: the size of its files, where that
     /// was computed before, and the blob that it was unpacked from.
     pub(crate) fn known_of_layer(&self, id: &LayerId) -> Result<(Option<u64>, Option<Digest>), StoreError> {
-        let size_bytes = self.fact(id, Fact::Size)?.map(|value| to_size(&value));
-        Ok((size_bytes, self.fact(id, Fact::ForeignBlob)?))
+        let facts = self.facts(id)?;
+        Ok((facts.get(Fact::Size).map(|value| to_size(&value)), facts.get(Fact::ForeignBlob)))
     }
 }
 
+/// What one pass over a layer tells, beside what was known before.
+pub(super) fn learned(facts: Facts, clamp_mtime: Option<i64>, summary: &Summary) -> Facts {
+    facts
+        .with(Fact::DiffId { clamp_mtime }, summary.diff_id.0)
+        .with(Fact::Content, summary.content)
+        .with(Fact::Size, from_size(summary.size_bytes))
+}
+
 /// A size in the place of a digest, so that all facts have one form.
-pub(super) fn from_size(size_bytes: u64) -> Digest {
+fn from_size(size_bytes: u64) -> Digest {
     let mut value = [0; 32];
     value[..8].copy_from_slice(&size_bytes.to_le_bytes());
     Digest(value)

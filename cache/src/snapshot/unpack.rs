@@ -5,8 +5,8 @@ use std::os::fd::AsFd as _;
 
 use image::{BlobDigest, DiffId, Digest, Sha256};
 
-use super::fact::Fact;
-use super::tar::from_size;
+use super::fact::{Fact, Facts};
+use super::tar::learned;
 use super::{ActiveLayer, Layer};
 use crate::codec::{Damage, Decoder, Encoder};
 use crate::layer::{self, Limits, decompress};
@@ -36,7 +36,11 @@ impl Store {
         Ok(found.map(|(_, id)| id))
     }
 
+    /// Names the layer of a diff id. One that is named and there keeps its name: the other is its equal.
     pub(super) fn name_layer(&self, diff_id: &DiffId, id: &LayerId) -> Result<(), StoreError> {
+        if self.layer_by_diff_id(diff_id)?.is_some() {
+            return Ok(());
+        }
         self.publish_stamped(&diff_id_name(diff_id), |stamp| encode(stamp, diff_id, id))
     }
 
@@ -83,10 +87,11 @@ impl Store {
         if let Some(known) = self.layer_by_diff_id(&expected)? {
             return Ok(known);
         }
-        active.put_fact(Fact::ForeignDiffId, &expected.0)?;
+        let mut facts = Facts::default().with(Fact::ForeignDiffId, expected.0);
         if let Some(blob) = blob {
-            active.put_fact(Fact::ForeignBlob, &blob.0)?;
+            facts = facts.with(Fact::ForeignBlob, blob.0);
         }
+        active.put_facts(&facts)?;
         let layer = active.commit()?;
         self.name_layer(&expected, &layer.id())?;
         Ok(layer)
@@ -98,9 +103,7 @@ impl Store {
         if let Some(known) = self.layer_by_diff_id(&summary.diff_id)? {
             return Ok((known, summary.diff_id));
         }
-        active.put_fact(Fact::DiffId { clamp_mtime: None }, &summary.diff_id.0)?;
-        active.put_fact(Fact::Content, &summary.content)?;
-        active.put_fact(Fact::Size, &from_size(summary.size_bytes))?;
+        active.put_facts(&learned(Facts::default(), None, &summary))?;
         let layer = active.commit()?;
         self.name_layer(&summary.diff_id, &layer.id())?;
         Ok((layer, summary.diff_id))

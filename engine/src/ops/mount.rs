@@ -151,7 +151,7 @@ async fn take_cache(
 }
 
 /// The directories of a chain of layers as overlayfs wants them, topmost first.
-pub(super) fn lowers(worker: &BuildWorker, output: &Output) -> Result<Vec<PathBuf>, BuildError> {
+fn lowers(worker: &BuildWorker, output: &Output) -> Result<Vec<PathBuf>, BuildError> {
     let layers = output.layers().expect("what is mounted has layers");
     Ok(worker.store.lower_paths(&layers.ids)?)
 }

@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use cache::{ActiveLayer, Layer};
-use executor::{Child, Exit, Io, Rootfs, SandboxError, Spec};
+use executor::{Child, Exit, Io, SandboxError, Spec};
 use graph::{Run, Vertex, VertexId};
 
 use super::mount::Mounts;
 use super::recorder::Recorder;
-use super::{BuildWorker, Output, ahead, mount, secret};
+use super::{BuildWorker, Output, ahead, secret};
 use crate::BuildError;
 use crate::agent::Forwarding;
 use crate::blocking::blocking;
 use crate::run::cancel::Cancel;
 use crate::run::files::{HOSTNAME_OF_BUILDS, hosts, resolv_conf};
+use crate::run::rootfs::rootfs;
 
 pub(super) async fn execute(
     worker: &BuildWorker,
@@ -77,12 +78,8 @@ fn specification(
     mounts: &Mounts,
     secret_env: Vec<(String, String)>,
 ) -> Result<Spec, BuildError> {
-    let rootfs = Rootfs::Overlay {
-        lowers: mount::lowers(worker, &inputs[0])?,
-        upper: layer.fs_path(),
-        work: layer.work_path(),
-        volatile: true,
-    };
+    let below = inputs[0].layers().expect("a step runs on layers");
+    let rootfs = rootfs(&worker.store, &below.ids, layer)?;
     let mut env = run.env.clone();
     env.extend(run.proxy_env.iter().cloned());
     // Of two variables with one name a process may see either.

@@ -4,13 +4,14 @@
 
 pub(crate) mod cancel;
 pub(crate) mod files;
+pub(crate) mod rootfs;
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use cache::{ActiveLayer, LayerId, StoreError};
-use executor::{Child, Io, Rootfs, SandboxError, Spec};
+use executor::{Child, Io, SandboxError, Spec};
 use image::ImageConfig;
 
 use crate::Engine;
@@ -138,12 +139,7 @@ impl Engine {
         if argv.is_empty() {
             return Err(RunError::NoCommand { image: request.image.clone() });
         }
-        let rootfs = Rootfs::Overlay {
-            lowers: self.store.lower_paths(layers)?,
-            upper: layer.fs_path(),
-            work: layer.work_path(),
-            volatile: true,
-        };
+        let rootfs = rootfs::rootfs(&self.store, layers, layer)?;
         let hostname = request.hostname.clone().unwrap_or_else(|| {
             let mut id = layer.id().to_string();
             id.truncate(SHORT_ID_DIGITS);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use engine::images::ImageError;
 use engine::sandbox::NamespaceError;
-use engine::{AgentError, BuildError, RunError, SecretError};
+use engine::{AgentError, BuildError, Fault, FetchError, HttpError, RunError, SecretError};
 
 use crate::console::print_error;
 use crate::progress::NoTerminal;
@@ -218,6 +218,7 @@ impl From<BuildError> for Report {
                     )),
                 }
             }
+            BuildError::Fetch { rendered, source } => Self::of_fetch(source).excerpt(rendered),
             BuildError::Sandbox { rendered, .. } => base().excerpt(rendered),
             BuildError::Store(source) => Self::of_store(source),
             BuildError::Export(source) => Self::from_image(source),
@@ -258,6 +259,27 @@ impl Report {
             ),
             Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
                 report.hint("use a store of your own with `--root DIR` or SLIPWAY_ROOT")
+            }
+            _ => report,
+        }
+    }
+
+    fn of_fetch(error: &FetchError) -> Self {
+        if let FetchError::Store(source) = error {
+            return Self::of_store(source);
+        }
+        let exit = match error.fault() {
+            Fault::User => Exit::Failure,
+            Fault::Network => Exit::Network,
+            Fault::Machine => Exit::Machine,
+        };
+        let report = Self::of(exit, error);
+        match error {
+            FetchError::Http(HttpError::Checksum { actual, .. }) => {
+                report.hint(format!("if the file is the right one, write `--checksum={actual}`"))
+            }
+            FetchError::Http(HttpError::Certificate { .. }) => {
+                report.hint("a certificate of your own is trusted when SSL_CERT_FILE names its file")
             }
             _ => report,
         }

@@ -113,6 +113,14 @@ pub enum BuildError {
         /// What is wrong with it.
         source: crate::AgentError,
     },
+    /// Files from elsewhere cannot be had.
+    #[error("{source}")]
+    Fetch {
+        /// The line that asks for them.
+        rendered: String,
+        /// The cause.
+        source: crate::FetchError,
+    },
     /// A step's sandbox did not start.
     #[error("cannot run `{step}`")]
     Sandbox {

@@ -15,6 +15,7 @@ mod lower;
 mod missing;
 mod plan;
 pub mod questions;
+pub mod remote;
 mod render;
 mod suggest;
 mod syntax;

@@ -6,8 +6,8 @@
 use image::{Digest, Hasher};
 
 use crate::{
-    CacheSharing, ContextSource, Copy, File, FileAction, ImageSource, MakeDirectory, MakeFile, Mount,
-    MountSource, Network, Op, Run, SecretEnv,
+    CacheSharing, ContextSource, Copy, File, FileAction, GitSource, HttpSource, ImageSource, MakeDirectory,
+    MakeFile, Mount, MountSource, Network, Op, Run, SecretEnv, redacted,
 };
 
 /// The digest of an operation alone, without its inputs: equal operations do the same to equal inputs.
@@ -21,6 +21,8 @@ impl Op {
             Self::Scratch => Hasher::new("scratch/v1").finish(),
             Self::Image(source) => source.digest(),
             Self::Context(source) => source.digest(),
+            Self::Http(source) => source.digest(),
+            Self::Git(source) => source.digest(),
             Self::Run(run) => run.digest(),
             Self::File(file) => file.digest(),
         })
@@ -32,6 +34,8 @@ impl Op {
             Self::Scratch => Vec::new(),
             Self::Image(source) => vec![("image".to_owned(), source.reference.to_string())],
             Self::Context(source) => vec![("context".to_owned(), source.name.clone())],
+            Self::Http(source) => vec![("url".to_owned(), redacted(&source.url))],
+            Self::Git(source) => source.ingredients(),
             Self::Run(run) => run.ingredients(),
             Self::File(file) => file.ingredients(),
         }
@@ -51,6 +55,38 @@ impl ContextSource {
         // A context is never looked up by its name, only by the content of what is read from it.
         let Self { name } = self;
         Hasher::new("context/v1").field("name", name).finish()
+    }
+}
+
+impl HttpSource {
+    fn digest(&self) -> Digest {
+        // The identity of the file is its content, wherever it is from.
+        let Self { url: _, checksum: _, filename, mode, owner } = self;
+        Hasher::new("http/v1")
+            .list("filename", filename)
+            .list("mode", mode.map(u32::to_le_bytes))
+            .list("owner", owner.iter().flat_map(|(uid, gid)| [uid.to_le_bytes(), gid.to_le_bytes()]))
+            .finish()
+    }
+}
+
+impl GitSource {
+    fn digest(&self) -> Digest {
+        // The identity of the files is the commit, wherever it is from. A `.git` says where that was.
+        let Self { remote, reference, checksum: _, subdirectory, keep_git_dir, submodules } = self;
+        let kept = [remote, reference].into_iter().filter(|_| *keep_git_dir);
+        Hasher::new("git/v1")
+            .list("kept", kept)
+            .field("subdirectory", subdirectory)
+            .field("flags", [u8::from(*keep_git_dir), u8::from(*submodules)])
+            .finish()
+    }
+
+    fn ingredients(&self) -> Vec<(String, String)> {
+        let mut named = vec![("repository".to_owned(), redacted(&self.remote))];
+        named.push(("reference".to_owned(), self.reference.clone()));
+        named.push(("subdirectory".to_owned(), self.subdirectory.clone()));
+        named
     }
 }
 
@@ -324,6 +360,51 @@ mod tests {
         ]
         .map(|mount| OpDigest(mount.digest()));
         assert_all_different(digests.to_vec());
+    }
+
+    #[test]
+    fn a_file_is_the_same_wherever_it_is_from() {
+        let http = HttpSource::new("https://host/a");
+        assert_all_different(digests(
+            &http,
+            Op::Http,
+            &[
+                |http| http.filename = Some("a".into()),
+                |http| http.mode = Some(0o644),
+                |http| http.owner = Some((0, 0)),
+                |http| http.owner = Some((0, 1)),
+            ],
+        ));
+        let elsewhere = HttpSource { checksum: Some(Digest([1; 32])), ..HttpSource::new("https://other/b") };
+        assert_eq!(Op::Http(elsewhere).digest(), Op::Http(http).digest());
+    }
+
+    #[test]
+    fn a_commit_is_the_same_wherever_it_is_from_unless_its_git_directory_says_so() {
+        let git = GitSource::new("https://host/a.git");
+        assert_all_different(digests(
+            &git,
+            Op::Git,
+            &[
+                |git| git.subdirectory = "a".into(),
+                |git| git.submodules = false,
+                |git| git.keep_git_dir = true,
+                |git| {
+                    git.keep_git_dir = true;
+                    git.remote = "https://other/a.git".into();
+                },
+                |git| {
+                    git.keep_git_dir = true;
+                    git.reference = "main".into();
+                },
+            ],
+        ));
+        let elsewhere = GitSource {
+            reference: "main".into(),
+            checksum: Some("abc".into()),
+            ..GitSource::new("git@other:b.git")
+        };
+        assert_eq!(Op::Git(elsewhere).digest(), Op::Git(git).digest());
     }
 
     #[test]

@@ -13,14 +13,14 @@ mod file;
 mod mount;
 mod print;
 mod run;
+mod source;
 
 pub use build_graph::{BuildGraph, Label, Location, Vertex, VertexId};
 pub use digest::OpDigest;
 pub use file::{Copy, File, FileAction, MakeDirectory, MakeFile};
 pub use mount::{CacheSharing, Mount, MountSource};
 pub use run::{Network, Run, SecretEnv};
-
-use image::{Platform, Reference};
+pub use source::{ContextSource, GitSource, HttpSource, ImageSource, redacted};
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,44 +31,30 @@ pub enum Op {
     Image(ImageSource),
     /// The files of a build context, read in place. No inputs.
     Context(ContextSource),
+    /// A file of an HTTP server. No inputs.
+    Http(HttpSource),
+    /// The files of a git repository. No inputs.
+    Git(GitSource),
     /// One process on top of input 0; adds what it changed.
     Run(Run),
     /// Copied and made files on top of input 0; adds them.
     File(File),
 }
 
-/// An image to start from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageSource {
-    /// Which image.
-    pub reference: Reference,
-    /// For which platform.
-    pub platform: Platform,
-}
-
-/// A directory of the user's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContextSource {
-    /// Its name among the contexts of the build; `context` is the main one.
-    pub name: String,
-}
-
-impl ContextSource {
-    /// The name of the main build context.
-    pub const MAIN: &str = "context";
-}
-
 impl Op {
     /// Whether the operation only brings files into the build, without inputs.
     pub fn is_source(&self) -> bool {
-        matches!(self, Self::Scratch | Self::Image(_) | Self::Context(_))
+        match self {
+            Self::Scratch | Self::Image(_) | Self::Context(_) | Self::Http(_) | Self::Git(_) => true,
+            Self::Run(_) | Self::File(_) => false,
+        }
     }
 
     /// The inputs of which only chosen paths are read, by index, in order and each once. What is read of
     /// them can be digested, so that the key depends on just that.
     pub fn partly_read(&self) -> Vec<usize> {
         let mut inputs: Vec<usize> = match self {
-            Self::Scratch | Self::Image(_) | Self::Context(_) => Vec::new(),
+            Self::Scratch | Self::Image(_) | Self::Context(_) | Self::Http(_) | Self::Git(_) => Vec::new(),
             Self::Run(run) => run.mounts.iter().filter_map(Mount::input).collect(),
             Self::File(file) => file.actions.iter().filter_map(FileAction::input).collect(),
         };

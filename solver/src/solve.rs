@@ -163,7 +163,7 @@ impl<'a, W: Worker> Solve<'a, W> {
                 let (output, offered, origin) = match (found, source) {
                     (Some(found), _) => {
                         (self.observe)(Event::Cached(id));
-                        (found.output, Some(found.offered), Origin::Cached)
+                        (found.output, Some(found.offered), self.origin(id, Origin::Cached))
                     }
                     (None, Some(source)) => (source, keys.offered(), Origin::Source),
                     (None, None) => unreachable!("handled above"),
@@ -173,12 +173,17 @@ impl<'a, W: Worker> Solve<'a, W> {
             }
             News::Ran { keys, offered, output, cached } => {
                 (self.observe)(if cached { Event::Cached(id) } else { Event::Completed(id) });
-                let origin = if cached { Origin::Cached } else { Origin::Run };
+                let origin = self.origin(id, if cached { Origin::Cached } else { Origin::Run });
                 let offered = offered.or(keys.offered());
                 self.set(id, State::Done(Settled { output, offered, origin }));
                 self.arrived(id);
             }
         }
+    }
+
+    /// A source is one, wherever its files were.
+    fn origin(&self, id: VertexId, otherwise: Origin) -> Origin {
+        if self.graph.vertex(id).op.is_source() { Origin::Source } else { otherwise }
     }
 
     /// Tells the dependents that one more input has been probed, and demands the target.
@@ -289,7 +294,12 @@ async fn identify<W: Worker>(
     let identity = worker.identify(id, vertex).await?;
     let definition = identity.digest.map(|digest| Key::of_source(vertex.op.digest(), &digest));
     let keys = Keys { definition, content: None };
-    Ok(News::Probed { keys, found: None, source: Some(identity.output) })
+    if identity.output.is_some() {
+        return Ok(News::Probed { keys, found: None, source: identity.output });
+    }
+    let key = definition.expect("a source without output has an identity");
+    let found = if vertex.no_cache { None } else { worker.look_up(id, key).await? };
+    Ok(News::Probed { keys, found, source: None })
 }
 
 /// Looks a vertex up by its definition key, then, if what it reads is there, by its content key.
@@ -322,11 +332,15 @@ async fn run<W: Worker>(
     view: InputView<W::Output>,
 ) -> Result<News<W::Output>, W::Error> {
     let vertex = graph.vertex(id);
-    let definition = definition_key(graph, id, &view);
-    let content = content_key(graph, worker, id, &view).await?;
-    let keys = Keys { definition, content };
+    let keys = match vertex.op.is_source() {
+        true => probed,
+        false => {
+            let definition = definition_key(graph, id, &view);
+            Keys { definition, content: content_key(graph, worker, id, &view).await? }
+        }
+    };
     if keys.definition != probed.definition
-        && let (Some(key), false) = (definition, vertex.no_cache)
+        && let (Some(key), false) = (keys.definition, vertex.no_cache)
         && let Some(found) = worker.look_up(id, key).await?
     {
         return Ok(News::Ran { keys, offered: Some(found.offered), output: found.output, cached: true });

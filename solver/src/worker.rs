@@ -17,7 +17,8 @@ pub trait Worker: Send + Sync {
     /// Why something could not be done.
     type Error: Send;
 
-    /// Who a source is. Called for sources only, once each.
+    /// Who a source is. Called for sources only, once each. One that answers without an output is looked up by
+    /// its key, and made with [`Worker::execute`] when something needs it that is not there.
     fn identify(
         &self,
         id: VertexId,
@@ -74,8 +75,8 @@ pub struct Identity<O> {
     /// Equal identities mean equal content. None: only what is read from it tells, as for a directory of
     /// the user's.
     pub digest: Option<Digest>,
-    /// The source itself.
-    pub output: O,
+    /// The source itself, if it is at hand. None needs a `digest`.
+    pub output: Option<O>,
 }
 
 /// The keys of a vertex; at least one is there unless the vertex reads a whole source without identity.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use graph::{BuildGraph, ContextSource, Copy, File, FileAction, Label, Op, Run, Vertex, VertexId};
+use graph::{BuildGraph, ContextSource, Copy, File, FileAction, GitSource, Label, Op, Run, Vertex, VertexId};
 use image::{Digest, Hasher};
 use solver::{Event, Finished, Found, Identity, Input, Key, Keys, SolveError, Worker, solve};
 
@@ -37,7 +37,8 @@ impl Worker for Bench {
 
     async fn identify(&self, _: VertexId, vertex: &Vertex) -> Result<Identity<String>, String> {
         let digest = (!matches!(vertex.op, Op::Context(_))).then(|| Digest::of(vertex.label.name.as_bytes()));
-        Ok(Identity { digest, output: vertex.label.name.clone() })
+        let output = (!matches!(vertex.op, Op::Git(_))).then(|| vertex.label.name.clone());
+        Ok(Identity { digest, output })
     }
 
     async fn fingerprint(
@@ -123,6 +124,10 @@ impl Sketch {
     fn copy(&mut self, name: &str, path: &str, on: VertexId, from: VertexId) -> VertexId {
         let copy = Copy { input: 1, sources: vec![path.into()], destination: "/".into(), ..Copy::default() };
         self.add(Op::File(File { actions: vec![FileAction::Copy(copy)] }), name, &[on, from])
+    }
+
+    fn repository(&mut self) -> VertexId {
+        self.add(Op::Git(GitSource::new("https://host/repository.git")), "repository", &[])
     }
 
     fn context(&mut self) -> VertexId {
@@ -219,6 +224,29 @@ fn a_stage_that_nobody_needs_again_is_not_made_again() {
     build(&bench, &sketch.0, binary);
     bench.forget("tools");
     insta::assert_snapshot!(build(&bench, &sketch.0, binary), @"hit  copy binary");
+}
+
+#[test]
+fn a_source_from_afar_is_fetched_when_something_needs_it() {
+    let bench = Bench::default();
+    let mut sketch = Sketch::new();
+    let repository = sketch.repository();
+    let copy = sketch.copy("copy code", "/code", sketch.base(), repository);
+    insta::assert_snapshot!(build(&bench, &sketch.0, copy), @r"
+    run  repository
+    run  copy code
+    ");
+    insta::assert_snapshot!(build(&bench, &sketch.0, copy), @r"
+    hit  repository
+    hit  copy code
+    ");
+    bench.forget("repository");
+    insta::assert_snapshot!(build(&bench, &sketch.0, copy), @"hit  copy code");
+    let docs = sketch.copy("copy docs", "/docs", sketch.base(), repository);
+    insta::assert_snapshot!(build(&bench, &sketch.0, docs), @r"
+    run  repository
+    run  copy docs
+    ");
 }
 
 #[test]

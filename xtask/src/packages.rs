@@ -57,6 +57,10 @@ const PACKAGES: &[Package] = &[
     Package { name: "umoci", brings: Program("umoci"), needed_for: &[Test] },
     Package { name: "tar", brings: Program("tar"), needed_for: &[Test, Bench] },
     Package { name: "attr", brings: Program("setfattr"), needed_for: &[Test] },
+    // Servers for the builds to fetch from.
+    Package { name: "python3", brings: Program("python3"), needed_for: &[Test] },
+    Package { name: "openssl", brings: Program("openssl"), needed_for: &[Test] },
+    Package { name: "git", brings: Program("git"), needed_for: &[Test] },
     Package { name: "strace", brings: Program("strace"), needed_for: &[Bench] },
     Package { name: "tmux", brings: Program("tmux"), needed_for: &[Test] },
     // Agents, on both sides of a step.

@@ -8,6 +8,8 @@ mod agents;
 mod caching;
 mod contexts;
 mod failures;
+mod remote;
 mod results;
 mod secrets;
+mod server;
 mod support;

@@ -176,6 +176,11 @@ impl Home {
 }
 
 impl Unpacked {
+    /// A file of the image.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.rootfs.join(name)
+    }
+
     /// Everything but the base image's programs: mode, owner, path, and what is in it.
     pub(crate) fn listing(&self) -> String {
         let mut text = String::new();

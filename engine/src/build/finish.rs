@@ -91,7 +91,7 @@ fn base_diff_ids(worker: &BuildWorker, lowered: &Lowered) -> Vec<DiffId> {
     }
     match &vertex.op {
         Op::Image(source) => worker.bases.get(source).config.rootfs.diff_ids.clone(),
-        Op::Scratch | Op::Context(_) | Op::Run(_) | Op::File(_) => Vec::new(),
+        Op::Scratch | Op::Context(_) | Op::Http(_) | Op::Git(_) | Op::Run(_) | Op::File(_) => Vec::new(),
     }
 }
 

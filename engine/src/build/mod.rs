@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use crate::agent::AgentPool;
 use crate::blocking::blocking;
 use crate::context::ContextRoot;
+use crate::net::HttpClient;
 use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
 use crate::steps::Steps;
 use crate::why::Journal;
@@ -59,6 +60,8 @@ impl Engine {
             logs: self.store.root().join("logs").join(build_id()),
             journal: Journal::default(),
             ahead: Ahead::new(&lowered.graph),
+            client: HttpClient::new(&request.proxy_env),
+            fetched: Mutex::new(BTreeMap::new()),
             slots: Semaphore::new(STEPS_AT_ONCE_MAX),
             hashing: Mutex::new(Vec::new()),
         };

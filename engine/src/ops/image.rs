@@ -40,6 +40,6 @@ impl BaseImages {
         let diff_ids = base.config.rootfs.diff_ids.iter().map(|diff_id| diff_id.0.0);
         let digest = Hasher::new("image-layers/v1").list("diff ids", diff_ids).finish();
         let layers = Layers { ids: base.layers.clone(), created_unix_ns: base.created_unix_ns };
-        Identity { digest: Some(digest), output: Output::Layers(layers) }
+        Identity { digest: Some(digest), output: Some(Output::Layers(layers)) }
     }
 }

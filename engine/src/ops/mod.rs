@@ -4,6 +4,7 @@ mod ahead;
 mod context;
 mod cutoff;
 mod file;
+mod http;
 mod image;
 mod mount;
 mod owner;
@@ -27,6 +28,7 @@ use tokio::task::JoinHandle;
 use crate::agent::AgentPool;
 use crate::blocking::blocking;
 use crate::context::ContextRoot;
+use crate::net::HttpClient;
 use crate::secrets::Secrets;
 use crate::steps::Steps;
 use crate::why::Journal;
@@ -100,6 +102,10 @@ pub(crate) struct BuildWorker {
     pub(crate) ahead: Ahead,
     /// Limits the steps that run at the same time.
     pub(crate) slots: Semaphore,
+    /// Connections to servers.
+    pub(crate) client: HttpClient,
+    /// Layers of sources that came when they were identified.
+    pub(crate) fetched: Mutex<BTreeMap<VertexId, LayerId>>,
     /// Diff ids that are being computed while later steps run.
     pub(crate) hashing: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -125,13 +131,19 @@ impl Worker for BuildWorker {
                 self.journal.source(id, identity.digest);
                 Ok(identity)
             }
+            Op::Http(source) => {
+                let digest = Some(http::identify(self, id, vertex, source).await?);
+                self.journal.source(id, digest);
+                Ok(Identity { digest, output: None })
+            }
             Op::Context(source) => {
                 let files = context::open(self, id, source).await?;
                 self.journal.source(id, None);
-                Ok(Identity { digest: None, output: Output::Context(files) })
+                Ok(Identity { digest: None, output: Some(Output::Context(files)) })
             }
+            Op::Git(_) => unreachable!("the frontend refuses repositories"),
             Op::Scratch | Op::Run(_) | Op::File(_) => {
-                let output = Output::Layers(Layers { ids: Arc::from([]), created_unix_ns: 0 });
+                let output = Some(Output::Layers(Layers { ids: Arc::from([]), created_unix_ns: 0 }));
                 Ok(Identity { digest: Some(Hasher::new("scratch/v1").finish()), output })
             }
         }
@@ -146,7 +158,9 @@ impl Worker for BuildWorker {
         match &vertex.op {
             Op::File(file) => file::fingerprint(self, id, vertex, file, inputs).await,
             Op::Run(run) => mount::fingerprint(self, vertex, run, inputs).await,
-            Op::Scratch | Op::Image(_) | Op::Context(_) => unreachable!("sources read no inputs"),
+            Op::Scratch | Op::Image(_) | Op::Context(_) | Op::Http(_) | Op::Git(_) => {
+                unreachable!("sources read no inputs")
+            }
         }
     }
 
@@ -178,13 +192,18 @@ impl Worker for BuildWorker {
         {
             return Ok(Finished { output: found.output, offered: Some(found.offered), reused: true });
         }
-        self.journal.running(id, vertex, key);
         let _slot = self.slots.acquire().await.expect("nobody closes the slots");
+        if vertex.op.is_source() {
+            return self.fetch(id, vertex, keys).await;
+        }
+        self.journal.running(id, vertex, key);
         let outputs: Vec<Output> = inputs.iter().map(|input| input.output.clone()).collect();
         let layer = match &vertex.op {
             Op::Run(run) => run::execute(self, id, vertex, run, &outputs).await?,
             Op::File(file) => file::execute(self, id, vertex, file, &outputs).await?,
-            Op::Scratch | Op::Image(_) | Op::Context(_) => unreachable!("sources do not run"),
+            Op::Scratch | Op::Image(_) | Op::Context(_) | Op::Http(_) | Op::Git(_) => {
+                unreachable!("sources do not run")
+            }
         };
         let below = outputs[0].layers().expect("what is continued has layers");
         let ids: Arc<[LayerId]> = below.ids.iter().copied().chain([layer.id()]).collect();
@@ -226,6 +245,19 @@ impl BuildWorker {
             }
             tokio::time::sleep(CLAIM_POLL).await;
         }
+    }
+
+    /// Makes a source that is not at hand.
+    async fn fetch(&self, id: VertexId, vertex: &Vertex, keys: Keys) -> Result<Finished<Output>, BuildError> {
+        let layer = match &vertex.op {
+            Op::Http(source) => http::execute(self, id, vertex, source).await?,
+            _ => unreachable!("other sources are at hand"),
+        };
+        let (ids, created_unix_ns) = (Arc::from([layer]), now_unix_ns());
+        let key = keys.definition.expect("a source that is not at hand has an identity");
+        self.record(vertex, keys, key, &ids, created_unix_ns)?;
+        let output = Output::Layers(Layers { ids, created_unix_ns });
+        Ok(Finished { output, offered: Some(key), reused: false })
     }
 
     fn record(

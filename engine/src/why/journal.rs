@@ -45,7 +45,11 @@ impl Journal {
 
     /// The result of a step was there.
     pub(crate) fn cached(&self, id: VertexId, key: Key, offered: Digest, ingredients: Vec<(String, String)>) {
-        self.put(id, Note::new(Outcome::Cached, Some(key.0), Some(offered), ingredients));
+        let mut notes = self.0.lock().expect("no holder of the lock panics");
+        // A source stays one, wherever its files were.
+        if notes.get(&id).is_none_or(|note| note.outcome != Outcome::Source) {
+            notes.insert(id, Note::new(Outcome::Cached, Some(key.0), Some(offered), ingredients));
+        }
     }
 
     /// A step begins to run. It has failed unless it finishes.

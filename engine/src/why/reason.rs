@@ -63,7 +63,7 @@ pub enum Reason {
         /// The name of that step.
         step: String,
     },
-    /// The base image has other layers.
+    /// The source has other files.
     Moved {
         /// The beginning of its identity before.
         before: String,
@@ -101,7 +101,7 @@ impl fmt::Display for Reason {
             Self::Files => write!(f, "files that it reads changed"),
             Self::Before { step } => write!(f, "the step before it changed: {step}"),
             Self::Input { step } => write!(f, "what it reads changed: {step}"),
-            Self::Moved { before, after } => write!(f, "the base image moved from {before} to {after}"),
+            Self::Moved { before, after } => write!(f, "it moved from {before} to {after}"),
             Self::Platform { before, after } => write!(f, "platform {before} -> {after}"),
             Self::Unfinished => write!(f, "its earlier run did not come to an end"),
             Self::Gone => write!(f, "its earlier result is no longer in the store"),

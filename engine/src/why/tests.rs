@@ -133,7 +133,7 @@ fn other_reasons() {
         steps.push(new);
     }), @"
     source [1/3] FROM bb
-      the base image moved from k1 to another
+      it moved from k1 to another
     ran [2/3] COPY src /src
       the step before it changed: [1/3] FROM bb
     ran [3/3] RUN make

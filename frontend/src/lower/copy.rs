@@ -1,4 +1,4 @@
-//! `COPY` and `ADD`.
+//! `COPY`, and what `ADD` has in common with it.
 
 use graph::{ContextSource, File, FileAction, Op, VertexId};
 
@@ -8,36 +8,33 @@ use crate::ast::{Copy, HereDocument, Instruction, Word};
 use crate::diagnostic::Diagnostic;
 use crate::expand::{Expander, Quotes};
 use crate::lint;
+use crate::remote;
 
 /// Mode of a file from a here-document.
 const DOCUMENT_MODE: u32 = 0o644;
 
-/// Prefixes of sources that are not files of the context.
-const URL_PREFIXES: [&str; 4] = ["http://", "https://", "git://", "ssh://"];
+/// Some of the sources of an instruction, in the order in which they are copied.
+pub(super) enum Piece {
+    /// Paths of the context, or of what `--from` names, as written.
+    Paths(Vec<String>),
+    /// Files from elsewhere.
+    Remote {
+        /// The vertex that brings them.
+        input: VertexId,
+        /// Which of its files.
+        pattern: String,
+        /// An archive or what is in it.
+        unpack: bool,
+        /// As written.
+        url: String,
+        /// As people may see it.
+        shown: String,
+    },
+}
 
-type Result<T> = std::result::Result<T, Box<Diagnostic>>;
+pub(super) type Result<T> = std::result::Result<T, Box<Diagnostic>>;
 
 impl Lowering<'_> {
-    pub(super) fn add(
-        &mut self,
-        state: &mut StageState,
-        instruction: &Instruction,
-        add: &Copy,
-    ) -> Result<()> {
-        let sources = self.expand_all(state, &add.sources)?;
-        for (source, word) in sources.iter().zip(&add.sources) {
-            if is_url(source) {
-                let message = format!("`ADD {source}`: this version adds local files only");
-                return Err(Box::new(Diagnostic::error("UnsupportedSource", word.span.clone(), message)));
-            }
-        }
-        if let Some(checksum) = &add.checksum {
-            let message = "`--checksum` needs a source that is a URL";
-            return Err(Box::new(Diagnostic::error("InvalidFlagValue", checksum.span.clone(), message)));
-        }
-        self.files(state, instruction, add, &sources, "ADD")
-    }
-
     pub(super) fn copy(
         &mut self,
         state: &mut StageState,
@@ -46,7 +43,7 @@ impl Lowering<'_> {
     ) -> Result<()> {
         let sources = self.expand_all(state, &copy.sources)?;
         for (source, word) in sources.iter().zip(&copy.sources) {
-            if is_url(source) {
+            if remote::of_source(source).is_some() {
                 let message = format!("`COPY` takes no URLs: `{source}`");
                 return Err(Box::new(
                     Diagnostic::error("InvalidSource", word.span.clone(), message)
@@ -54,16 +51,23 @@ impl Lowering<'_> {
                 ));
             }
         }
-        self.files(state, instruction, copy, &sources, "COPY")
+        if copy.from.is_none() {
+            sources
+                .iter()
+                .zip(&copy.sources)
+                .for_each(|(source, word)| self.check_ignored(source, word, "Copy"));
+        }
+        let pieces = if sources.is_empty() { Vec::new() } else { vec![Piece::Paths(sources)] };
+        self.files(state, instruction, copy, &pieces, "COPY")
     }
 
     /// One layer for all sources.
-    fn files(
+    pub(super) fn files(
         &mut self,
         state: &mut StageState,
         instruction: &Instruction,
         copy: &Copy,
-        sources: &[String],
+        pieces: &[Piece],
         keyword: &str,
     ) -> Result<()> {
         let destination = self.expand(state, &copy.destination)?;
@@ -88,19 +92,20 @@ impl Lowering<'_> {
         for (flag, value) in flags {
             created_by.push_str(&value.as_ref().map(|value| format!(" {flag}{value}")).unwrap_or_default());
         }
-        sources.iter().for_each(|source| created_by.push_str(&format!(" {source}")));
         let (mut inputs, mut actions) = (vec![state.tip], Vec::new());
-        if !sources.is_empty() {
-            if copy.from.is_none() {
-                self.check_ignored(copy, sources, keyword);
-            }
-            let input = self.copied_from(state, copy)?;
-            actions.push(graph::Copy {
-                input: inputs.len(),
-                sources: sources.iter().map(|source| normal_source(source, copy.parents)).collect(),
-                unpack: copy.unpack.unwrap_or(keyword == "ADD"),
-                ..template.clone()
-            });
+        for piece in pieces {
+            let (input, sources, unpack) = match piece {
+                Piece::Paths(sources) => {
+                    sources.iter().for_each(|source| created_by.push_str(&format!(" {source}")));
+                    let normal = sources.iter().map(|source| normal_source(source, copy.parents)).collect();
+                    (self.copied_from(state, copy)?, normal, copy.unpack.unwrap_or(keyword == "ADD"))
+                }
+                Piece::Remote { input, pattern, unpack, shown, .. } => {
+                    created_by.push_str(&format!(" {shown}"));
+                    (*input, vec![pattern.clone()], *unpack)
+                }
+            };
+            actions.push(graph::Copy { input: inputs.len(), sources, unpack, ..template.clone() });
             inputs.push(input);
         }
         for document in &copy.documents {
@@ -112,21 +117,22 @@ impl Lowering<'_> {
         }
         created_by.push_str(&format!(" {destination} # buildkit"));
         let op = Op::File(File { actions: actions.into_iter().map(FileAction::Copy).collect() });
-        let name = display::name(self.plan.expander(), state, &instruction.code);
+        let mut name = display::name(self.plan.expander(), state, &instruction.code);
+        for piece in pieces {
+            if let Piece::Remote { url, shown, .. } = piece {
+                name = name.replace(url, shown);
+            }
+        }
         let vertex = self.step(state, op, inputs, &name, instruction);
         state.record(created_by, Some(vertex));
         Ok(())
     }
 
-    /// Reports sources that the ignore file hides.
-    fn check_ignored(&mut self, copy: &Copy, sources: &[String], keyword: &str) {
+    /// Reports a source that the ignore file hides.
+    pub(super) fn check_ignored(&mut self, source: &str, word: &Word, verb: &str) {
         let Some(patterns) = &self.plan.ignored else { return };
-        let verb = if keyword == "ADD" { "Add" } else { "Copy" };
-        for (source, word) in sources.iter().zip(&copy.sources) {
-            let path = paths::source(source);
-            let hidden = lint::copy_ignored_file(verb, word, source, &path, patterns);
-            hidden.into_iter().for_each(|finding| self.diagnostics.push(finding));
-        }
+        let hidden = lint::copy_ignored_file(verb, word, source, &paths::source(source), patterns);
+        hidden.into_iter().for_each(|finding| self.diagnostics.push(finding));
     }
 
     fn copied_from(&mut self, state: &StageState, copy: &Copy) -> Result<VertexId> {
@@ -162,10 +168,4 @@ impl Lowering<'_> {
 /// With `--parents` the source is kept as written: `/./` in it means something.
 fn normal_source(source: &str, parents: bool) -> String {
     if parents { source.to_owned() } else { paths::source(source) }
-}
-
-/// Whether a source is a URL or a git repository.
-fn is_url(source: &str) -> bool {
-    let is_scp = source.strip_prefix("git@").is_some_and(|rest| rest.contains(':'));
-    is_scp || URL_PREFIXES.iter().any(|prefix| source.starts_with(prefix))
 }

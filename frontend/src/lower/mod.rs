@@ -1,6 +1,7 @@
 //! Turns a plan into a build graph and an image config, with the meaning that BuildKit gives each
 //! instruction.
 
+mod add;
 mod chmod;
 mod config;
 mod copy;
@@ -19,7 +20,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use graph::{
-    BuildGraph, ContextSource, Copy, File, FileAction, ImageSource, Label, Location, Op, Vertex, VertexId,
+    BuildGraph, ContextSource, Copy, File, FileAction, GitSource, HttpSource, ImageSource, Label, Location,
+    Op, Vertex, VertexId,
 };
 use image::{ImageConfig, Platform, Reference};
 
@@ -109,6 +111,8 @@ enum SourceKey {
     Scratch,
     Image(Reference, Platform),
     Context(String),
+    Http(HttpSource),
+    Git(GitSource),
 }
 
 impl<'p> Lowering<'p> {
@@ -263,6 +267,8 @@ impl Lowering<'_> {
             SourceKey::Scratch => Op::Scratch,
             SourceKey::Image(reference, platform) => Op::Image(ImageSource { reference, platform }),
             SourceKey::Context(name) => Op::Context(ContextSource { name }),
+            SourceKey::Http(source) => Op::Http(source),
+            SourceKey::Git(source) => Op::Git(source),
         };
         let vertex = self.graph.add(Vertex { op, inputs: Vec::new(), label: label(), no_cache: false });
         self.sources.insert(key, vertex);

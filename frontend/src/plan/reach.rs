@@ -7,9 +7,10 @@ use std::sync::Arc;
 use image::{ImageConfig, Platform, Reference};
 
 use super::{BaseImage, Names, Origin};
-use crate::ast::{Instruction, Kind, Stage};
+use crate::ast::{Instruction, Kind, Stage, Word};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::limits::TRIGGERS_MAX;
+use crate::remote;
 use crate::syntax::parse_trigger;
 
 /// What the target needs.
@@ -108,7 +109,10 @@ impl Reach {
                 Some(from) => self.from(&from.value, &from.span, names, index, diagnostics),
                 None => self.needs_context |= !copy.sources.is_empty(),
             },
-            Kind::Add(add) => self.needs_context |= !add.sources.is_empty(),
+            Kind::Add(add) => {
+                let is_local = |source: &Word| remote::of_source(&source.value).is_none();
+                self.needs_context |= add.sources.iter().any(is_local);
+            }
             Kind::Run(run) => {
                 for mount in &run.mounts {
                     match mount.from() {

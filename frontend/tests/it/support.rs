@@ -173,6 +173,8 @@ fn show_op(op: &Op, out: &mut String) {
         Op::Scratch => writeln!(out, "  scratch"),
         Op::Image(source) => writeln!(out, "  image {} {}", source.reference, source.platform),
         Op::Context(source) => writeln!(out, "  context {}", source.name),
+        Op::Http(source) => writeln!(out, "  {source:?}"),
+        Op::Git(source) => writeln!(out, "  {source:?}"),
         Op::Run(run) => return show_run(run, out),
         Op::File(file) => return file.actions.iter().for_each(|action| show_action(action, out)),
     };

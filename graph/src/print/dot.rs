@@ -41,7 +41,7 @@ fn attributes(vertex: &Vertex, is_target: bool) -> String {
     let short: String = label.chars().take(LABEL_CHARS_MAX).collect();
     let label = if short.len() < label.len() { format!("{short}...") } else { short };
     let shape = match vertex.op {
-        Op::Scratch | Op::Image(_) | Op::Context(_) => ", shape=ellipse",
+        Op::Scratch | Op::Image(_) | Op::Context(_) | Op::Http(_) | Op::Git(_) => ", shape=ellipse",
         Op::File(_) => ", shape=note",
         Op::Run(_) => "",
     };

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{BuildGraph, FileAction, Mount, MountSource, Op, Run, SecretEnv, Vertex, VertexId};
+use crate::{
+    BuildGraph, FileAction, GitSource, HttpSource, Mount, MountSource, Op, Run, SecretEnv, Vertex, VertexId,
+    redacted,
+};
 
 pub(super) fn render(graph: &BuildGraph, target: VertexId) -> String {
     let vertices: Vec<Value> = graph.vertices().map(|(id, vertex)| one(id, vertex)).collect();
@@ -39,11 +42,38 @@ fn operation(op: &Op) -> Value {
             "platform": source.platform.to_string(),
         }),
         Op::Context(source) => json!({ "type": "context", "name": source.name }),
+        Op::Http(source) => http(source),
+        Op::Git(source) => git(source),
         Op::Run(run) => process(run),
         Op::File(file) => {
             json!({ "type": "file", "actions": file.actions.iter().map(action).collect::<Vec<_>>() })
         }
     }
+}
+
+fn http(source: &HttpSource) -> Value {
+    let HttpSource { url, checksum, filename, mode, owner } = source;
+    json!({
+        "type": "http",
+        "url": redacted(url),
+        "checksum": checksum.map(|checksum| checksum.to_string()),
+        "filename": filename,
+        "mode": mode.map(octal),
+        "owner": owner.map(|(uid, gid)| format!("{uid}:{gid}")),
+    })
+}
+
+fn git(source: &GitSource) -> Value {
+    let GitSource { remote, reference, checksum, subdirectory, keep_git_dir, submodules } = source;
+    json!({
+        "type": "git",
+        "remote": redacted(remote),
+        "reference": reference,
+        "checksum": checksum,
+        "subdirectory": subdirectory,
+        "keepGitDir": keep_git_dir,
+        "submodules": submodules,
+    })
 }
 
 fn process(run: &Run) -> Value {

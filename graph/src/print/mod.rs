@@ -1,6 +1,6 @@
 //! Graphs as people and programs read them: text, JSON, DOT.
 //!
-//! None of them is a format to read back, and none holds what [`Run::proxy_env`] holds.
+//! None of them is a format to read back, and none holds what [`Run::proxy_env`] holds, nor passwords of URLs.
 
 mod dot;
 mod json;
@@ -8,7 +8,8 @@ mod json;
 use std::fmt::Write;
 
 use crate::{
-    BuildGraph, CacheSharing, FileAction, Mount, MountSource, Network, Op, Run, SecretEnv, VertexId,
+    BuildGraph, CacheSharing, FileAction, GitSource, HttpSource, Mount, MountSource, Network, Op, Run,
+    SecretEnv, VertexId, redacted,
 };
 
 impl BuildGraph {
@@ -65,9 +66,34 @@ fn describe(op: &Op) -> Vec<String> {
         Op::Scratch => vec!["the empty file system".to_owned()],
         Op::Image(source) => vec![format!("image {} for {}", source.reference, source.platform)],
         Op::Context(source) => vec![format!("files of {}", source.name)],
+        Op::Http(source) => vec![describe_http(source)],
+        Op::Git(source) => vec![describe_git(source)],
         Op::Run(run) => describe_run(run),
         Op::File(file) => file.actions.iter().map(describe_action).collect(),
     }
+}
+
+fn describe_http(source: &HttpSource) -> String {
+    let HttpSource { url, checksum, filename, mode, owner } = source;
+    let mut line = format!("file of {}", one_line(&redacted(url)));
+    line.extend(filename.as_ref().map(|name| format!(", named {}", one_line(name))));
+    line.extend(mode.map(|mode| format!(", mode {mode:o}")));
+    line.extend(owner.map(|(uid, gid)| format!(", owner {uid}:{gid}")));
+    line.extend(checksum.map(|checksum| format!(", must be {checksum}")));
+    line
+}
+
+fn describe_git(source: &GitSource) -> String {
+    let GitSource { remote, reference, checksum, subdirectory, keep_git_dir, submodules } = source;
+    let mut line = format!("repository {}", one_line(&redacted(remote)));
+    let texts = [("at", Some(reference)), ("directory", Some(subdirectory)), ("must be", checksum.as_ref())];
+    for (what, text) in texts {
+        let text = text.filter(|text| !text.is_empty());
+        line.extend(text.map(|text| format!(", {what} {}", one_line(text))));
+    }
+    let switches = [(*keep_git_dir, ", with .git"), (!submodules, ", without submodules")];
+    line.extend(switches.iter().filter(|(is_on, _)| *is_on).map(|(_, name)| *name));
+    line
 }
 
 fn describe_run(run: &Run) -> Vec<String> {

@@ -1,3 +1,5 @@
+use image::Digest;
+
 use super::*;
 use crate::{ContextSource, Copy, File, ImageSource, Label, Location, MakeFile, Vertex};
 
@@ -106,6 +108,61 @@ fn text_says_what_each_vertex_does() {
            on 2, reads 3
            copy a of input 1 to /d/, owner 1:2, link
            make file /f of 2 bytes, mode 644
+    "#);
+}
+
+#[test]
+fn sources_from_afar_show_everything_but_passwords() {
+    let mut graph = BuildGraph::new();
+    let mut add = |op| {
+        let label = Label { name: "source".to_owned(), ..Label::default() };
+        graph.add(Vertex { op, inputs: Vec::new(), label, no_cache: false })
+    };
+    add(Op::Http(HttpSource {
+        checksum: Some(Digest([0; 32])),
+        filename: Some("a.tar".to_owned()),
+        mode: Some(0o644),
+        owner: Some((1, 2)),
+        ..HttpSource::new("https://me:secret@host/a.tar")
+    }));
+    add(Op::Git(GitSource::new("git@host:a.git")));
+    let target = add(Op::Git(GitSource {
+        reference: "refs/heads/main".to_owned(),
+        checksum: Some("abc".to_owned()),
+        subdirectory: "docs".to_owned(),
+        keep_git_dir: true,
+        submodules: false,
+        ..GitSource::new("https://token@host/a.git")
+    }));
+    insta::assert_snapshot!(graph.to_text(target), @"
+      0  source
+           file of https://xxxxx:xxxxx@host/a.tar, named a.tar, mode 644, owner 1:2, must be sha256:0000000000000000000000000000000000000000000000000000000000000000
+      1  source
+           repository git@host:a.git
+    * 2  source
+           repository https://xxxxx@host/a.git, at refs/heads/main, directory docs, must be abc, with .git, without submodules
+    ");
+    let json: serde_json::Value = serde_json::from_str(&graph.to_json(target)).expect("JSON");
+    insta::assert_snapshot!(format!("{:#}", json["vertices"][0]["op"]), @r#"
+    {
+      "checksum": "sha256:0000000000000000000000000000000000000000000000000000000000000000",
+      "filename": "a.tar",
+      "mode": "644",
+      "owner": "1:2",
+      "type": "http",
+      "url": "https://xxxxx:xxxxx@host/a.tar"
+    }
+    "#);
+    insta::assert_snapshot!(format!("{:#}", json["vertices"][2]["op"]), @r#"
+    {
+      "checksum": "abc",
+      "keepGitDir": true,
+      "reference": "refs/heads/main",
+      "remote": "https://xxxxx@host/a.git",
+      "subdirectory": "docs",
+      "submodules": false,
+      "type": "git"
+    }
     "#);
 }
 

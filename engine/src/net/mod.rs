@@ -1,0 +1,11 @@
+//! Connections to HTTP servers, with the proxies of the caller and the certificates of the system.
+
+mod body;
+mod client;
+mod disposition;
+mod error;
+mod proxies;
+
+pub(crate) use body::Body;
+pub(crate) use client::{Answer, HttpClient, Validators};
+pub use error::{Fault, HttpError};

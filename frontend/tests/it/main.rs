@@ -3,6 +3,7 @@
 mod checks;
 mod fixtures;
 mod format;
+mod ignore_oracle;
 mod language;
 mod limits;
 mod questions;

@@ -9,8 +9,9 @@
 //! Steps write into it at any time, so after a power cut it may hold files without their bytes. It begins
 //! anew when the machine went down before the writes of all its uses were durable.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use image::Digest;
 use rustix::fs::{
@@ -20,11 +21,14 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::codec::{Damage, Decoder, Encoder};
 use crate::stamp::Stamp;
+use crate::tree::{self, TreeError};
 use crate::{LayerId, Store, StoreError};
 
 /// Steps that may use the same private cache mount at once, each with a directory of its own. Whoever
 /// comes later waits.
 const PRIVATE_DIRECTORIES_MAX: usize = 64;
+/// Mode of a cache mount that begins empty, as in BuildKit.
+const MODE_DEFAULT: u32 = 0o755;
 const KIND: [u8; 4] = *b"used";
 const VERSION: u32 = 1;
 /// Stamp files are 48 bytes long.
@@ -45,15 +49,37 @@ pub enum Sharing {
     Locked,
 }
 
-/// Owner and mode of a cache mount that does not exist yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ownership {
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-    /// Permission bits.
-    pub mode: u32,
+/// How a cache mount begins that does not exist yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beginning {
+    /// What is in it; empty without.
+    pub seed: Option<Seed>,
+    /// User id of its top directory; else the seed's, or root.
+    pub uid: Option<u32>,
+    /// Group id; else the seed's, or root's.
+    pub gid: Option<u32>,
+    /// Permission bits; else the seed's, or 0755.
+    pub mode: Option<u32>,
+}
+
+/// A directory that a cache mount begins as a copy of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seed {
+    /// The layers in which it is, lowest first.
+    pub layers: Arc<[LayerId]>,
+    /// Where. Links are followed inside the layers.
+    pub path: PathBuf,
+}
+
+/// Why a cache mount cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheMountError {
+    /// The store cannot do its work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What it begins with cannot be copied.
+    #[error(transparent)]
+    Seed(#[from] TreeError),
 }
 
 /// A cache mount in use. Others see that it is until this is dropped or the process dies.
@@ -92,8 +118,8 @@ impl Store {
         &self,
         id: &str,
         sharing: Sharing,
-        ownership: Ownership,
-    ) -> Result<Option<CacheMount>, StoreError> {
+        beginning: &Beginning,
+    ) -> Result<Option<CacheMount>, CacheMountError> {
         // Ids are anything that people write; a digest is a file name.
         let base = format!("mounts/{}", Digest::of(id.as_bytes()).hex());
         self.disk().make_dir("mounts").and_then(|()| self.disk().make_dir(&base))?;
@@ -106,7 +132,7 @@ impl Store {
             let name = format!("{base}/{number}");
             self.disk().make_dir(&name)?;
             if let Some(lock) = self.lock_cache_mount(&name, operation)? {
-                return self.use_cache_mount(&name, ownership, lock).map(Some);
+                return self.use_cache_mount(&name, beginning, lock).map(Some);
             }
         }
         Ok(None)
@@ -125,9 +151,9 @@ impl Store {
     fn use_cache_mount(
         &self,
         name: &str,
-        ownership: Ownership,
+        beginning: &Beginning,
         lock: OwnedFd,
-    ) -> Result<CacheMount, StoreError> {
+    ) -> Result<CacheMount, CacheMountError> {
         // Those who share it look at the stamps one after the other.
         let _settling = self.lock_name(&name.replace('/', "-"))?;
         let data = format!("{name}/data");
@@ -138,7 +164,7 @@ impl Store {
         let stamp = format!("{name}/{STAMP_PREFIX}{}", LayerId::random());
         self.publish_stamped(&stamp, |stamp| encode(&Stamp { sequence: IN_USE, ..*stamp }))?;
         if !self.disk().exists(&data)? {
-            self.make_cache_directory(&data, ownership)?;
+            self.make_cache_directory(&data, beginning)?;
         }
         Ok(CacheMount { store: self.clone(), path: self.disk().path(&data), stamp, _lock: lock })
     }
@@ -181,17 +207,44 @@ impl Store {
         Ok(())
     }
 
-    /// Made in the staging area, so that nobody who shares it sees it with the wrong owner.
-    fn make_cache_directory(&self, to: &str, ownership: Ownership) -> Result<(), StoreError> {
-        let staged = self.session()?.next_name();
+    /// Made in the staging area, so that nobody who shares it sees it with the wrong owner, or a part of the seed.
+    fn make_cache_directory(&self, to: &str, beginning: &Beginning) -> Result<(), CacheMountError> {
+        let session = self.session()?;
+        let staged = session.next_name();
         self.disk().make_dir(&staged)?;
+        match self.fill_cache_directory(&staged, to, beginning) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                session.discard(&staged);
+                Err(error)
+            }
+        }
+    }
+
+    fn fill_cache_directory(
+        &self,
+        staged: &str,
+        to: &str,
+        beginning: &Beginning,
+    ) -> Result<(), CacheMountError> {
         let root = self.disk().fd();
-        let (uid, gid) = (Uid::from_raw(ownership.uid), Gid::from_raw(ownership.gid));
-        let mode = Mode::from_raw_mode(ownership.mode);
-        chownat(root, &staged, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-            .and_then(|()| chmodat(root, &staged, mode, AtFlags::empty()))
-            .and_then(|()| renameat_with(root, &staged, root, to, RenameFlags::NOREPLACE))
-            .map_err(|error| self.disk().write_error(to, error))
+        let (uid, gid, mode) = match &beginning.seed {
+            None => (0, 0, MODE_DEFAULT),
+            Some(Seed { layers, path }) => {
+                let view = self.view(layers)?;
+                let missing = || self.disk().read_error(staged, Errno::NOENT);
+                let into = self.disk().open_dir(staged)?.ok_or_else(missing)?;
+                let top = tree::copy_directory(view.root(), path, into.as_fd())?;
+                (top.uid, top.gid, top.mode)
+            }
+        };
+        let uid = Uid::from_raw(beginning.uid.unwrap_or(uid));
+        let gid = Gid::from_raw(beginning.gid.unwrap_or(gid));
+        let mode = Mode::from_raw_mode(beginning.mode.unwrap_or(mode));
+        chownat(root, staged, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+            .and_then(|()| chmodat(root, staged, mode, AtFlags::empty()))
+            .and_then(|()| renameat_with(root, staged, root, to, RenameFlags::NOREPLACE))
+            .map_err(|error| self.disk().write_error(to, error).into())
     }
 }
 
@@ -216,8 +269,6 @@ mod tests {
     use super::*;
     use crate::stamp::BootId;
 
-    const ROOT: Ownership = Ownership { uid: 0, gid: 0, mode: 0o755 };
-
     fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, 1);
@@ -229,13 +280,13 @@ mod tests {
     }
 
     fn take(store: &Store, id: &str) -> CacheMount {
-        store.try_cache_mount(id, Sharing::Shared, ROOT).unwrap().unwrap()
+        store.try_cache_mount(id, Sharing::Shared, &Beginning::default()).unwrap().unwrap()
     }
 
     #[test]
     fn shared_by_all_locked_by_one_private_to_each() {
         let (_dir, store) = store();
-        let take = |sharing| store.try_cache_mount("id", sharing, ROOT).unwrap();
+        let take = |sharing| store.try_cache_mount("id", sharing, &Beginning::default()).unwrap();
         let shared = take(Sharing::Shared).unwrap();
         assert_eq!(take(Sharing::Shared).unwrap().path(), shared.path());
         assert!(take(Sharing::Locked).is_none());
@@ -260,10 +311,56 @@ mod tests {
     #[test]
     fn a_new_directory_has_the_wanted_owner_and_mode() {
         let (_dir, store) = store();
-        let ownership = Ownership { uid: 1, gid: 2, mode: 0o1770 };
-        let mount = store.try_cache_mount("id", Sharing::Shared, ownership).unwrap().unwrap();
+        let beginning = Beginning { seed: None, uid: Some(1), gid: Some(2), mode: Some(0o1770) };
+        let mount = store.try_cache_mount("id", Sharing::Shared, &beginning).unwrap().unwrap();
         let found = fs::metadata(mount.path()).unwrap();
         assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (1, 2, 0o1770));
+    }
+
+    /// A layer with `dir/file`, and a link to that directory.
+    fn layer(store: &Store) -> Arc<[LayerId]> {
+        let layer = store.begin_layer().unwrap();
+        let root = layer.fs_path();
+        fs::create_dir(root.join("dir")).unwrap();
+        fs::write(root.join("dir/file"), "seed").unwrap();
+        std::os::unix::fs::symlink("dir", root.join("link")).unwrap();
+        std::os::unix::fs::chown(root.join("dir"), Some(3), Some(4)).unwrap();
+        fs::set_permissions(root.join("dir"), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+        Arc::from([layer.commit().unwrap().id()])
+    }
+
+    #[test]
+    fn a_seed_is_only_a_beginning() {
+        let (_dir, store) = store();
+        let layers = layer(&store);
+        let seed = |path: &str| Some(Seed { layers: layers.clone(), path: path.into() });
+        let take = |id: &str, seed, mode| {
+            let beginning = Beginning { seed, mode, ..Beginning::default() };
+            store.try_cache_mount(id, Sharing::Shared, &beginning).unwrap().unwrap()
+        };
+        let mount = take("id", seed("/link"), None);
+        let found = fs::metadata(mount.path()).unwrap();
+        assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (3, 4, 0o711));
+        assert_eq!(fs::read(mount.path().join("file")).unwrap(), b"seed");
+        fs::write(mount.path().join("file"), "changed").unwrap();
+        drop(mount);
+        assert_eq!(fs::read(take("id", seed("/dir"), None).path().join("file")).unwrap(), b"changed");
+        let other = take("other", seed("/"), Some(0o700));
+        assert_eq!(fs::metadata(other.path()).unwrap().mode() & 0o7777, 0o700);
+        assert_eq!(fs::read(other.path().join("dir/file")).unwrap(), b"seed");
+    }
+
+    #[test]
+    fn a_seed_that_is_not_there_leaves_nothing() {
+        let (_dir, store) = store();
+        let layers = layer(&store);
+        for path in ["/absent", "/dir/file"] {
+            let seed = Some(Seed { layers: layers.clone(), path: path.into() });
+            let beginning = Beginning { seed, ..Beginning::default() };
+            let error = store.try_cache_mount("id", Sharing::Shared, &beginning).unwrap_err();
+            assert!(matches!(error, CacheMountError::Seed(_)), "{error}");
+        }
+        assert_eq!(fs::read_dir(take(&store, "id").path()).unwrap().count(), 0);
     }
 
     /// Whether a file is there after a reboot, when these uses came before it: durable or not.

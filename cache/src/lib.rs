@@ -30,7 +30,7 @@ mod view;
 #[cfg(test)]
 mod durability_tests;
 
-pub use cache_mount::{CacheMount, Ownership, Sharing};
+pub use cache_mount::{Beginning, CacheMount, CacheMountError, Seed, Sharing};
 pub use context::{
     ContextEntries, ContextEntry, ContextError, ContextIndex, ContextTree, Decision, FileStat, FileTime,
     Filter,

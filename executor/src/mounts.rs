@@ -41,7 +41,9 @@ pub(crate) fn mount_one(
     let mut listener = None;
     let (source, target) = match mount {
         Mount::Bind { source, subpath, target, read_only } => (bind(source, subpath, *read_only)?, target),
-        Mount::Tmpfs { target, size_bytes, mode } => (tmpfs(*size_bytes, *mode)?, target),
+        Mount::Tmpfs { target, size_bytes, mode, read_only } => {
+            (tmpfs(*size_bytes, *mode, *read_only)?, target)
+        }
         Mount::Overlay { lowers, subpath, target, read_only } => {
             (overlay_at(scratch, lowers, subpath, *read_only)?, target)
         }
@@ -92,14 +94,15 @@ fn data_flags(read_only: bool) -> MountAttrFlags {
     if read_only { flags::NO_DEVICES | flags::READ_ONLY } else { flags::NO_DEVICES }
 }
 
-fn tmpfs(size_bytes: Option<u64>, mode: u32) -> Result<OwnedFd, SandboxError> {
+fn tmpfs(size_bytes: Option<u64>, mode: u32, read_only: bool) -> Result<OwnedFd, SandboxError> {
     let mode = format!("{mode:o}");
     let size = size_bytes.map(|size| size.to_string());
     let mut parameters = vec![Parameter::Text("mode", &mode)];
     if let Some(size) = &size {
         parameters.push(Parameter::Text("size", size));
     }
-    mount_new("tmpfs", &parameters, flags::DATA)
+    let attributes = if read_only { flags::DATA | flags::READ_ONLY } else { flags::DATA };
+    mount_new("tmpfs", &parameters, attributes)
 }
 
 fn overlay_at(

@@ -196,6 +196,8 @@ pub enum Mount {
         size_bytes: Option<u64>,
         /// Mode of its root directory.
         mode: u32,
+        /// Whether writing is refused.
+        read_only: bool,
     },
     /// Layers stacked to a tree. Changes, if allowed, are kept in memory and thrown away.
     Overlay {

@@ -61,6 +61,7 @@ fn main() -> std::process::ExitCode {
         EVERYBODY files::dangling_resolv_conf,
         EVERYBODY files::small_files_do_not_reach_the_layer,
         EVERYBODY files::read_only_root,
+        EVERYBODY files::read_only_memory,
         EVERYBODY files::bind_mounts,
         EVERYBODY files::sources_stay_beneath_their_root,
         EVERYBODY files::targets_stay_in_the_root,

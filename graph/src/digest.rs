@@ -6,8 +6,8 @@
 use image::{Digest, Hasher};
 
 use crate::{
-    CacheSharing, ContextSource, Copy, File, FileAction, GitSource, HttpSource, ImageSource, MakeDirectory,
-    MakeFile, Mount, MountSource, Network, Op, Run, SecretEnv, redacted,
+    CacheBase, CacheSharing, ContextSource, Copy, File, FileAction, GitSource, HttpSource, ImageSource,
+    MakeDirectory, MakeFile, Mount, MountSource, Network, Op, Run, SecretEnv, redacted,
 };
 
 /// The digest of an operation alone, without its inputs: equal operations do the same to equal inputs.
@@ -150,15 +150,16 @@ impl Mount {
                 .field("input", input.to_le_bytes())
                 .field("path", path)
                 .field("read_only", [u8::from(*read_only)]),
-            MountSource::Tmpfs { size_bytes } => {
-                hasher.list("tmpfs", size_bytes.iter().map(|size| size.to_le_bytes()))
-            }
-            MountSource::Cache { id, sharing, owner, mode, read_only } => hasher
+            MountSource::Tmpfs { size_bytes, read_only } => hasher
+                .list("tmpfs", size_bytes.iter().map(|size| size.to_le_bytes()))
+                .field("read_only", [u8::from(*read_only)]),
+            MountSource::Cache { id, base, sharing, uid, gid, mode, read_only } => hasher
                 .field("cache", id)
+                .list("base", base.iter().map(|base| base.digest().0))
                 .field("sharing", sharing.name())
-                .field("uid", owner.0.to_le_bytes())
-                .field("gid", owner.1.to_le_bytes())
-                .field("mode", mode.to_le_bytes())
+                .list("uid", uid.iter().map(|uid| uid.to_le_bytes()))
+                .list("gid", gid.iter().map(|gid| gid.to_le_bytes()))
+                .list("mode", mode.iter().map(|mode| mode.to_le_bytes()))
                 .field("read_only", [u8::from(*read_only)]),
             MountSource::Secret { id, owner, mode, required } => hasher
                 .field("secret", id)
@@ -174,6 +175,13 @@ impl Mount {
                 .field("required", [u8::from(*required)]),
         }
         .finish()
+    }
+}
+
+impl CacheBase {
+    fn digest(&self) -> Digest {
+        let Self { input, path } = self;
+        Hasher::new("cache-base/v1").field("input", input.to_le_bytes()).field("path", path).finish()
     }
 }
 
@@ -291,8 +299,6 @@ mod tests {
 
     #[test]
     fn every_field_of_run_but_the_proxies_changes_the_digest() {
-        let tmpfs = |size_bytes| Mount { target: "/t".into(), source: MountSource::Tmpfs { size_bytes } };
-        assert_ne!(tmpfs(None).digest(), tmpfs(Some(1)).digest());
         assert_all_different(digests(
             &run(),
             Op::Run,
@@ -305,7 +311,7 @@ mod tests {
                 |run| run.network = Network::None,
                 |run| run.network = Network::Host,
                 |run| {
-                    let source = MountSource::Tmpfs { size_bytes: None };
+                    let source = MountSource::Tmpfs { size_bytes: None, read_only: false };
                     run.mounts.push(Mount { target: "/t".into(), source });
                 },
                 |run| run.mounts.push(secret_file(|_| ())),
@@ -340,6 +346,41 @@ mod tests {
         let (mut id, mut owner, mut mode, mut required) = ("s".to_owned(), (0, 0), 0o400, false);
         change((&mut id, &mut owner, &mut mode, &mut required));
         mount(MountSource::Agent { id, owner, mode, required })
+    }
+
+    #[test]
+    fn every_field_of_other_mounts_changes_the_digest() {
+        let tmpfs = |size_bytes, read_only| mount(MountSource::Tmpfs { size_bytes, read_only });
+        let bind =
+            |input, path: &str, read_only| mount(MountSource::Input { input, path: path.into(), read_only });
+        let base = |input, path: &str| Some(CacheBase { input, path: path.into() });
+        let cache = |id: &str, base, sharing, owner: (Option<u32>, Option<u32>), mode, read_only| {
+            let (uid, gid) = owner;
+            mount(MountSource::Cache { id: id.into(), base, sharing, uid, gid, mode, read_only })
+        };
+        let (shared, locked) = (CacheSharing::Shared, CacheSharing::Locked);
+        let nobody = (None, None);
+        let digests = [
+            tmpfs(None, false),
+            tmpfs(Some(1), false),
+            tmpfs(None, true),
+            bind(1, "/", true),
+            bind(2, "/", true),
+            bind(1, "/a", true),
+            bind(1, "/", false),
+            cache("c", None, shared, nobody, None, false),
+            cache("d", None, shared, nobody, None, false),
+            cache("c", base(1, "/"), shared, nobody, None, false),
+            cache("c", base(2, "/"), shared, nobody, None, false),
+            cache("c", base(1, "/a"), shared, nobody, None, false),
+            cache("c", None, locked, nobody, None, false),
+            cache("c", None, shared, (Some(0), None), None, false),
+            cache("c", None, shared, (None, Some(0)), None, false),
+            cache("c", None, shared, nobody, Some(0o755), false),
+            cache("c", None, shared, nobody, None, true),
+        ]
+        .map(|mount| OpDigest(mount.digest()));
+        assert_all_different(digests.to_vec());
     }
 
     #[test]

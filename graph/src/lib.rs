@@ -18,7 +18,7 @@ mod source;
 pub use build_graph::{BuildGraph, Label, Location, Vertex, VertexId};
 pub use digest::OpDigest;
 pub use file::{Copy, File, FileAction, MakeDirectory, MakeFile};
-pub use mount::{CacheSharing, Mount, MountSource};
+pub use mount::{CacheBase, CacheSharing, Mount, MountSource};
 pub use run::{Network, Run, SecretEnv};
 pub use source::{ContextSource, GitSource, HttpSource, ImageSource, redacted};
 

@@ -10,14 +10,12 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// The input that is mounted, when it is one.
+    /// The input that is mounted, or that a cache begins with.
     pub fn input(&self) -> Option<usize> {
         match &self.source {
             MountSource::Input { input, .. } => Some(*input),
-            MountSource::Tmpfs { .. }
-            | MountSource::Cache { .. }
-            | MountSource::Secret { .. }
-            | MountSource::Agent { .. } => None,
+            MountSource::Cache { base, .. } => base.as_ref().map(|base| base.input),
+            MountSource::Tmpfs { .. } | MountSource::Secret { .. } | MountSource::Agent { .. } => None,
         }
     }
 }
@@ -38,17 +36,23 @@ pub enum MountSource {
     Tmpfs {
         /// Limit in bytes; none is half of the memory.
         size_bytes: Option<u64>,
+        /// Whether writes are refused.
+        read_only: bool,
     },
     /// A directory that outlives the step.
     Cache {
-        /// Its name; equal names share one directory.
+        /// Its name; equal names with equal beginnings share one directory.
         id: String,
+        /// What a new directory begins with; empty without.
+        base: Option<CacheBase>,
         /// Who may use it at the same time.
         sharing: CacheSharing,
-        /// Owner of a new directory.
-        owner: (u32, u32),
-        /// Mode of a new directory.
-        mode: u32,
+        /// User id of a new directory; none is that of the base, or root.
+        uid: Option<u32>,
+        /// Group id of a new directory; none is that of the base, or root's.
+        gid: Option<u32>,
+        /// Mode of a new directory; none is that of the base, or 0755.
+        mode: Option<u32>,
         /// Whether writes are refused.
         read_only: bool,
     },
@@ -74,6 +78,15 @@ pub enum MountSource {
         /// Whether the step fails without it; else nothing is mounted then.
         required: bool,
     },
+}
+
+/// A directory of an input that a cache begins as a copy of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheBase {
+    /// Index into the vertex's inputs.
+    pub input: usize,
+    /// Absolute path in the input.
+    pub path: String,
 }
 
 /// Who may use a cache mount at the same time.

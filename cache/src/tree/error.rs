@@ -44,6 +44,12 @@ pub enum TreeError {
         /// Where it would land.
         path: String,
     },
+    /// Something else where the content of a directory is wanted.
+    #[error("`{path}` is not a directory")]
+    NoDirectory {
+        /// The path as written.
+        path: String,
+    },
     /// A file where there is a directory.
     #[error("cannot replace the directory /{path} with a file")]
     IsADirectory {

@@ -19,6 +19,7 @@
 mod build;
 mod copy;
 mod digest;
+mod directory;
 mod error;
 mod glob;
 mod listing;
@@ -29,6 +30,7 @@ mod unpack;
 
 pub use build::{Action, Copied, Target, build};
 pub use digest::digest;
+pub(crate) use directory::copy_directory;
 pub use error::TreeError;
 pub use listing::Listed;
 pub use mode::{ModeChange, ModeError};

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
-use cache::{Ownership, PruneOptions, Record, Sharing, Store, UsageKind};
+use cache::{Beginning, PruneOptions, Record, Sharing, Store, UsageKind};
 use image::{DiffId, Digest, ImageId};
 
 use crate::support::{Fixture, image, key, layer, names, record};
@@ -220,10 +220,8 @@ fn kept_blobs_go_with_the_records_that_name_them() {
 fn a_cache_mount_in_use_stays() {
     let fixture = Fixture::new();
     let store = fixture.open();
-    let take = |store: &Store| {
-        let ownership = Ownership { uid: 0, gid: 0, mode: 0o755 };
-        store.try_cache_mount("id", Sharing::Shared, ownership).unwrap().unwrap()
-    };
+    let take =
+        |store: &Store| store.try_cache_mount("id", Sharing::Shared, &Beginning::default()).unwrap().unwrap();
     let mount = take(&store);
     let file = mount.path().join("file");
     std::fs::write(&file, "12345").unwrap();

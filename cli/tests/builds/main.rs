@@ -8,6 +8,7 @@ mod agents;
 mod caching;
 mod contexts;
 mod failures;
+mod mounts;
 mod remote;
 mod results;
 mod secrets;

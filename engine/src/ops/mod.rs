@@ -1,6 +1,7 @@
 //! Does what the vertices of a build say: the worker behind the solver.
 
 mod ahead;
+mod cache_mount;
 mod context;
 mod cutoff;
 mod file;

@@ -1,18 +1,16 @@
 //! `RUN --mount`: what is mounted into a step beside its root.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ::image::{Digest, Hasher};
-use cache::{CacheMount, Ownership, Sharing};
-use graph::{CacheSharing, MountSource, Run, Vertex};
+use cache::tree::TreeError;
+use cache::{CacheMount, CacheMountError};
+use graph::{CacheBase, MountSource, Run, Vertex};
 
-use super::{BuildWorker, Output, secret};
+use super::{BuildWorker, Output, cache_mount, secret};
 use crate::blocking::blocking;
 use crate::{AgentError, BuildError};
 
-/// How long to wait before asking again for a cache mount that somebody else uses.
-const CACHE_MOUNT_POLL: Duration = Duration::from_millis(10);
 /// Mode of a tmpfs mount's root directory, as in BuildKit.
 const TMPFS_MODE: u32 = 0o1777;
 
@@ -91,12 +89,12 @@ async fn lower(
             let (subpath, read_only) = (path.clone(), *read_only);
             plain(executor::Mount::Overlay { lowers, subpath, target, read_only })
         }
-        MountSource::Tmpfs { size_bytes } => {
-            plain(executor::Mount::Tmpfs { target, size_bytes: *size_bytes, mode: TMPFS_MODE })
+        MountSource::Tmpfs { size_bytes, read_only } => {
+            let (size_bytes, read_only) = (*size_bytes, *read_only);
+            plain(executor::Mount::Tmpfs { target, size_bytes, mode: TMPFS_MODE, read_only })
         }
-        MountSource::Cache { id, sharing, owner: (uid, gid), mode, read_only } => {
-            let ownership = Ownership { uid: *uid, gid: *gid, mode: *mode };
-            let cache = take_cache(worker, id, *sharing, ownership).await?;
+        MountSource::Cache { read_only, .. } => {
+            let cache = cache_mount::take(worker, vertex, &mount.source, inputs).await?;
             let (source, read_only) = (cache.path().to_owned(), *read_only);
             let spec = executor::Mount::Bind { source, subpath: String::new(), target, read_only };
             Mounted { cache: Some(cache), ..plain(spec) }
@@ -131,32 +129,13 @@ async fn find_agent(
     }
 }
 
-async fn take_cache(
-    worker: &BuildWorker,
-    id: &str,
-    sharing: CacheSharing,
-    ownership: Ownership,
-) -> Result<CacheMount, BuildError> {
-    let sharing = match sharing {
-        CacheSharing::Shared => Sharing::Shared,
-        CacheSharing::Private => Sharing::Private,
-        CacheSharing::Locked => Sharing::Locked,
-    };
-    loop {
-        if let Some(cache) = worker.store.try_cache_mount(id, sharing, ownership)? {
-            return Ok(cache);
-        }
-        tokio::time::sleep(CACHE_MOUNT_POLL).await;
-    }
-}
-
 /// The directories of a chain of layers as overlayfs wants them, topmost first.
 fn lowers(worker: &BuildWorker, output: &Output) -> Result<Vec<PathBuf>, BuildError> {
     let layers = output.layers().expect("what is mounted has layers");
     Ok(worker.store.lower_paths(&layers.ids)?)
 }
 
-/// Digests what is mounted of other inputs: the whole trees beneath the mounted paths.
+/// Digests what is mounted of other inputs, or what caches begin with: the whole trees beneath the paths.
 pub(super) async fn fingerprint(
     worker: &BuildWorker,
     vertex: &Vertex,
@@ -165,17 +144,46 @@ pub(super) async fn fingerprint(
 ) -> Result<Digest, BuildError> {
     let mut hasher = Hasher::new("mounted/v1");
     for mount in &run.mounts {
-        let MountSource::Input { input, path, .. } = &mount.source else { continue };
-        let layers = inputs[*input].as_ref().and_then(Output::layers).expect("mounted inputs are layers");
-        let (store, ids, path) = (worker.store.clone(), layers.ids.clone(), path.clone());
-        let step = vertex.label.name.clone();
-        let digest = blocking(move || {
-            let view = store.view(&ids)?;
-            cache::tree::digest(view.root(), Path::new(&path))
-                .map_err(|source| BuildError::Tree { step, source })
-        })
-        .await?;
-        hasher = hasher.field(&mount.target, digest.0);
+        let (input, path) = match &mount.source {
+            MountSource::Input { input, path, .. } => (input, path),
+            MountSource::Cache { base: Some(CacheBase { input, path }), .. } => (input, path),
+            _ => continue,
+        };
+        let output = inputs[*input].as_ref().expect("what is partly read is known");
+        hasher = hasher.field(&mount.target, tree_digest(worker, vertex, output, path).await?.0);
     }
     Ok(hasher.finish())
+}
+
+/// Digests the whole tree beneath a path.
+pub(super) async fn tree_digest(
+    worker: &BuildWorker,
+    vertex: &Vertex,
+    output: &Output,
+    path: &str,
+) -> Result<Digest, BuildError> {
+    let layers = output.layers().expect("what is mounted has layers");
+    let (store, ids, wanted) = (worker.store.clone(), layers.ids.clone(), PathBuf::from(path));
+    let digest = blocking(move || {
+        let view = store.view(&ids)?;
+        Ok::<_, CacheMountError>(cache::tree::digest(view.root(), &wanted)?)
+    })
+    .await;
+    digest.map_err(|error| unusable(worker, vertex, error))
+}
+
+/// What the Dockerfile names and is not there is told with its line.
+pub(super) fn unusable(worker: &BuildWorker, vertex: &Vertex, error: CacheMountError) -> BuildError {
+    match error {
+        CacheMountError::Store(error) => error.into(),
+        CacheMountError::Seed(
+            error @ (TreeError::NotFound { .. }
+            | TreeError::NoDirectory { .. }
+            | TreeError::TooManySymlinks { .. }),
+        ) => {
+            let message = error.to_string();
+            BuildError::Copy { rendered: worker.render(vertex, &message, None), message }
+        }
+        CacheMountError::Seed(source) => BuildError::Tree { step: vertex.label.name.clone(), source },
+    }
 }

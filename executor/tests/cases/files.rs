@@ -75,7 +75,7 @@ pub(crate) fn missing_mount_points_leave_no_trace(world: &World) {
             uid: 0,
             gid: 0,
         },
-        Mount::Tmpfs { target: "/deep/dir".into(), size_bytes: Some(1 << 20), mode: 0o700 },
+        Mount::Tmpfs { target: "/deep/dir".into(), size_bytes: Some(1 << 20), mode: 0o700, read_only: false },
     ];
     let before = fs::metadata(world.upper("")).unwrap().modified().unwrap();
     assert_eq!(output(&spec), "bin deep dev etc home proc root sys tmp usr secret /deep/dir");
@@ -140,10 +140,22 @@ pub(crate) fn small_files_do_not_reach_the_layer(world: &World) {
 pub(crate) fn read_only_root(world: &World) {
     let mut spec = world.shell("touch /x 2>&1; touch /dev/shm/x /scratch/x && echo fine");
     spec.read_only_root = true;
-    spec.mounts.push(Mount::Tmpfs { target: "/scratch".into(), size_bytes: None, mode: 0o1777 });
+    spec.mounts.push(Mount::Tmpfs {
+        target: "/scratch".into(),
+        size_bytes: None,
+        mode: 0o1777,
+        read_only: false,
+    });
     let text = output(&spec);
     assert!(text.contains("Read-only file system") && text.ends_with("fine"), "{text}");
     assert_eq!(world.upper_names(""), [""; 0]);
+}
+
+pub(crate) fn read_only_memory(world: &World) {
+    let mut spec = world.shell("touch /in/x 2>&1 | grep -c Read-only; stat -c %a /in");
+    spec.mounts =
+        vec![Mount::Tmpfs { target: "/in".into(), size_bytes: None, mode: 0o1777, read_only: true }];
+    assert_eq!(output(&spec), "1\n1777");
 }
 
 fn bind(world: &World, subpath: &str, target: &str, read_only: bool) -> Mount {
@@ -233,7 +245,12 @@ pub(crate) fn swapped_links_lead_nowhere(world: &World) {
             spec.mounts = vec![
                 bind(world, "x", "/source", true),
                 bind(world, "", "/cache", false),
-                Mount::Tmpfs { target: "/cache/x/target".into(), size_bytes: None, mode: 0o755 },
+                Mount::Tmpfs {
+                    target: "/cache/x/target".into(),
+                    size_bytes: None,
+                    mode: 0o755,
+                    read_only: false,
+                },
                 Mount::File {
                     target: "/cache/x/secret".into(),
                     content: b"inside".to_vec().into(),

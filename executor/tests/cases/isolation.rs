@@ -107,7 +107,7 @@ pub(crate) fn device_nodes_cannot_be_opened(world: &World) {
         "for place in / /dev /tmp /mnt; do mknod $place/disk b 8 0 && mknod $place/null c 1 3 2>/dev/null
         (cat $place/disk; cat $place/null) 2>&1 | grep -c 'Permission denied'; done";
     let mut spec = world.shell(script);
-    spec.mounts.push(Mount::Tmpfs { target: "/mnt".into(), size_bytes: None, mode: 0o755 });
+    spec.mounts.push(Mount::Tmpfs { target: "/mnt".into(), size_bytes: None, mode: 0o755, read_only: false });
     // In /dev the name is taken.
     let expected = "2\n1\n2\n2";
     match world.mode {

@@ -139,7 +139,12 @@ pub(crate) fn long_errors_are_reported(world: &World) {
     let mut spec = world.spec(&["true"]);
     let target = |index: usize| format!("/{}/{index}", "long/".repeat(20));
     spec.mounts = (0..600)
-        .map(|index| executor::Mount::Tmpfs { target: target(index), size_bytes: None, mode: 0o755 })
+        .map(|index| executor::Mount::Tmpfs {
+            target: target(index),
+            size_bytes: None,
+            mode: 0o755,
+            read_only: false,
+        })
         .collect();
     assert!(matches!(refused(&spec), SandboxError::Target { .. }));
     assert_eq!(output(&world.spec(&["echo", "well"])), "well");

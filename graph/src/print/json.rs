@@ -101,12 +101,13 @@ fn mount(mount: &Mount) -> Value {
         MountSource::Input { input, path, read_only } => json!({
             "type": "bind", "target": target, "input": input, "path": path, "readOnly": read_only,
         }),
-        MountSource::Tmpfs { size_bytes } => {
-            json!({ "type": "tmpfs", "target": target, "sizeBytes": size_bytes })
-        }
-        MountSource::Cache { id, sharing, owner, mode, read_only } => json!({
-            "type": "cache", "target": target, "id": id, "sharing": sharing.name(), "uid": owner.0,
-            "gid": owner.1, "mode": octal(*mode), "readOnly": read_only,
+        MountSource::Tmpfs { size_bytes, read_only } => json!({
+            "type": "tmpfs", "target": target, "sizeBytes": size_bytes, "readOnly": read_only,
+        }),
+        MountSource::Cache { id, base, sharing, uid, gid, mode, read_only } => json!({
+            "type": "cache", "target": target, "id": id, "sharing": sharing.name(), "uid": uid, "gid": gid,
+            "mode": mode.map(octal), "readOnly": read_only,
+            "base": base.as_ref().map(|base| json!({ "input": base.input, "path": base.path })),
         }),
         MountSource::Secret { id, owner, mode, required } => json!({
             "type": "secret", "target": target, "id": id, "uid": owner.0, "gid": owner.1,

@@ -122,15 +122,18 @@ fn describe_mount(mount: &Mount) -> String {
                 if *read_only { "" } else { ", writable" }
             )
         }
-        MountSource::Tmpfs { size_bytes } => {
+        MountSource::Tmpfs { size_bytes, read_only } => {
             let limit = size_bytes.map(|size| format!(" of {size} bytes")).unwrap_or_default();
-            format!("mount {target} in memory{limit}")
+            format!("mount {target} in memory{limit}{}", protected(*read_only))
         }
-        MountSource::Cache { id, sharing, .. } if *sharing == CacheSharing::Shared => {
-            format!("mount {target} from cache {id}")
-        }
-        MountSource::Cache { id, sharing, .. } => {
-            format!("mount {target} from cache {id}, {}", sharing.name())
+        MountSource::Cache { id, base, sharing, uid: _, gid: _, mode: _, read_only } => {
+            let sharing = match sharing {
+                CacheSharing::Shared => String::new(),
+                other => format!(", {}", other.name()),
+            };
+            let base = base.as_ref().map(|base| format!(", at first {} of input {}", base.path, base.input));
+            let protected = protected(*read_only);
+            format!("mount {target} from cache {id}{sharing}{}{protected}", base.unwrap_or_default())
         }
         MountSource::Secret { id, required, .. } => {
             format!("mount {target} from secret {id}{}", needed(*required))
@@ -139,6 +142,10 @@ fn describe_mount(mount: &Mount) -> String {
             format!("mount {target} from agent {id}{}", needed(*required))
         }
     }
+}
+
+fn protected(read_only: bool) -> &'static str {
+    if read_only { ", read-only" } else { "" }
 }
 
 fn needed(required: bool) -> &'static str {

@@ -1,7 +1,7 @@
 use image::Digest;
 
 use super::*;
-use crate::{ContextSource, Copy, File, ImageSource, Label, Location, MakeFile, Vertex};
+use crate::{CacheBase, ContextSource, Copy, File, ImageSource, Label, Location, MakeFile, Vertex};
 
 /// A graph with every operation.
 fn graph() -> (BuildGraph, VertexId) {
@@ -33,14 +33,19 @@ fn graph() -> (BuildGraph, VertexId) {
                 target: "/m".to_owned(),
                 source: MountSource::Input { input: 1, path: "/p".to_owned(), read_only: true },
             },
-            Mount { target: "/t".to_owned(), source: MountSource::Tmpfs { size_bytes: Some(9) } },
+            Mount {
+                target: "/t".to_owned(),
+                source: MountSource::Tmpfs { size_bytes: Some(9), read_only: true },
+            },
             Mount {
                 target: "/c".to_owned(),
                 source: MountSource::Cache {
                     id: "go".to_owned(),
+                    base: Some(CacheBase { input: 1, path: "/b".to_owned() }),
                     sharing: CacheSharing::Locked,
-                    owner: (1, 2),
-                    mode: 0o755,
+                    uid: Some(1),
+                    gid: None,
+                    mode: Some(0o755),
                     read_only: false,
                 },
             },
@@ -98,8 +103,8 @@ fn text_says_what_each_vertex_does() {
            env A=1
            network none
            mount /m from /p of input 1
-           mount /t in memory of 9 bytes
-           mount /c from cache go, locked
+           mount /t in memory of 9 bytes, read-only
+           mount /c from cache go, locked, at first /b of input 1
            mount /s from secret key, required
            mount /a from agent default
            env TOKEN from secret token
@@ -202,7 +207,7 @@ fn json_has_every_field_but_the_proxies() {
     assert_eq!(value["vertices"].as_array().map(Vec::len), Some(graph.len()));
     insta::assert_snapshot!(format!("{:#}", value["vertices"][3]), @r#"
     {
-      "digest": "sha256:6408e086a67a3378d8330d235869416fc7b40d30ff4f2ca938cb585fab78cc7c",
+      "digest": "sha256:7684a8be918a8904b68826a4a31191a2f6c2bc5b111cb8976bbc697754f824fd",
       "id": 3,
       "inputs": [
         0,
@@ -230,12 +235,17 @@ fn json_has_every_field_but_the_proxies() {
             "type": "bind"
           },
           {
+            "readOnly": true,
             "sizeBytes": 9,
             "target": "/t",
             "type": "tmpfs"
           },
           {
-            "gid": 2,
+            "base": {
+              "input": 1,
+              "path": "/b"
+            },
+            "gid": null,
             "id": "go",
             "mode": "755",
             "readOnly": false,

@@ -4,7 +4,7 @@ mod agent;
 mod options;
 mod secret;
 
-use graph::{ContextSource, Mount, MountSource, SecretEnv, VertexId};
+use graph::{CacheBase, ContextSource, Mount, MountSource, SecretEnv, VertexId};
 
 use super::stage::StageState;
 use super::{Lowering, paths};
@@ -13,8 +13,10 @@ use crate::diagnostic::Diagnostic;
 use crate::plan::Origin;
 pub(super) use options::Options;
 
-/// Mode of a new cache directory.
-const CACHE_MODE: u32 = 0o755;
+/// The image that is empty.
+const SCRATCH: &str = "scratch";
+/// The bits of a mode that a directory has.
+const MODE_BITS: u32 = 0o7777;
 
 type Result<T> = std::result::Result<T, Box<Diagnostic>>;
 
@@ -51,15 +53,12 @@ impl Lowering<'_> {
         }
         let target = target(state, &options.target).map_err(wrong)?;
         let source = match kind {
-            "tmpfs" => MountSource::Tmpfs { size_bytes: options.size_bytes },
-            "cache" => {
-                let from = mount.from().filter(|from| *from != "scratch");
-                if from.is_some() || !matches!(&*paths::source(&options.source), ".") {
-                    let message = "`from` and `source` of a cache mount are not supported by this version";
-                    return Err(Box::new(Diagnostic::error("UnsupportedFlag", mount.span.clone(), message)));
-                }
-                options.cache()
-            }
+            "tmpfs" => MountSource::Tmpfs {
+                // As in BuildKit, and for the kernel: no limit of its own.
+                size_bytes: options.size_bytes.filter(|size| *size > 0),
+                read_only: options.read_only.unwrap_or(false),
+            },
+            "cache" => self.cache(state, mount, &options, &mut surroundings.inputs)?,
             _ => self.bind(state, mount, &options, &mut surroundings.inputs)?,
         };
         surroundings.mounts.push(Mount { target, source });
@@ -94,25 +93,65 @@ impl Lowering<'_> {
         options: &Options,
         inputs: &mut Vec<VertexId>,
     ) -> Result<MountSource> {
-        let origin = match mount.from() {
+        let main = || Origin::Context(ContextSource::MAIN.to_owned());
+        let origin = mount.from().map_or_else(|| Ok(main()), |from| self.from(state, mount, from))?;
+        let (input, path) = self.directory(&origin, mount, options, inputs)?;
+        Ok(MountSource::Input { input, path, read_only: options.read_only.unwrap_or(true) })
+    }
+
+    /// A cache begins empty, or as a copy of what `from` and `source` name.
+    fn cache(
+        &mut self,
+        state: &StageState,
+        mount: &ast::Mount,
+        options: &Options,
+        inputs: &mut Vec<VertexId>,
+    ) -> Result<MountSource> {
+        let base = match mount.from().filter(|from| *from != SCRATCH) {
             Some(from) => {
-                let current = state.index;
-                self.plan
-                    .names
-                    .from(from, &mount.span, current, '\\', &mut self.diagnostics.suggester)
-                    .map_err(Box::new)?
+                let origin = self.from(state, mount, from)?;
+                let (input, path) = self.directory(&origin, mount, options, inputs)?;
+                Some(CacheBase { input, path })
             }
-            None => Origin::Context(ContextSource::MAIN.to_owned()),
+            None if paths::clean(&format!("/{}", options.source)) != "/" => {
+                let message = "`source` of a cache mount is a directory of what `from` names".to_owned();
+                return Err(wrong(mount, message));
+            }
+            None => None,
         };
+        let id = if options.id.is_empty() { paths::clean(&options.target) } else { options.id.clone() };
+        Ok(MountSource::Cache {
+            id,
+            base,
+            sharing: options.sharing.unwrap_or_default(),
+            uid: options.owner.0,
+            gid: options.owner.1,
+            mode: options.mode.map(|mode| mode & MODE_BITS),
+            read_only: options.read_only.unwrap_or(false),
+        })
+    }
+
+    fn from(&mut self, state: &StageState, mount: &ast::Mount, from: &str) -> Result<Origin> {
+        let suggester = &mut self.diagnostics.suggester;
+        self.plan.names.from(from, &mount.span, state.index, '\\', suggester).map_err(Box::new)
+    }
+
+    /// What `source` names of an origin, as an input and a path in it.
+    fn directory(
+        &mut self,
+        origin: &Origin,
+        mount: &ast::Mount,
+        options: &Options,
+        inputs: &mut Vec<VertexId>,
+    ) -> Result<(usize, String)> {
         let path = paths::clean(&format!("/{}", options.source));
-        let files = self.origin(&origin, &mount.span)?;
+        let files = self.origin(origin, &mount.span)?;
         let files = match origin {
             Origin::Context(_) => self.mountable(files, &path),
             _ => files,
         };
-        let input = inputs.len();
         inputs.push(files);
-        Ok(MountSource::Input { input, path, read_only: options.read_only.unwrap_or(true) })
+        Ok((inputs.len() - 1, path))
     }
 }
 
@@ -127,17 +166,4 @@ fn target(state: &StageState, written: &str) -> std::result::Result<String, Stri
         return Err(format!("the target of a mount cannot be `/` (`target={written}`)"));
     }
     Ok(target)
-}
-
-impl Options {
-    fn cache(&self) -> MountSource {
-        let id = if self.id.is_empty() { paths::clean(&self.target) } else { self.id.clone() };
-        MountSource::Cache {
-            id,
-            sharing: self.sharing.unwrap_or_default(),
-            owner: (self.owner.0.unwrap_or(0), self.owner.1.unwrap_or(0)),
-            mode: self.mode.unwrap_or(CACHE_MODE),
-            read_only: self.read_only.unwrap_or(false),
-        }
-    }
 }

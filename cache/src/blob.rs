@@ -84,7 +84,7 @@ impl Store {
     }
 }
 
-fn blob_name(digest: &BlobDigest) -> String {
+pub(crate) fn blob_name(digest: &BlobDigest) -> String {
     format!("blobs/sha256/{}", digest.0.hex())
 }
 

@@ -3,6 +3,7 @@
 pub mod layer;
 pub mod tree;
 
+mod active_blob;
 mod blob;
 mod byte_lock;
 mod cache_mount;
@@ -30,6 +31,7 @@ mod view;
 #[cfg(test)]
 mod durability_tests;
 
+pub use active_blob::ActiveBlob;
 pub use cache_mount::{Beginning, CacheMount, CacheMountError, Seed, Sharing};
 pub use context::{
     ContextEntries, ContextEntry, ContextError, ContextIndex, ContextTree, Decision, FileStat, FileTime,

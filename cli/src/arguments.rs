@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     HELP, build, builder_prune, df, fmt, graph, history, image_prune, images, import, info, inspect, load,
-    rmi, run, save, system_prune, tag, version, why,
+    login, logout, pull, push, rmi, run, save, search, system_prune, tag, version, why,
 };
 use crate::report::Exit;
 
@@ -49,7 +49,12 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     Run(run::Args),
     Build(Box<build::Args>),
+    Pull(pull::Args),
+    Push(push::Args),
     Images(images::Args),
+    Login(login::Args),
+    Logout(logout::Args),
+    Search(search::Args),
     Version(version::Args),
     Info(info::Args),
     #[command(subcommand)]
@@ -98,6 +103,8 @@ pub(crate) enum ImageCommand {
     #[command(visible_alias = "list")]
     Ls(images::Args),
     Prune(image_prune::Args),
+    Pull(pull::Args),
+    Push(push::Args),
     #[command(visible_alias = "remove")]
     Rm(rmi::Args),
     Save(save::Args),

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use engine::WindowSize;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 use crate::report::{Exit, Report};
 
@@ -37,6 +37,30 @@ pub(crate) fn stdout_is_terminal() -> bool {
 /// Whether somebody types standard input on a terminal.
 pub(crate) fn stdin_is_terminal() -> bool {
     io::stdin().is_terminal()
+}
+
+/// Asks the user for a line; none without a terminal.
+pub(crate) fn ask(prompt: &str) -> Option<String> {
+    if !stdin_is_terminal() {
+        return None;
+    }
+    print_error(prompt);
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).ok()?;
+    Some(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Asks for a line that does not appear on the terminal.
+pub(crate) fn ask_hidden(prompt: &str) -> Option<String> {
+    let before = tcgetattr(io::stdin()).ok()?;
+    let mut hidden = before.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(io::stdin(), OptionalActions::Flush, &hidden).ok()?;
+    let restored = RawMode { before };
+    let answer = ask(prompt);
+    drop(restored);
+    print_error("\n");
+    answer
 }
 
 /// The size of the user's terminal.

@@ -10,6 +10,7 @@ mod diagnostics;
 mod files;
 mod output;
 mod progress;
+mod registries;
 mod report;
 mod runtime;
 mod store;

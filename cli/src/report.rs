@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use engine::images::ImageError;
+use engine::registries::{RegistriesError, RegistryError};
 use engine::sandbox::NamespaceError;
 use engine::{AgentError, BuildError, Fault, FetchError, HttpError, RunError, SecretError};
 
@@ -188,9 +189,14 @@ impl From<BuildError> for Report {
             BuildError::NoDockerfile { .. } => base().hint("name the Dockerfile with `--file PATH`, or pass another directory"),
             BuildError::Dockerfile { rendered } => rendered.iter().fold(base(), |report, text| report.excerpt(text)),
             BuildError::NoImage { reference, rendered } => base().excerpt(rendered).hint(format!(
-                "put it there first: `slipway import ROOTFS.tar {name}`, `slipway load -i IMAGE.tar`, or a build with `-t {name}`",
+                "let it be pulled, without `--pull=never`, or put it there first: `slipway import ROOTFS.tar {name}`, `slipway load -i IMAGE.tar`, or a build with `-t {name}`",
                 name = reference.familiar()
             )),
+            BuildError::Pull { rendered, source, .. } => {
+                let exit = if source.is_network() { Exit::Network } else { Exit::Failure };
+                let hints = Self::from_image(source).hints;
+                Self { hints, ..Self::of(exit, &error) }.excerpt(rendered)
+            }
             BuildError::WrongPlatform { found, rendered, .. } => {
                 base().excerpt(rendered).hint(format!("build for it with `--platform {found}`, or use another base image"))
             }
@@ -294,8 +300,43 @@ impl Report {
                 report.hint(format!("remove its names ({}), or all of them with `--force`", names.join(", ")))
             }
             ImageError::Store(source) => Self::of_store(source),
+            ImageError::Registry(source) => Self::of_registry(source),
             _ => report,
         }
+    }
+
+    fn of_registry(error: &RegistryError) -> Self {
+        let exit = if error.is_network() { Exit::Network } else { Exit::Failure };
+        let report = Self::of(exit, error);
+        match error {
+            RegistryError::Unauthorized { host, .. } => {
+                report.hint(format!("log in with other credentials: `slipway login {host}`"))
+            }
+            RegistryError::ForeignRealm { host, realm } => report.hint(format!(
+                "if you trust `{realm}`, write `token-hosts = [\"{realm}\"]` for `{host}` into registries.toml"
+            )),
+            RegistryError::Unreachable { host, .. } if has_certificate_error(error) => report.hint(format!(
+                "put the certificate that signs the registry's into /etc/docker/certs.d/{host}/ca.crt, or use `--tls-verify=false`"
+            )),
+            _ => report,
+        }
+    }
+}
+
+/// Whether the other side could not prove who it is.
+fn has_certificate_error(error: &RegistryError) -> bool {
+    chain(error).contains("invalid peer certificate")
+}
+
+impl From<RegistryError> for Report {
+    fn from(error: RegistryError) -> Self {
+        Self::of_registry(&error)
+    }
+}
+
+impl From<RegistriesError> for Report {
+    fn from(error: RegistriesError) -> Self {
+        Self::of(Exit::Failure, &error)
     }
 }
 

@@ -70,6 +70,16 @@ pub enum BuildError {
         /// The line that asks for it.
         rendered: String,
     },
+    /// A base image cannot be pulled.
+    #[error("cannot pull `{}`", reference.familiar())]
+    Pull {
+        /// Which.
+        reference: Reference,
+        /// The line that asks for it.
+        rendered: String,
+        /// The cause.
+        source: Box<crate::images::ImageError>,
+    },
     /// A base image is for another platform.
     #[error("image `{}` is for {found}, the build is for {wanted}", reference.familiar())]
     WrongPlatform {

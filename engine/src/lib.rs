@@ -33,9 +33,19 @@ pub use error::{BuildError, SecretError, StepFailure};
 pub use event::{Event, Progress, Step, StepId, Stream};
 pub use fetch::FetchError;
 pub use net::{Fault, HttpError};
-pub use request::{BuildOutcome, BuildRequest, Destination, DockerfileSource, NamedContext, Output};
+pub use request::{
+    BuildOutcome, BuildRequest, Destination, DockerfileSource, NamedContext, Output, PullPolicy,
+};
 pub use run::{Console, Exit, RunError, RunHandle, RunRequest, Running, Terminal, WindowSize};
 pub use secrets::{SECRET_BYTES_MAX, Secret, SecretTooLarge, Secrets};
+
+/// How registries are reached, see the `registry` crate.
+pub mod registries {
+    pub use registry::{
+        Client, CredentialError, Credentials, Found, LoginKind, LoginRequest, RegistriesError,
+        RegistriesFile, RegistryError, Secret, Settings, TlsVerify,
+    };
+}
 
 /// What a process must do before it does anything else, see the `executor` crate.
 pub mod sandbox {
@@ -47,12 +57,20 @@ pub mod sandbox {
 #[derive(Clone)]
 pub struct Engine {
     store: Arc<Store>,
+    registries: registry::Client,
 }
 
 impl Engine {
     /// Opens the store at `root`, or makes one there.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        Ok(Self { store: Arc::new(Store::open(root)?) })
+        let registries = registry::Client::new(registry::Settings::default());
+        Ok(Self { store: Arc::new(Store::open(root)?), registries })
+    }
+
+    /// The same engine, with these settings for registries: without, it has no credentials.
+    #[must_use]
+    pub fn with_registries(self, settings: registry::Settings) -> Self {
+        Self { registries: registry::Client::new(settings), ..self }
     }
 
     /// Where the store is.

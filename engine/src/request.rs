@@ -34,12 +34,26 @@ pub struct BuildRequest {
     pub no_cache: bool,
     /// `--platform`; none is the host's.
     pub platform: Option<Platform>,
+    /// `--pull`.
+    pub pull: PullPolicy,
     /// Proxy variables of the caller's environment, given to RUN and stored nowhere.
     pub proxy_env: Vec<(String, String)>,
     /// `SOURCE_DATE_EPOCH`, seconds: creation times and file times later than this become this.
     pub source_date_epoch: Option<i64>,
     /// `--output`, in order; none keeps the image in the store.
     pub outputs: Vec<Output>,
+}
+
+/// When an image is looked for in its registry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// Whether or not it is here: its tag may mean another one by now.
+    Always,
+    /// When it is not here.
+    #[default]
+    Missing,
+    /// Not at all.
+    Never,
 }
 
 /// What a name of `--build-context` stands for in `FROM` and `--from`.

@@ -84,10 +84,14 @@ pub struct Descriptor {
 /// An image: its config and its layers, lowest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
+    /// Its own media type, as written; that of OCI when it says none.
+    pub media_type: String,
     /// The image config.
     pub config: Descriptor,
     /// The layers, lowest first.
     pub layers: Vec<Descriptor>,
+    /// Annotations, by key.
+    pub annotations: std::collections::BTreeMap<String, String>,
 }
 
 /// A list of manifests or of further indexes.
@@ -177,27 +181,39 @@ impl Descriptor {
 }
 
 impl Manifest {
+    /// An OCI manifest.
+    pub fn new(config: Descriptor, layers: Vec<Descriptor>) -> Self {
+        let media_type = MediaType::Manifest.as_str().to_owned();
+        Self { media_type, config, layers, annotations: std::collections::BTreeMap::new() }
+    }
+
     /// Reads an OCI or Docker schema 2 manifest.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let what = "manifest";
         let manifest: oci::ImageManifest =
             serde_json::from_slice(bytes).map_err(|source| ManifestError::Json { what, source })?;
         let read = |descriptor| Descriptor::read(what, descriptor);
+        let own_type = manifest.media_type().as_ref().map(ToString::to_string);
         Ok(Self {
+            media_type: own_type.unwrap_or_else(|| MediaType::Manifest.as_str().to_owned()),
             config: read(manifest.config())?,
             layers: manifest.layers().iter().map(read).collect::<Result<_, _>>()?,
+            annotations: manifest.annotations().clone().unwrap_or_default().into_iter().collect(),
         })
     }
 
-    /// The OCI document; equal manifests give equal bytes.
+    /// The document; equal manifests give equal bytes.
     pub fn to_json(&self) -> Vec<u8> {
-        let manifest = oci::ImageManifestBuilder::default()
+        let mut manifest = oci::ImageManifestBuilder::default()
             .schema_version(oci::SCHEMA_VERSION)
-            .media_type(oci::MediaType::ImageManifest)
+            .media_type(oci::MediaType::from(self.media_type.as_str()))
             .config(self.config.to_oci())
             .layers(self.layers.iter().map(Descriptor::to_oci).collect::<Vec<_>>())
             .build()
             .expect("every required field is set");
+        if !self.annotations.is_empty() {
+            manifest.set_annotations(Some(self.annotations.clone().into_iter().collect()));
+        }
         canonical_json(&manifest)
     }
 }
@@ -244,10 +260,8 @@ mod tests {
     #[test]
     fn manifests_round_trip() {
         let blob = BlobDigest(Digest::of(b""));
-        let manifest = Manifest {
-            config: Descriptor::new(MediaType::Config, blob, 0),
-            layers: vec![Descriptor::new(MediaType::LayerGzip, blob, 7)],
-        };
+        let config = Descriptor::new(MediaType::Config, blob, 0);
+        let manifest = Manifest::new(config, vec![Descriptor::new(MediaType::LayerGzip, blob, 7)]);
         let json = manifest.to_json();
         assert_eq!(Manifest::parse(&json).unwrap(), manifest);
         let mut descriptor = Descriptor::new(MediaType::Manifest, blob, json.len() as u64);

@@ -29,6 +29,12 @@ impl Platform {
         Self::normal("linux", std::env::consts::ARCH, None)
     }
 
+    /// The same platform in normal form; one that others wrote need not be.
+    #[must_use]
+    pub fn normalized(&self) -> Self {
+        Self::normal(&self.os, &self.architecture, self.variant.as_deref().filter(|it| !it.is_empty()))
+    }
+
     fn normal(os: &str, architecture: &str, variant: Option<&str>) -> Self {
         let (os, architecture) = (os.to_ascii_lowercase(), architecture.to_ascii_lowercase());
         let variant = variant.map(str::to_ascii_lowercase);

@@ -60,7 +60,10 @@ impl Attempts {
     ) -> Result<(), RegistryError> {
         self.failed += 1;
         self.failed_ever += 1;
-        let is_last = self.failed >= self.policy.attempts_max
+        // A host that is not there at all will hardly be there in ten seconds.
+        let is_absent = matches!(&error, RegistryError::Unreachable { source, .. } if source.is_connect());
+        let attempts_max = if is_absent { self.policy.attempts_max.min(3) } else { self.policy.attempts_max };
+        let is_last = self.failed >= attempts_max
             || self.failed_ever >= self.policy.attempts_max.saturating_mul(BREAKS_PER_ATTEMPT);
         if !error.is_network() || is_last {
             return Err(error);

@@ -53,7 +53,9 @@ const PACKAGES: &[Package] = &[
     // The base image of the tests and benchmarks.
     Package { name: "busybox-static", brings: StaticProgram("busybox"), needed_for: &[Test, Bench] },
     // Other people's tools, which judge what we write.
-    Package { name: "skopeo", brings: Program("skopeo"), needed_for: &[Test] },
+    Package { name: "skopeo", brings: Program("skopeo"), needed_for: &[Test, Bench] },
+    Package { name: "docker-registry", brings: Program("docker-registry"), needed_for: &[Test, Bench] },
+    Package { name: "openssl", brings: Program("openssl"), needed_for: &[Test] },
     Package { name: "umoci", brings: Program("umoci"), needed_for: &[Test] },
     Package { name: "tar", brings: Program("tar"), needed_for: &[Test, Bench] },
     Package { name: "attr", brings: Program("setfattr"), needed_for: &[Test] },

@@ -70,8 +70,20 @@ impl Store {
     /// Makes a layer from a blob of the store, which stays the source of the layer's tar: what is written
     /// later has the same bytes. Otherwise like [`Store::unpack_layer`].
     pub fn unpack_blob(&self, blob: &BlobDigest, expected: DiffId) -> Result<Layer, StoreError> {
-        let mut file = self.open_blob(blob)?.ok_or(StoreError::NoBlob { digest: *blob })?;
-        self.unpack_foreign(&mut file, expected, Some(blob))
+        self.unpack_blob_while(blob, expected, &mut |_| Ok(()))
+    }
+
+    /// The same; `on_read` hears how many bytes of the blob were read so far, and may end the work with an error,
+    /// which comes back as [`StoreError::Input`] or as the source of [`StoreError::Apply`].
+    pub fn unpack_blob_while(
+        &self,
+        blob: &BlobDigest,
+        expected: DiffId,
+        on_read: &mut dyn FnMut(u64) -> io::Result<()>,
+    ) -> Result<Layer, StoreError> {
+        let file = self.open_blob(blob)?.ok_or(StoreError::NoBlob { digest: *blob })?;
+        let mut told = ToldReader { reader: file, read_bytes: 0, on_read };
+        self.unpack_foreign(&mut told, expected, Some(blob))
     }
 
     fn unpack_foreign(
@@ -136,6 +148,22 @@ pub(super) fn copy_tar(blob: impl Read, to: &mut dyn Write) -> Result<(), StoreE
             Err(source) => return Err(input(source)),
         };
         to.write_all(&block[..count]).map_err(|source| layer::WriteError::Output { source })?;
+    }
+}
+
+/// Tells how much was read.
+struct ToldReader<'a, R> {
+    reader: R,
+    read_bytes: u64,
+    on_read: &'a mut dyn FnMut(u64) -> io::Result<()>,
+}
+
+impl<R: Read> Read for ToldReader<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.read_bytes += count as u64;
+        (self.on_read)(self.read_bytes)?;
+        Ok(count)
     }
 }
 

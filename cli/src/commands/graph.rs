@@ -77,6 +77,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         secrets: Secrets::new(),
         agents: Agents::new(),
         platform: args.platform,
+        pull: engine::PullPolicy::Never,
         proxy_env: Vec::new(),
         outputs: Vec::new(),
     })

@@ -14,10 +14,16 @@ pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod load;
+pub(crate) mod login;
+pub(crate) mod logout;
 mod prune;
+pub(crate) mod pull;
+mod pull_policy;
+pub(crate) mod push;
 pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod search;
 pub(crate) mod system_prune;
 pub(crate) mod tag;
 pub(crate) mod version;
@@ -68,6 +74,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
         Command::Import(args) => import::run(args, &global),
         Command::Inspect(args) => inspect::run(&args, &global),
         Command::Load(args) => load::run(&args, &global),
+        Command::Login(args) => login::run(args),
+        Command::Logout(args) => logout::run(args),
+        Command::Pull(args) => pull::run(args, &global),
+        Command::Push(args) => push::run(args, &global),
+        Command::Search(args) => search::run(args),
         Command::Rmi(args) => rmi::run(&args, &global),
         Command::Save(args) => save::run(&args, &global),
         Command::Tag(args) => tag::run(&args, &global),
@@ -83,6 +94,8 @@ fn run_image(command: ImageCommand, global: &Global) -> Result<Exit, Report> {
         ImageCommand::Inspect(args) => inspect::run(&args, global),
         ImageCommand::Load(args) => load::run(&args, global),
         ImageCommand::Ls(args) => images::run(&args, global),
+        ImageCommand::Pull(args) => pull::run(args, global),
+        ImageCommand::Push(args) => push::run(args, global),
         ImageCommand::Prune(args) => image_prune::run(&args, global),
         ImageCommand::Rm(args) => rmi::run(&args, global),
         ImageCommand::Save(args) => save::run(&args, global),

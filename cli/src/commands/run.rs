@@ -2,14 +2,20 @@
 
 mod attach;
 mod environment;
+mod obtain;
 
 use std::path::PathBuf;
 
 use engine::{Console, RunRequest};
+use image::Platform;
 
+use super::pull_policy::PullArg;
 use crate::arguments::Global;
 use crate::console;
+use crate::progress::{Layers, Stream};
+use crate::registries::RegistryArgs;
 use crate::report::{Exit, Report};
+use crate::runtime::Interrupted;
 use crate::store;
 
 /// Create and run a new container from an image
@@ -47,6 +53,17 @@ pub(crate) struct Args {
     /// Keep STDIN open
     #[arg(short, long)]
     interactive: bool,
+    /// Pull image before running ("always", "missing", "never")
+    #[arg(long, value_name = "WHEN", default_value = "missing", hide_default_value = true)]
+    pull: PullArg,
+    /// Platform of the image to pull
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+    /// Suppress the pull output
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// Remove the container when it exits (here always: nothing of a container is kept)
     #[arg(long)]
     rm: bool,
@@ -68,8 +85,19 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
     }
     let keyboard =
         if args.tty && args.interactive { attach::Keyboard::Attached } else { attach::Keyboard::Ignored };
+    let settings = args.registry.clone().settings().map_err(Report::of_run)?;
+    let obtaining = obtain::Obtaining {
+        policy: args.pull.into(),
+        platform: args.platform.clone(),
+        layers: if args.quiet { Layers::silent() } else { Layers::on(Stream::Stderr) },
+        says: if args.quiet { obtain::Says::Nothing } else { obtain::Says::All },
+    };
     let request = request(args).map_err(Report::of_run)?;
-    let engine = store::open(global).map_err(Report::of_run)?;
+    let engine = store::open(global).map_err(Report::of_run)?.with_registries(settings);
+    match obtain::obtain(&engine, &request.image, &obtaining).map_err(Report::of_run)? {
+        Ok(()) => {}
+        Err(Interrupted) => return Ok(Exit::Interrupted),
+    }
     attach::run(&engine, &request, keyboard)
 }
 

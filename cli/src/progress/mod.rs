@@ -7,6 +7,7 @@ mod plain;
 mod rawjson;
 mod screen;
 mod trace;
+mod transfer;
 mod tty;
 mod windows;
 
@@ -28,6 +29,7 @@ use rawjson::RawJson;
 use screen::{Colors, Screen};
 use trace::Trace;
 pub(crate) use trace::Warning;
+pub(crate) use transfer::{Layers, Stream};
 use tty::{Size, View};
 use windows::Windows;
 

@@ -74,7 +74,7 @@ fn an_unknown_instruction() {
 #[test]
 fn an_unknown_stage() {
     let dockerfile = "FROM base AS build\nFROM base\nCOPY --from=biuld /a /a\n";
-    insta::assert_snapshot!(failure(&Home::new(), dockerfile, &[], &[]), @r"
+    insta::assert_snapshot!(failure(&Home::new(), dockerfile, &[], &["--pull=never"]), @"
     exit 1
     error: no stage named `biuld`, and no such image: it is not in the store
      --> Dockerfile:3:13
@@ -82,7 +82,7 @@ fn an_unknown_stage() {
       |             ^^^^^ help: a stage `build` is defined on line 1
 
     ERROR: image `biuld:latest` is not in the store
-    hint: put it there first: `slipway import ROOTFS.tar biuld:latest`, `slipway load -i IMAGE.tar`, or a build with `-t biuld:latest`
+    hint: let it be pulled, without `--pull=never`, or put it there first: `slipway import ROOTFS.tar biuld:latest`, `slipway load -i IMAGE.tar`, or a build with `-t biuld:latest`
     ");
     insta::assert_snapshot!(failure(&Home::new(), dockerfile, &[], &["--target", "bulid"]), @r"
     exit 1
@@ -111,7 +111,7 @@ fn a_cycle() {
 
 #[test]
 fn a_base_image_that_is_not_there() {
-    insta::assert_snapshot!(failure(&Home::without_base(), "FROM debian:99\n", &[], &[]), @r"
+    insta::assert_snapshot!(failure(&Home::without_base(), "FROM debian:99\n", &[], &["--pull=never"]), @"
     exit 1
     error: cannot resolve `debian:99`: it is not in the store
      --> Dockerfile:1:6
@@ -119,7 +119,7 @@ fn a_base_image_that_is_not_there() {
       |      ^^^^^^^^^
 
     ERROR: image `debian:99` is not in the store
-    hint: put it there first: `slipway import ROOTFS.tar debian:99`, `slipway load -i IMAGE.tar`, or a build with `-t debian:99`
+    hint: let it be pulled, without `--pull=never`, or put it there first: `slipway import ROOTFS.tar debian:99`, `slipway load -i IMAGE.tar`, or a build with `-t debian:99`
     ");
 }
 

@@ -189,7 +189,8 @@ fn mistakes_are_shown_in_the_dockerfile() {
     let world = World::new();
     world.context(".dockerignore", "*.log\n").context("a.log", "x");
     let _guard = world.settings().bind_to_scope();
-    let build = |text: &str| world.run_with(text.as_bytes(), ["build", "-q", "-f", "-", "context"]);
+    let build =
+        |text: &str| world.run_with(text.as_bytes(), ["build", "-q", "--pull=never", "-f", "-", "context"]);
     insta::assert_snapshot!(build("FORM bb\n"), @"
     exit code 1
     ---- stderr
@@ -239,7 +240,7 @@ fn mistakes_are_shown_in_the_dockerfile() {
       |             ^^^ help: a stage `one` is defined on line 1
 
     ERROR: image `oen:latest` is not in the store
-    hint: put it there first: `slipway import ROOTFS.tar oen:latest`, `slipway load -i IMAGE.tar`, or a build with `-t oen:latest`
+    hint: let it be pulled, without `--pull=never`, or put it there first: `slipway import ROOTFS.tar oen:latest`, `slipway load -i IMAGE.tar`, or a build with `-t oen:latest`
     ");
     insta::assert_snapshot!(build("FROM nowhere\n"), @"
     exit code 1
@@ -250,7 +251,7 @@ fn mistakes_are_shown_in_the_dockerfile() {
       |      ^^^^^^^
 
     ERROR: image `nowhere:latest` is not in the store
-    hint: put it there first: `slipway import ROOTFS.tar nowhere:latest`, `slipway load -i IMAGE.tar`, or a build with `-t nowhere:latest`
+    hint: let it be pulled, without `--pull=never`, or put it there first: `slipway import ROOTFS.tar nowhere:latest`, `slipway load -i IMAGE.tar`, or a build with `-t nowhere:latest`
     ");
     insta::assert_snapshot!(world.run(["build", "-q", "context"]), @"
     exit code 1

@@ -29,7 +29,7 @@ fn what_cannot_be_started_has_dockers_codes() {
     ---- stderr
     ERROR: cannot start the container: `/etc/passwd` cannot be executed: Permission denied (os error 13)
     ");
-    insta::assert_snapshot!(world.run(["run", "absent", "true"]), @"
+    insta::assert_snapshot!(world.run(["run", "--pull=never", "absent", "true"]), @"
     exit code 125
     ---- stderr
     ERROR: no such image: absent:latest

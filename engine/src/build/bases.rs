@@ -1,64 +1,143 @@
-//! Finds the base images of a build in the store.
+//! Finds the base images of a build: in the store, or in their registries.
+
+use std::sync::Arc;
 
 use frontend::{BaseImage as Wanted, Plan};
+use futures_util::future::try_join_all;
 
 use super::dockerfile::Source;
+use crate::images::{ImageError, OnTransfer, PullRequest, Stage, Transfer};
 use crate::ops::{BaseImage, BaseImages};
 use crate::steps::Steps;
-use crate::{BuildError, Engine};
+use crate::{BuildError, Engine, PullPolicy, StepId};
+
+/// The Dockerfile that asks for base images, and where the progress goes.
+pub(super) struct Asking<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) source: &'a Source,
+    pub(super) steps: &'a Arc<Steps>,
+    pub(super) pull: PullPolicy,
+}
+
+impl Asking<'_> {
+    /// A message at the line that asks for an image.
+    fn render(&self, wanted: &Wanted, cause: &str) -> String {
+        let diagnostic = self.plan.unresolved_image(wanted, cause);
+        frontend::render(&diagnostic, &self.source.name, &self.source.text)
+    }
+}
 
 impl Engine {
-    /// Resolves every image that the target stands on or copies from, those of ONBUILD triggers included.
-    pub(super) fn resolve(
-        &self,
-        plan: &Plan,
-        source: &Source,
-        steps: &Steps,
-    ) -> Result<BaseImages, BuildError> {
+    /// Resolves every image that the target stands on or copies from, those of ONBUILD triggers included. Those that
+    /// have to be pulled are pulled at the same time.
+    pub(super) async fn resolve(&self, asking: &Asking<'_>) -> Result<BaseImages, BuildError> {
         let mut bases = BaseImages::default();
         loop {
-            let missing =
-                plan.missing_images(&bases.configs()).map_err(|diagnostics| source.errors(&diagnostics))?;
+            let missing = asking
+                .plan
+                .missing_images(&bases.configs())
+                .map_err(|diagnostics| asking.source.errors(&diagnostics))?;
             if missing.is_empty() {
                 return Ok(bases);
             }
-            for wanted in missing {
-                let step = steps.begin(&format!("[internal] load metadata for {}", wanted.reference));
-                let render = |cause: &str| {
-                    frontend::render(&plan.unresolved_image(&wanted, cause), &source.name, &source.text)
-                };
-                match self.resolve_one(&wanted, &render) {
-                    Ok(base) => {
-                        bases.0.insert((wanted.reference, wanted.platform), base);
-                        steps.complete(step);
-                    }
-                    Err(error) => {
-                        steps.fail(step, error.to_string());
-                        return Err(error);
-                    }
-                }
+            let found = missing.into_iter().map(|wanted| self.resolve_in_step(asking, wanted));
+            for (wanted, base) in try_join_all(found).await? {
+                bases.0.insert((wanted.reference, wanted.platform), base);
             }
         }
     }
 
-    fn resolve_one(&self, wanted: &Wanted, render: &dyn Fn(&str) -> String) -> Result<BaseImage, BuildError> {
-        let reference = &wanted.reference;
-        let missing = || BuildError::NoImage {
-            reference: reference.clone(),
-            rendered: render("it is not in the store"),
-        };
-        let id = self.store.resolve(reference)?.ok_or_else(missing)?;
-        let stored = self.store.image(&id)?.ok_or_else(missing)?;
-        let config = crate::images::read_config(&self.store, &id)?;
-        let (found, wanted) = (config.platform(), &wanted.platform);
-        if found.os != wanted.os || found.architecture != wanted.architecture {
-            let (found, wanted) = (found.to_string(), wanted.to_string());
-            let rendered = render(&format!("it is for {found}, the build is for {wanted}"));
-            return Err(BuildError::WrongPlatform { reference: reference.clone(), found, wanted, rendered });
+    async fn resolve_in_step(
+        &self,
+        asking: &Asking<'_>,
+        wanted: Wanted,
+    ) -> Result<(Wanted, BaseImage), BuildError> {
+        let step = asking.steps.begin(&format!("[internal] load metadata for {}", wanted.reference));
+        match self.resolve_one(asking, &wanted, step).await {
+            Ok(base) => {
+                asking.steps.complete(step);
+                Ok((wanted, base))
+            }
+            Err(error) => {
+                asking.steps.fail(step, error.to_string());
+                Err(error)
+            }
         }
+    }
+
+    async fn resolve_one(
+        &self,
+        asking: &Asking<'_>,
+        wanted: &Wanted,
+        step: StepId,
+    ) -> Result<BaseImage, BuildError> {
+        let here = |base: &BaseImage| {
+            let found = base.config.platform();
+            (found.os == wanted.platform.os && found.architecture == wanted.platform.architecture)
+                .then_some(())
+                .ok_or(found)
+        };
+        let stored = self.stored_base(wanted)?;
+        let is_usable = stored.as_ref().is_some_and(|base| here(base).is_ok());
+        // A digest says for good which image it is.
+        let is_settled = asking.pull != PullPolicy::Always || wanted.reference.digest().is_some();
+        if asking.pull != PullPolicy::Never && !(is_usable && is_settled) {
+            self.pull_base(asking, wanted, step).await?;
+        }
+        let base = self.stored_base(wanted)?.ok_or_else(|| BuildError::NoImage {
+            reference: wanted.reference.clone(),
+            rendered: asking.render(wanted, "it is not in the store"),
+        })?;
+        here(&base).map_err(|found| {
+            let (found, platform) = (found.to_string(), wanted.platform.to_string());
+            let rendered = asking.render(wanted, &format!("it is for {found}, the build is for {platform}"));
+            BuildError::WrongPlatform {
+                reference: wanted.reference.clone(),
+                found,
+                wanted: platform,
+                rendered,
+            }
+        })?;
+        Ok(base)
+    }
+
+    async fn pull_base(&self, asking: &Asking<'_>, wanted: &Wanted, step: StepId) -> Result<(), BuildError> {
+        let steps = asking.steps.clone();
+        let on_transfer: OnTransfer = Arc::new(move |transfer| tell(&steps, step, &transfer));
+        let request =
+            PullRequest { reference: wanted.reference.clone(), platform: Some(wanted.platform.clone()) };
+        let pulled = self.pull(&request, &on_transfer).await;
+        pulled.map(|_| ()).map_err(|source| BuildError::Pull {
+            reference: wanted.reference.clone(),
+            rendered: asking.render(wanted, &source.to_string()),
+            source: Box::new(source),
+        })
+    }
+
+    fn stored_base(&self, wanted: &Wanted) -> Result<Option<BaseImage>, BuildError> {
+        let id = match crate::images::resolve(&self.store, &wanted.reference) {
+            Ok(Some(id)) => id,
+            Ok(None) => return Ok(None),
+            Err(ImageError::Store(error)) => return Err(error.into()),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(stored) = self.store.image(&id)? else { return Ok(None) };
+        let config = crate::images::read_config(&self.store, &id)?;
         let created = config.created.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
         let created_unix_ns =
             created.map_or(0, |time| i64::try_from(time.as_nanosecond()).unwrap_or_default());
-        Ok(BaseImage { config, layers: stored.layers.into(), created_unix_ns })
+        Ok(Some(BaseImage { config, layers: stored.layers.into(), created_unix_ns }))
+    }
+}
+
+/// Shows the news of a pull as parts of the step that needs it.
+fn tell(steps: &Steps, step: StepId, transfer: &Transfer) {
+    let layer = &transfer.layer;
+    match transfer.stage {
+        Stage::Downloading { current, total } => steps.progressed(step, layer, current, Some(total)),
+        Stage::Extracting { current, total } => {
+            steps.progressed(step, &format!("extracting {layer}"), current, Some(total));
+        }
+        _ => {}
     }
 }

@@ -24,6 +24,7 @@ use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT
 use crate::steps::Steps;
 use crate::why::Journal;
 use crate::{BuildError, BuildOutcome, BuildRequest, Engine, NamedContext, Progress, StepId};
+use bases::Asking;
 pub use context::FetchedContext;
 use dockerfile::Source;
 
@@ -44,7 +45,7 @@ impl Engine {
         let contexts = load_contexts(&request, context, &source, &steps)?;
         let platform = request.platform.clone().unwrap_or_else(default_platform);
         let Planned { lowered, bases, epoch } =
-            self.lower(&request, &source, &platform, &contexts, &steps)?;
+            self.lower(&request, &source, &platform, &contexts, &steps).await?;
 
         let worker = BuildWorker {
             store: self.store.clone(),
@@ -102,13 +103,13 @@ impl Engine {
     }
 
     /// From text to graph, with the configs of the base images in between.
-    fn lower(
+    async fn lower(
         &self,
         request: &BuildRequest,
         source: &Source,
         platform: &Platform,
         contexts: &BTreeMap<String, ContextSource>,
-        steps: &Steps,
+        steps: &Arc<Steps>,
     ) -> Result<Planned, BuildError> {
         let parsed = frontend::parse(&source.text);
         let errors = |diagnostics: &[Diagnostic]| source.errors(diagnostics);
@@ -122,7 +123,7 @@ impl Engine {
             None => plan,
         };
         source.warn(plan.warnings(), steps);
-        let bases = self.resolve(&plan, source, steps)?;
+        let bases = self.resolve(&Asking { plan: &plan, source, steps, pull: request.pull }).await?;
         let epoch = plan.source_date_epoch();
         let lowered = plan.lower(&bases.configs()).map_err(|diagnostics| {
             // Findings can be what is wrong.

@@ -84,10 +84,8 @@ fn add_blobs<'a>(
     on_progress: OnProgress<'_>,
 ) -> Result<Descriptor, ImageError> {
     let config = BlobDigest(Digest::of(&image.config));
-    let mut manifest = Manifest {
-        config: Descriptor::new(MediaType::Config, config, image.config.len() as u64),
-        layers: Vec::new(),
-    };
+    let of_config = Descriptor::new(MediaType::Config, config, image.config.len() as u64);
+    let mut manifest = Manifest::new(of_config, Vec::new());
     blobs.insert(config, Blob::Bytes(image.config.clone()));
     for layer in &image.layers {
         let descriptor = match form {

@@ -6,7 +6,7 @@ use image::{BlobDigest, ImageConfig, ImageId};
 use super::ImageError;
 
 /// Docker and the registries refuse configs over 4 MiB.
-const CONFIG_BYTES_MAX: u64 = 4 << 20;
+pub(super) const CONFIG_BYTES_MAX: u64 = 4 << 20;
 
 /// The config of an image, as the bytes whose digest is the id.
 pub(crate) fn read_config_bytes(store: &Store, id: &ImageId) -> Result<Vec<u8>, ImageError> {

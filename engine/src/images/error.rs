@@ -4,7 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use cache::StoreError;
-use image::{BlobDigest, DiffId, ImageId, Reference, ReferenceError};
+use image::{BlobDigest, DiffId, ImageId, ManifestError, Reference, ReferenceError};
+use registry::RegistryError;
 
 use super::archive::ArchiveError;
 use super::short_id;
@@ -143,9 +144,126 @@ pub enum ImageError {
         /// Seconds since 1970.
         seconds: i64,
     },
+    /// A registry.
+    #[error(transparent)]
+    Registry(#[from] Box<RegistryError>),
+    /// An image of a registry that cannot be used.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// An image that cannot be pushed.
+    #[error(transparent)]
+    Push(#[from] PushError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<RegistryError> for ImageError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
+}
+
+impl ImageError {
+    /// Whether it is the network's or a registry's fault, and may be gone later.
+    pub fn is_network(&self) -> bool {
+        matches!(self, Self::Registry(error) if error.is_network())
+    }
+}
+
+/// Why an image of a registry cannot be used here.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// A manifest or an index that cannot be read.
+    #[error("the registry's document for `{name}` is unusable")]
+    Manifest {
+        /// The image.
+        name: String,
+        /// The cause.
+        source: ManifestError,
+    },
+    /// A config that is none.
+    #[error(
+        "`{name}` has the config {digest}, which is no JSON of an image config: it is no image that can run"
+    )]
+    Config {
+        /// The image.
+        name: String,
+        /// Of the config.
+        digest: BlobDigest,
+    },
+    /// The image is only there for other platforms.
+    #[error("no match for platform {wanted} in `{name}`, which is for {}", if found.is_empty() { "none".to_owned() } else { found.join(", ") })]
+    NoPlatform {
+        /// The image.
+        name: String,
+        /// What was looked for.
+        wanted: String,
+        /// What is there.
+        found: Vec<String>,
+    },
+    /// An image for another operating system.
+    #[error("`{name}` is an image for {os}, which does not run on linux")]
+    OperatingSystem {
+        /// The image.
+        name: String,
+        /// As its config says.
+        os: String,
+    },
+    /// Manifest and config do not fit together.
+    #[error("`{name}` has {layers} layers, its config names {diff_ids}")]
+    LayerCount {
+        /// The image.
+        name: String,
+        /// In the manifest.
+        layers: usize,
+        /// In the config.
+        diff_ids: usize,
+    },
+    /// Indexes within indexes.
+    #[error("`{name}` is behind more than {depth_max} indexes")]
+    TooDeep {
+        /// The image.
+        name: String,
+        /// The limit.
+        depth_max: usize,
+    },
+    /// More images in one index than anybody has platforms.
+    #[error("the index of `{name}` names more than {max} images")]
+    TooMany {
+        /// The image.
+        name: String,
+        /// The limit.
+        max: u64,
+    },
+    /// A config or another small blob that is not small.
+    #[error("blob {digest} has {size_bytes} bytes, at most {size_bytes_max} are allowed")]
+    TooLarge {
+        /// Which.
+        digest: BlobDigest,
+        /// As its descriptor says.
+        size_bytes: u64,
+        /// The limit.
+        size_bytes_max: u64,
+    },
+    /// A layer that is not the one that was promised.
+    #[error("the registry's layer {digest} is not what it should be")]
+    Blob {
+        /// Which.
+        digest: BlobDigest,
+        /// The cause.
+        source: Box<StoreError>,
+    },
+    /// A layer that cannot be unpacked.
+    #[error("layer {digest} cannot be unpacked")]
+    Layer {
+        /// The blob.
+        digest: BlobDigest,
+        /// What the config says that is in it.
+        diff_id: DiffId,
+        /// The cause.
+        source: Box<StoreError>,
+    },
 }
 
 /// Whether an error of the store has nothing to do with the bytes that came in.
@@ -162,4 +280,21 @@ pub(super) fn is_of_machine(error: &StoreError) -> bool {
 fn list(candidates: &[ImageId]) -> String {
     let ids: Vec<String> = candidates.iter().map(short_id).collect();
     ids.join(", ")
+}
+
+/// Why an image cannot be pushed.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// No image of the store has the name.
+    #[error("an image does not exist locally with the tag: {name}")]
+    NoSuchImage {
+        /// The name.
+        name: String,
+    },
+    /// A manifest gets its digest from its bytes, not from a name.
+    #[error("cannot push `{name}`: a digest reference, which nobody can choose")]
+    WithDigest {
+        /// The name.
+        name: String,
+    },
 }

@@ -46,7 +46,7 @@ pub fn find(store: &Store, name: &str) -> Result<ImageId, ImageError> {
 }
 
 /// The image of a name. A name with tag and digest is known by its digest, as in Docker.
-fn resolve(store: &Store, reference: &Reference) -> Result<Option<ImageId>, ImageError> {
+pub(crate) fn resolve(store: &Store, reference: &Reference) -> Result<Option<ImageId>, ImageError> {
     if let Some(id) = store.resolve(reference)? {
         return Ok(Some(id));
     }

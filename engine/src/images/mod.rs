@@ -3,6 +3,7 @@
 //! The functions are synchronous and work on a store alone; callers move them off the runtime's threads.
 
 mod archive;
+mod blob_source;
 mod bundle;
 mod change;
 mod compress;
@@ -16,16 +17,20 @@ mod gzip;
 mod history;
 mod import;
 mod inspect;
+mod layer_blob;
 mod layers;
 mod list;
 mod load;
 mod local;
 mod pattern;
 mod publish;
+mod pull;
+mod push;
 mod remove;
 mod save;
 mod tag;
 mod time;
+mod transfer;
 
 use std::io::{Read, Write};
 
@@ -36,20 +41,24 @@ use crate::{Engine, Output};
 
 pub use archive::{ArchiveError, Source};
 pub use config::read_config;
-pub use error::ImageError;
+pub use error::{ImageError, PullError, PushError};
 pub use export::{export, export_docker, export_oci, export_tar};
 pub use filter::Filters;
 pub use find::find;
+pub(crate) use find::resolve;
 pub use history::{HistoryEntry, history};
 pub use import::{ImportOptions, import};
 pub use inspect::{Inspection, inspect};
 pub use list::{ImageSummary, list};
 pub use load::{Loaded, load};
 pub use pattern::Pattern;
+pub use pull::{Freshness, PullRequest, Pulled};
+pub use push::PushedImage;
 pub use remove::{RemoveOptions, Removed, remove};
 pub use save::save;
 pub use tag::tag;
 pub(crate) use time::parse_moment;
+pub use transfer::{OnTransfer, Stage, Transfer};
 
 /// What can be done with the images of an engine's store. Each call blocks; see the function of the same name
 /// for what it promises.

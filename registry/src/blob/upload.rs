@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
@@ -23,6 +24,9 @@ use crate::{RegistryError, Repository};
 
 /// The type of every blob on its way.
 const OCTETS: &str = "application/octet-stream";
+
+/// How often it is told how far an upload is.
+const TELL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How a blob came to be in the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,23 +247,22 @@ impl<S: Source> Upload<'_, S> {
         }
     }
 
-    /// Sends, and gives up when nothing moves any more.
+    /// Sends, tells how far it is, and gives up when nothing moves any more.
     async fn watched(&self, request: &Request, progress: &AtomicU64) -> Result<Answer, RegistryError> {
         let send = self.host.send_once(request);
         tokio::pin!(send);
-        let mut seen = 0;
+        let (mut seen, mut moved) = (0, Instant::now());
         loop {
-            match tokio::time::timeout(IDLE_WAIT, &mut send).await {
-                Ok(answer) => return answer,
-                Err(_) => {
-                    let now = progress.load(Ordering::Relaxed);
-                    (self.on_bytes)(now);
-                    if now == seen {
-                        let host = self.host.endpoint.authority.clone();
-                        return Err(RegistryError::Silent { host, seconds: IDLE_WAIT.as_secs() });
-                    }
-                    seen = now;
-                }
+            if let Ok(answer) = tokio::time::timeout(TELL_INTERVAL, &mut send).await {
+                return answer;
+            }
+            let now = progress.load(Ordering::Relaxed);
+            if now != seen {
+                (seen, moved) = (now, Instant::now());
+                (self.on_bytes)(now);
+            } else if moved.elapsed() > IDLE_WAIT {
+                let host = self.host.endpoint.authority.clone();
+                return Err(RegistryError::Silent { host, seconds: IDLE_WAIT.as_secs() });
             }
         }
     }

@@ -15,9 +15,11 @@ use std::path::PathBuf;
 use engine::BuildError;
 use image::{Platform, Reference};
 
+use super::pull_policy::PullArg;
 use crate::arguments::Global;
 use crate::console;
 use crate::progress::{Mode, Ui, Warning};
+use crate::registries::RegistryArgs;
 use crate::report::{Exit, Report};
 use crate::runtime::{Interrupted, interruptible};
 use crate::store;
@@ -76,6 +78,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "TYPE", env = "BUILDKIT_PROGRESS", hide_env_values = true)]
     #[arg(default_value = "auto", hide_possible_values = true, overrides_with = "progress")]
     progress: Mode,
+    /// Always attempt to pull all referenced images ("missing" and "never" say otherwise)
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "missing", default_missing_value = "always", hide_default_value = true)]
+    pull: PullArg,
     /// Suppress the build output and print image ID on success
     #[arg(short, long)]
     quiet: bool,
@@ -88,6 +94,8 @@ pub(crate) struct Args {
     /// Name and optionally a tag in the "name:tag" format
     #[arg(short, long, value_name = "NAME")]
     tag: Vec<Reference>,
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// Set the target build stage to build
     #[arg(long, value_name = "STAGE")]
     target: Option<String>,
@@ -101,11 +109,12 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
     }
     let mode = if args.quiet { Mode::Quiet } else { args.progress };
     let (is_quiet, files) = (args.quiet, result_files::ResultFiles::new(&args));
+    let settings = args.registry.clone().settings()?;
     let request = request::from(args)?;
     // An archive on standard output has no place for anything else.
     let prints_id = is_quiet && !request.outputs.iter().any(destination::goes_to_stdout);
     files.remove_old()?;
-    let engine = store::open(global)?;
+    let engine = store::open(global)?.with_registries(settings);
     let ui = Ui::start(mode)?;
     let result = interruptible(engine.build(request, ui.progress()));
     let warnings = ui.finish();

@@ -35,6 +35,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         tags: tags(args.tag)?,
         no_cache: args.no_cache,
         platform: args.platform,
+        pull: args.pull.into(),
         proxy_env: proxy_env(),
         outputs: outputs(args.output)?,
     })

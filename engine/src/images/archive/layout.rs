@@ -62,11 +62,20 @@ fn same_name(descriptors: &[Descriptor]) -> Vec<Vec<&Descriptor>> {
 fn is_image(descriptor: &Descriptor) -> bool {
     let known =
         matches!(MediaType::parse(&descriptor.media_type), Some(MediaType::Manifest | MediaType::Index));
-    known && !descriptor.annotations.contains_key(ATTESTATION_ANNOTATION)
+    known && !is_attestation(descriptor)
+}
+
+/// Whether a manifest of an index describes another one and is no image.
+pub(crate) fn is_attestation(descriptor: &Descriptor) -> bool {
+    let is_of_nothing = |platform: &Platform| platform.os == "unknown" && platform.architecture == "unknown";
+    descriptor.annotations.contains_key(ATTESTATION_ANNOTATION)
+        || descriptor.platform.as_ref().is_some_and(is_of_nothing)
 }
 
 fn choose<'a>(descriptors: &[&'a Descriptor], wanted: &Platform) -> Result<&'a Descriptor, ArchiveError> {
-    let matches = |descriptor: &&&Descriptor| descriptor.platform.as_ref().is_none_or(|own| own == wanted);
+    let matches = |descriptor: &&&Descriptor| {
+        descriptor.platform.as_ref().is_none_or(|own| own.normalized() == *wanted)
+    };
     descriptors.iter().find(matches).copied().ok_or_else(|| ArchiveError::NoPlatform {
         wanted: wanted.to_string(),
         found: descriptors

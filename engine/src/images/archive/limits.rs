@@ -11,9 +11,9 @@ pub(super) const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 /// Links from one member to the next; old archives have one.
 pub(super) const LINKS_MAX: usize = 8;
 /// Indexes within indexes; BuildKit writes one.
-pub(super) const INDEX_DEPTH_MAX: usize = 4;
+pub(crate) const INDEX_DEPTH_MAX: usize = 4;
 /// Manifests that one archive names, counted over all its indexes.
-pub(super) const MANIFESTS_MAX: u64 = 10_000;
+pub(crate) const MANIFESTS_MAX: u64 = 10_000;
 /// Names that one archive gives to images.
 pub(super) const TAGS_MAX: u64 = 10_000;
 /// The archive as a whole after decompression; each layer has limits of its own.

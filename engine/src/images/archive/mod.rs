@@ -13,7 +13,10 @@ use std::io;
 use image::{BlobDigest, DiffId, Digest, Reference};
 
 pub(crate) use docker::{MANIFEST, REPOSITORIES, docker_images, manifest_json, repositories_json};
-pub(crate) use layout::{INDEX, LAYOUT, LAYOUT_JSON, NAME_ANNOTATION, REF_NAME_ANNOTATION, oci_images};
+pub(crate) use layout::{
+    INDEX, LAYOUT, LAYOUT_JSON, NAME_ANNOTATION, REF_NAME_ANNOTATION, is_attestation, oci_images,
+};
+pub(crate) use limits::{INDEX_DEPTH_MAX, MANIFESTS_MAX};
 pub(crate) use member::Archive;
 pub use open::Source;
 pub(crate) use open::open;

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::os::fd::AsFd as _;
 use std::sync::{Mutex, PoisonError};
 
-use cache::{Key, Layer, Store, StoreError};
-use image::{BlobDigest, DiffId, Hasher, Sha256};
+use cache::{Layer, Store, StoreError};
+use image::{BlobDigest, DiffId};
 
 use crate::images::archive::{Archive, ArchiveError, ArchivedBlob};
 use crate::images::error::is_of_machine;
+use crate::images::layer_blob::{is_needed, load_key};
 use crate::images::{ImageError, OnProgress, short_digest};
 
 /// Layers that are unpacked at the same time. Each of them writes its files with threads of its own.
@@ -72,7 +72,7 @@ fn load_layer(
         return Ok(layer);
     }
     // Two loads at a time unpack once, and neither takes away the blob that the other one reads.
-    let _lock = store.lock_key(&Key(Hasher::new("load-layer/v1").field("diff-id", diff_id.0.0).finish()))?;
+    let _lock = store.lock_key(&load_key(&diff_id))?;
     if let Some(layer) = store.layer_by_diff_id(&diff_id)? {
         return Ok(layer);
     }
@@ -83,7 +83,7 @@ fn load_layer(
     let was_there = store.open_blob(&expected.0)?.is_some();
     let layer = unpack(store, archive, diff_id, &blob.name, expected, on_progress);
     let is_needed = match &layer {
-        Ok(layer) => needs_blob(layer, diff_id, &expected.0)?,
+        Ok(layer) => is_needed(layer, diff_id, &expected.0)?,
         Err(_) => false,
     };
     // An archive may name what is somebody else's blob; that one stays.
@@ -115,20 +115,6 @@ fn unusable(source: StoreError, name: &str, diff_id: DiffId) -> ImageError {
         return source.into();
     }
     ArchiveError::Layer { name: name.to_owned(), diff_id, source: Box::new(source) }.into()
-}
-
-/// Whether a layer needs the blob that it came in: its tar is to leave as it came. One that we would write
-/// with the same bytes is not kept twice, but a compressed one spares every later export the work.
-fn needs_blob(layer: &Layer, diff_id: DiffId, blob: &BlobDigest) -> Result<bool, ImageError> {
-    if layer.kept_blob()?.as_ref() != Some(blob) {
-        return Ok(false);
-    }
-    if blob.0 != diff_id.0 {
-        return Ok(true);
-    }
-    let mut hash = Sha256::new();
-    cache::layer::write_tar(layer.open()?.as_fd(), &mut hash, None).map_err(StoreError::from)?;
-    Ok(hash.finish() != diff_id.0)
 }
 
 /// Tells how much was read.

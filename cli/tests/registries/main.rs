@@ -1,0 +1,12 @@
+//! Registries as a user meets them: Debian's `docker-registry`, with `skopeo` on the other side.
+#![allow(clippy::unwrap_used, reason = "whatever is missing ends the test, and says so")]
+
+#[path = "../builds/support.rs"]
+#[allow(dead_code, reason = "shared with the tests of builds, which use the rest")]
+mod support;
+
+mod access;
+mod build;
+mod pull;
+mod push;
+mod server;

@@ -1,0 +1,150 @@
+//! `push`: an image to a registry, only what it misses.
+
+mod parts;
+mod source;
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use image::{BlobDigest, Descriptor, Digest, MediaType, Reference};
+use registry::{Pushed, Repository};
+use tokio::sync::Semaphore;
+
+use self::parts::{Layer, Parts, plan};
+use self::source::{BlobFile, Bytes};
+use super::blob_source::{remember, repositories};
+use super::compress::compressed;
+use super::error::PushError;
+use super::pull::with_digest;
+use super::transfer::{OnTransfer, Stage, Teller};
+use super::{ImageError, stored};
+use crate::Engine;
+use crate::blocking::blocking;
+
+/// Layers that are on their way at the same time.
+const LAYERS_AT_ONCE_MAX: usize = 5;
+
+/// What was pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushedImage {
+    /// The name.
+    pub reference: Reference,
+    /// Of the manifest, by which it can be pulled from now on.
+    pub digest: Digest,
+    /// Of the manifest.
+    pub size_bytes: u64,
+}
+
+/// What all layers of a push share.
+struct Push<'a> {
+    engine: &'a Engine,
+    repository: &'a Repository,
+    on_transfer: &'a OnTransfer,
+    /// One layer is compressed at a time, on all cores.
+    compressing: Semaphore,
+}
+
+impl Engine {
+    /// Sends an image to the registry in its name.
+    ///
+    /// What the registry has already is not sent, what it has in another repository it takes over from there. An image
+    /// that came from a registry leaves with the manifest that it came with, if all of it is here.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError::NoSuchImage`] when no image has the name; [`ImageError::Registry`].
+    pub async fn push(
+        &self,
+        reference: &Reference,
+        on_transfer: &OnTransfer,
+    ) -> Result<PushedImage, ImageError> {
+        let id = self.store.resolve(reference)?;
+        let id = id.ok_or_else(|| PushError::NoSuchImage { name: reference.familiar() })?;
+        if reference.digest().is_some() {
+            return Err(PushError::WithDigest { name: reference.familiar() }.into());
+        }
+        let repository = self.registries.repository(reference)?;
+        let store = self.store.clone();
+        let parts = blocking(move || plan(&store, &stored(&store, &id)?)).await?;
+        let push =
+            Push { engine: self, repository: &repository, on_transfer, compressing: Semaphore::new(1) };
+        let descriptors = push.layers(&parts).await?;
+        let (media_type, manifest) = parts.manifest(descriptors);
+        push.config(&parts).await?;
+        let digest = repository.put_manifest(reference, &media_type, &manifest).await?;
+        self.store.tag(&with_digest(reference, digest.0), &id)?;
+        self.store.make_durable()?;
+        Ok(PushedImage { reference: reference.clone(), digest: digest.0, size_bytes: manifest.len() as u64 })
+    }
+
+    /// The names of a repository in the store, for a push of all of them.
+    pub fn local_tags(&self, repository: &Reference) -> Result<Vec<Reference>, ImageError> {
+        let is_same = |other: &Reference| {
+            other.domain() == repository.domain()
+                && other.path() == repository.path()
+                && other.tag().is_some()
+        };
+        Ok(self.store.tags()?.into_iter().map(|(name, _)| name).filter(is_same).collect())
+    }
+}
+
+impl Push<'_> {
+    /// Brings every layer into the repository; how each of them travels, in order.
+    async fn layers(&self, parts: &Parts) -> Result<Vec<Descriptor>, ImageError> {
+        for layer in &parts.layers {
+            Teller::new(&layer.tar.diff_id.0, self.on_transfer).tell(Stage::Preparing);
+        }
+        stream::iter(&parts.layers)
+            .map(|layer| self.layer(layer))
+            .buffered(LAYERS_AT_ONCE_MAX)
+            .try_collect()
+            .await
+    }
+
+    async fn layer(&self, layer: &Layer) -> Result<Descriptor, ImageError> {
+        let teller = Teller::new(&layer.tar.diff_id.0, self.on_transfer);
+        let descriptor = match &layer.as_it_came {
+            Some(descriptor) if !descriptor.urls.is_empty() => {
+                teller.tell(Stage::Foreign);
+                return Ok(descriptor.clone());
+            }
+            Some(descriptor) => descriptor.clone(),
+            None => {
+                let _slot = self.compressing.acquire().await.expect("nobody closes the slots");
+                let (store, tar) = (self.engine.store.clone(), layer.tar.clone());
+                blocking(move || compressed(&store, &tar, &|_, _, _| ())).await?
+            }
+        };
+        let source = BlobFile::open(&self.engine.store, &descriptor.digest)?;
+        let pushed = self.blob(&descriptor, source, &teller).await?;
+        teller.tell(match pushed {
+            Pushed::There => Stage::PresentThere,
+            Pushed::Mounted { from } => Stage::Mounted { from },
+            Pushed::Sent => Stage::Pushed,
+        });
+        Ok(descriptor)
+    }
+
+    async fn blob<S: registry::Source>(
+        &self,
+        descriptor: &Descriptor,
+        source: S,
+        teller: &Teller,
+    ) -> Result<Pushed, ImageError> {
+        let store = &self.engine.store;
+        let mounting = repositories(store, &descriptor.digest, self.repository.domain())?;
+        let total = descriptor.size_bytes;
+        let on_bytes = |current| teller.tell(Stage::Pushing { current, total });
+        let pushed = self.repository.push_blob(descriptor, &Arc::new(source), &mounting, &on_bytes).await?;
+        remember(store, &descriptor.digest, self.repository)?;
+        Ok(pushed)
+    }
+
+    async fn config(&self, parts: &Parts) -> Result<(), ImageError> {
+        let digest = BlobDigest(Digest::of(&parts.config));
+        let descriptor = Descriptor::new(MediaType::Config, digest, parts.config.len() as u64);
+        let source = Arc::new(Bytes(parts.config.clone().into()));
+        self.repository.push_blob(&descriptor, &source, &[], &|_| ()).await?;
+        Ok(())
+    }
+}

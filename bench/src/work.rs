@@ -33,7 +33,7 @@ enum Files {
 }
 
 /// Everything that can be measured.
-pub(crate) const WORK: [Work; 5] = [
+pub(crate) const WORK: [Work; 6] = [
     Work {
         id: "P1",
         title: "fully cached rebuild, 12 steps, small context",
@@ -63,6 +63,13 @@ pub(crate) const WORK: [Work; 5] = [
         dockerfile: parallel_stages,
         files: Files::None,
     },
+    Work {
+        id: "S27",
+        title: "fully cached rebuild, a Dockerfile of 10 000 lines",
+        target_ms: 10,
+        dockerfile: |_| many_lines(),
+        files: Files::None,
+    },
 ];
 
 const STEPS: usize = 12;
@@ -70,6 +77,7 @@ const SMALL_FILES: usize = 20;
 const SMALL_FILE_SIZE_BYTES: usize = 1000;
 const RUNS: usize = 50;
 const STAGES: usize = 16;
+const LINES: usize = 10_000;
 
 /// 200 directories of 100 files; with sizes of 500, 1000, ... and 13 000 bytes they hold 135 MB.
 const LARGE_DIRECTORIES: usize = 200;
@@ -155,6 +163,12 @@ fn parallel_stages(round: u64) -> String {
     text
 }
 
+/// One instruction on all lines but the first: half of them comments, and the command no longer than the kernel takes.
+fn many_lines() -> String {
+    let pairs = "  # and nothing else\n  && true \\\n".repeat((LINES - 4) / 2);
+    format!("{}RUN true \\\n{pairs}  # at last\n  && true\n", from_base())
+}
+
 const IN_MEMORY: &str = "writing to a string cannot fail";
 
 fn small_files(directory: &Path) -> Result<(), Error> {
@@ -207,6 +221,7 @@ mod tests {
     fn the_work_is_as_large_as_its_title_says() {
         let steps = |id| dockerfile(id, 1).lines().filter(|line| !line.starts_with("FROM")).count();
         assert_eq!([steps("P1"), steps("P4"), steps("P5"), steps("P7")], [12, 13, 50, 32]);
+        assert_eq!(dockerfile("S27", 1).lines().count(), LINES);
         let sizes = (0..LARGE_DIRECTORIES).flat_map(|directory| {
             (0..LARGE_FILES_IN_DIRECTORY).map(move |file| large_size_bytes(directory, file))
         });

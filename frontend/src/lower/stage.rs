@@ -22,6 +22,10 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// What a stage without anything in it takes in memory, about.
 const STATE_BYTES: usize = 10 << 10;
 
+/// What a history entry takes in memory beside its command, about: itself, its comment, two allocations, its vertex.
+const HISTORY_ENTRY_BYTES: usize =
+    size_of::<History>() + HISTORY_COMMENT.len() + 2 * 16 + size_of::<VertexId>();
+
 /// Fields of a base config that describe its platform and stay.
 const KEPT_FIELDS: [&str; 2] = ["os.version", "os.features"];
 
@@ -106,7 +110,8 @@ impl StageState {
     }
 
     fn size_bytes(&self) -> usize {
-        let history: usize = self.config.history.iter().map(|entry| entry.created_by.len() + 100).sum();
+        let entry_bytes = |entry: &History| HISTORY_ENTRY_BYTES + entry.created_by.len();
+        let history: usize = self.config.history.iter().map(entry_bytes).sum();
         STATE_BYTES + self.env.size_bytes() + self.image_env.size_bytes() + history
     }
 }

@@ -1,5 +1,6 @@
 //! Dockerfiles from text to graph.
 
+mod bombs;
 mod checks;
 mod fixtures;
 mod format;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use frontend::ignore::Patterns;
 use frontend::questions::{Inquiry, Source};
-use frontend::{Diagnostic, Lowered, NamedContext, PlanOptions, parse, plan, position};
+use frontend::{Diagnostic, Lowered, NamedContext, Plan, PlanOptions, parse, plan, position};
 use graph::{FileAction, Label, Mount, MountSource, Network, Op, Run};
 use image::{ImageConfig, Platform, Reference, RunConfig};
 
@@ -82,7 +82,7 @@ impl Case {
         }
     }
 
-    /// Parses, plans, lowers, and shows what came out. Images that no `base` describes have an empty config.
+    /// Parses, plans, lowers, and shows what came out.
     pub(crate) fn show(&self) -> String {
         let parsed = parse(&self.dockerfile);
         let mut out = String::new();
@@ -92,17 +92,7 @@ impl Case {
         }
         let result = plan(&parsed.dockerfile, &self.options).and_then(|plan| {
             self.show_diagnostics(plan.warnings(), &mut out);
-            let mut bases = self.bases.clone();
-            loop {
-                let missing = plan.missing_images(&bases)?;
-                if missing.is_empty() {
-                    break plan.lower(&bases);
-                }
-                for image in missing {
-                    let config = ImageConfig::empty(&image.platform);
-                    bases.insert((image.reference, image.platform), config);
-                }
-            }
+            self.lower(plan)
         });
         match result {
             Ok(lowered) => {
@@ -113,6 +103,21 @@ impl Case {
             Err(diagnostics) => self.show_diagnostics(&diagnostics, &mut out),
         }
         out
+    }
+
+    /// Lowers a plan. Images that no `base` describes have an empty config.
+    pub(crate) fn lower(&self, plan: Plan) -> Result<Lowered, Vec<Diagnostic>> {
+        let mut bases = self.bases.clone();
+        loop {
+            let missing = plan.missing_images(&bases)?;
+            if missing.is_empty() {
+                return plan.lower(&bases);
+            }
+            for image in missing {
+                let config = ImageConfig::empty(&image.platform);
+                bases.insert((image.reference, image.platform), config);
+            }
+        }
     }
 
     /// The Dockerfile as one that questions are asked about.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use engine::images::ImageError;
 use engine::registries::{RegistriesError, RegistryError};
 use engine::sandbox::NamespaceError;
-use engine::{AgentError, BuildError, Fault, FetchError, HttpError, RunError, SecretError};
+use engine::{AgentError, BuildError, Fault, FetchError, GitError, HttpError, RunError, SecretError};
 
 use crate::console::print_error;
 use crate::progress::NoTerminal;
@@ -284,6 +284,13 @@ impl Report {
             FetchError::Http(HttpError::Checksum { actual, .. }) => {
                 report.hint(format!("if the file is the right one, write `--checksum={actual}`"))
             }
+            FetchError::Git(GitError::NotInstalled { .. }) => report.hint("install it, for example with `apt install git`"),
+            FetchError::Git(GitError::Refused { remote, .. }) if remote.starts_with("http") => report.hint(
+                "if it is private, give the build a token: `--secret id=GIT_AUTH_TOKEN,env=VARIABLE`",
+            ),
+            FetchError::Git(GitError::Refused { .. }) => report.hint(
+                "if it is private, give the build an agent with `--ssh default`; the server must be in ~/.ssh/known_hosts",
+            ),
             FetchError::Http(HttpError::Certificate { .. }) => {
                 report.hint("a certificate of your own is trusted when SSL_CERT_FILE names its file")
             }

@@ -31,7 +31,7 @@ pub use build::{FetchedContext, default_platform, questions};
 pub use context::{ByteStream, Context, StreamContent};
 pub use error::{BuildError, SecretError, StepFailure};
 pub use event::{Event, Progress, Step, StepId, Stream};
-pub use fetch::FetchError;
+pub use fetch::{FetchError, GitError};
 pub use net::{Fault, HttpError};
 pub use request::{
     BuildOutcome, BuildRequest, Destination, DockerfileSource, NamedContext, Output, PullPolicy,

@@ -92,6 +92,15 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         else:
             self.answer(401, [("WWW-Authenticate", "Basic")])
 
+    def serve_tokengit(self, rest):
+        """The same for those who have a token."""
+        token = base64.b64encode(b"x-access-token:swordfish").decode()
+        if self.headers.get("Authorization", "").lower() == ("basic " + token).lower():
+            self.serve_git(rest)
+        else:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.answer(401, [("WWW-Authenticate", "Basic")])
+
     def serve_git(self, rest):
         """Git's own server, as a CGI program."""
         length = int(self.headers.get("Content-Length") or 0)

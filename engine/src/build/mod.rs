@@ -16,10 +16,9 @@ use image::Platform;
 use solver::{Event as SolverEvent, Origin, Solved};
 use tokio::sync::Semaphore;
 
-use crate::agent::AgentPool;
 use crate::blocking::blocking;
 use crate::context::ContextRoot;
-use crate::net::HttpClient;
+use crate::fetch::Access;
 use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
 use crate::steps::Steps;
 use crate::why::Journal;
@@ -40,6 +39,7 @@ impl Engine {
     /// the future stops every step; what was finished stays cached.
     pub async fn build(&self, request: BuildRequest, progress: Progress) -> Result<BuildOutcome, BuildError> {
         let steps = Arc::new(Steps::new(progress));
+        let access = Access::new(&request);
         let context = self.context_root(&request.context, &steps).await?;
         let source = load_definition(&request, &context, &steps)?;
         let contexts = load_contexts(&request, context, &source, &steps)?;
@@ -55,13 +55,14 @@ impl Engine {
             contexts,
             opened: Mutex::new(Vec::new()),
             secrets: request.secrets.clone(),
-            agents: AgentPool::new(&request.agents),
+            agents: access.agents.clone(),
+            access,
             source: SourceText { name: source.name.clone(), text: source.text.clone() },
             source_date_epoch: epoch,
             logs: self.store.root().join("logs").join(build_id()),
             journal: Journal::default(),
             ahead: Ahead::new(&lowered.graph),
-            client: HttpClient::new(&request.proxy_env),
+            commits: Mutex::new(BTreeMap::new()),
             fetched: Mutex::new(BTreeMap::new()),
             slots: Semaphore::new(STEPS_AT_ONCE_MAX),
             hashing: Mutex::new(Vec::new()),

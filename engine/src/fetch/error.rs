@@ -2,6 +2,8 @@
 
 use cache::StoreError;
 
+use super::GitError;
+use crate::AgentError;
 use crate::net::{Fault, HttpError};
 
 /// Why files from elsewhere cannot be had.
@@ -10,6 +12,12 @@ pub enum FetchError {
     /// An HTTP server.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// A git repository.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The agent that signs for git.
+    #[error("the agent for ssh cannot be used")]
+    Agent(#[from] AgentError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -20,6 +28,8 @@ impl FetchError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Http(error) => error.fault(),
+            Self::Git(error) => error.fault(),
+            Self::Agent(_) => Fault::User,
             Self::Store(_) => Fault::Machine,
         }
     }

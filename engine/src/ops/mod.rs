@@ -5,6 +5,7 @@ mod cache_mount;
 mod context;
 mod cutoff;
 mod file;
+mod git;
 mod http;
 mod image;
 mod mount;
@@ -29,7 +30,7 @@ use tokio::task::JoinHandle;
 use crate::agent::AgentPool;
 use crate::blocking::blocking;
 use crate::context::ContextRoot;
-use crate::net::HttpClient;
+use crate::fetch::{Access, Commit};
 use crate::secrets::Secrets;
 use crate::steps::Steps;
 use crate::why::Journal;
@@ -94,7 +95,7 @@ pub(crate) struct BuildWorker {
     pub(crate) opened: Mutex<Vec<Arc<ContextFiles>>>,
     /// What steps may ask for and nobody else may see.
     pub(crate) secrets: Secrets,
-    pub(crate) agents: AgentPool,
+    pub(crate) agents: Arc<AgentPool>,
     pub(crate) source: SourceText,
     pub(crate) source_date_epoch: Option<i64>,
     pub(crate) logs: PathBuf,
@@ -103,8 +104,10 @@ pub(crate) struct BuildWorker {
     pub(crate) ahead: Ahead,
     /// Limits the steps that run at the same time.
     pub(crate) slots: Semaphore,
-    /// Connections to servers.
-    pub(crate) client: HttpClient,
+    /// How other machines are reached.
+    pub(crate) access: Access,
+    /// Commits of repositories that have been identified.
+    pub(crate) commits: Mutex<BTreeMap<VertexId, Commit>>,
     /// Layers of sources that came when they were identified.
     pub(crate) fetched: Mutex<BTreeMap<VertexId, LayerId>>,
     /// Diff ids that are being computed while later steps run.
@@ -142,7 +145,11 @@ impl Worker for BuildWorker {
                 self.journal.source(id, None);
                 Ok(Identity { digest: None, output: Some(Output::Context(files)) })
             }
-            Op::Git(_) => unreachable!("the frontend refuses repositories"),
+            Op::Git(source) => {
+                let digest = Some(git::identify(self, id, vertex, source).await?);
+                self.journal.source(id, digest);
+                Ok(Identity { digest, output: None })
+            }
             Op::Scratch | Op::Run(_) | Op::File(_) => {
                 let output = Some(Output::Layers(Layers { ids: Arc::from([]), created_unix_ns: 0 }));
                 Ok(Identity { digest: Some(Hasher::new("scratch/v1").finish()), output })
@@ -252,6 +259,7 @@ impl BuildWorker {
     async fn fetch(&self, id: VertexId, vertex: &Vertex, keys: Keys) -> Result<Finished<Output>, BuildError> {
         let layer = match &vertex.op {
             Op::Http(source) => http::execute(self, id, vertex, source).await?,
+            Op::Git(source) => git::execute(self, id, vertex, source).await?,
             _ => unreachable!("other sources are at hand"),
         };
         let (ids, created_unix_ns) = (Arc::from([layer]), now_unix_ns());

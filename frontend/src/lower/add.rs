@@ -28,11 +28,6 @@ impl Lowering<'_> {
             let parsed = remote::of_source(source).transpose();
             remotes.push(parsed.map_err(|error| wrong("InvalidSource", word, error.to_string()))?);
         }
-        let is_git = |remote: &Option<Remote>| matches!(remote, Some(Remote::Git(_)));
-        if let Some(at) = remotes.iter().position(is_git) {
-            let message = format!("`ADD {}`: this version adds no git repositories", sources[at]);
-            return Err(wrong("UnsupportedSource", &add.sources[at], message));
-        }
         let checksum = self.expand_option(state, add.checksum.as_ref())?;
         check_checksum(add, checksum.as_deref(), &remotes)?;
         self.check_destination(state, add, &remotes)?;

@@ -35,7 +35,7 @@ use stage::StageState;
 pub(crate) use taken::{Taken, TakenMount};
 
 /// Rules for what is right but not possible in this version.
-const UNSUPPORTED: [&str; 2] = ["UnsupportedFlag", "UnsupportedSource"];
+const UNSUPPORTED: [&str; 1] = ["UnsupportedFlag"];
 
 /// A plan as operations, and the image that they make.
 #[derive(Debug, Clone)]

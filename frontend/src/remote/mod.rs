@@ -36,6 +36,12 @@ pub enum RemoteError {
         /// The URL, without its password.
         url: String,
     },
+    /// A transport that is not for repositories elsewhere.
+    #[error("`{url}` is not the URL of a git repository")]
+    Transport {
+        /// The URL, without its password.
+        url: String,
+    },
     /// Blanks and control characters.
     #[error("`{url}` has characters that no URL has")]
     Characters {
@@ -126,6 +132,25 @@ pub fn of_context(text: &str) -> Option<Result<Remote, RemoteError>> {
         return Some(git::parse_url(&format!("https://{text}")).map(Remote::Git));
     }
     of_source(text)
+}
+
+/// Whether a text is the address of a git repository, without a reference: of a transport that is known, and nothing
+/// that git or ssh would take for something else.
+///
+/// # Errors
+///
+/// When it is not.
+pub fn check_repository(address: &str) -> Result<(), RemoteError> {
+    match address.split_once("://") {
+        Some((scheme, _)) if HTTP_SCHEMES.contains(&scheme) || GIT_SCHEMES.contains(&scheme) => {
+            check_url(address)
+        }
+        Some(_) => Err(RemoteError::Transport { url: graph::redacted(address) }),
+        None => match git::parse_scp(address) {
+            Some(parsed) => parsed.map(|_| ()),
+            None => Err(RemoteError::Transport { url: graph::redacted(address) }),
+        },
+    }
 }
 
 fn http(text: &str) -> Result<HttpSource, RemoteError> {

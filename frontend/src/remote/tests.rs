@@ -62,7 +62,7 @@ fn repositories_and_files_are_told_apart_as_in_buildkit() {
     https://host/a.git/tree
         file https://host/a.git/tree as Some("tree")
     HTTPS://host/a.git#main
-        git HTTPS://host/a.git [main] []
+        git https://host/a.git [main] []
     http://host/a.git?x.tar
         error: unexpected query `x.tar`, expected branch, checksum, commit, keep-git-dir, ref, subdir, submodules or tag
     git://host/a

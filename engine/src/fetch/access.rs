@@ -1,0 +1,42 @@
+//! How a build reaches other machines.
+
+use std::sync::Arc;
+
+use super::FetchError;
+use super::git::{Credentials, GitAccess};
+use crate::BuildRequest;
+use crate::agent::AgentPool;
+use crate::net::HttpClient;
+
+/// The agent for repositories behind ssh, as in BuildKit.
+const AGENT: &str = "default";
+
+/// How a build reaches other machines.
+pub(crate) struct Access {
+    pub(crate) client: HttpClient,
+    pub(crate) agents: Arc<AgentPool>,
+    proxy_env: Vec<(String, String)>,
+    credentials: Credentials,
+}
+
+impl Access {
+    pub(crate) fn new(request: &BuildRequest) -> Self {
+        Self {
+            client: HttpClient::new(&request.proxy_env),
+            agents: Arc::new(AgentPool::new(&request.agents)),
+            proxy_env: request.proxy_env.clone(),
+            credentials: Credentials::new(&request.secrets),
+        }
+    }
+
+    /// For a repository. An agent is started only where it can be of use.
+    pub(crate) async fn git(&self, remote: &str) -> Result<GitAccess, FetchError> {
+        let is_ssh = remote.starts_with("ssh://") || !remote.contains("://");
+        let agent = if is_ssh { self.agents.socket(AGENT).await? } else { None };
+        Ok(GitAccess {
+            proxy_env: self.proxy_env.clone(),
+            credentials: self.credentials.clone(),
+            agent: agent.map(ToOwned::to_owned),
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! A commit as a layer.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use cache::{LayerId, Store};
+use graph::GitSource;
+
+use super::command::Git;
+use super::repository::Repository;
+use super::{Commit, GitAccess, GitError, files, submodules};
+use crate::blocking::blocking;
+use crate::fetch::FetchError;
+
+/// The directory that makes a tree a repository.
+const GIT_DIRECTORY: &str = ".git";
+
+/// Brings the files of a commit here. Everything is fetched and unpacked next to the new layer, so that nothing is
+/// left when this is dropped.
+pub(crate) async fn layer(
+    store: &Store,
+    access: &GitAccess,
+    source: &GitSource,
+    commit: &Commit,
+) -> Result<LayerId, FetchError> {
+    let layer = store.begin_layer()?;
+    let (work, into) = (layer.work_path(), layer.fs_path());
+    let tree = work.join("tree");
+    let git = Git::new(access, &source.remote);
+    let remote = git.shown();
+    let write_error = |source| GitError::Write { remote: remote.clone(), source };
+    fs::create_dir(&tree).map_err(write_error)?;
+    let repository = Repository::fetch(git, work.join("repository"), commit.clone()).await?;
+    repository.check_out(&tree).await?;
+    if source.submodules {
+        submodules::fetch(&repository, &tree, &work).await?;
+    }
+    let time = repository.committed_unix_s().await?;
+    // Of a part of the files there is no repository, as in BuildKit.
+    if source.keep_git_dir && source.subdirectory.is_empty() {
+        keep(&repository, &tree).await?;
+    }
+    let path = source.subdirectory.clone();
+    let settled = blocking(move || files::settle(&tree, &path, &into, time)).await;
+    settled.map_err(|error| match files::is_missing(&error) && !source.subdirectory.is_empty() {
+        true => GitError::NoDirectory { remote: remote.clone(), path: source.subdirectory.clone() },
+        false => write_error(error),
+    })?;
+    Ok(blocking(move || layer.commit()).await?.id())
+}
+
+/// Makes the tree a repository at its commit, as one that was cloned: the password of its remote is not in it.
+async fn keep(repository: &Repository<'_>, tree: &Path) -> Result<(), GitError> {
+    let own = |source: io::Error| GitError::Write { remote: repository.git.shown(), source };
+    match fs::remove_dir_all(repository.directory().join("refs/slipway")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(own(error)),
+        _ => {}
+    }
+    let remote = repository.git.shown();
+    let settings = [
+        ("core.bare", "false"),
+        ("remote.origin.url", &*remote),
+        ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
+    ];
+    for (name, value) in settings {
+        repository.run("config", &["config", "--local", name, value]).await?;
+    }
+    let commit = repository.commit.name.as_str();
+    let reference = repository.commit.reference.as_deref().filter(|name| name.starts_with("refs/"));
+    for name in reference.into_iter().chain(["HEAD"]) {
+        repository.run("update-ref", &["update-ref", "--no-deref", name, commit]).await?;
+    }
+    fs::rename(repository.directory(), tree.join(GIT_DIRECTORY)).map_err(own)
+}

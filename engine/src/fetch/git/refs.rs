@@ -1,0 +1,125 @@
+//! Which commit a branch or a tag is.
+
+use std::ffi::OsStr;
+
+use graph::GitSource;
+
+use super::command::{Git, ORIGIN};
+use super::{Commit, GitAccess, GitError, named_commit};
+
+/// What marks the commit behind a tag that is an object of its own.
+const PEELED: &str = "^{}";
+
+/// Finds the commit that a source means. The server is asked, unless the source names a whole commit.
+///
+/// # Errors
+///
+/// [`GitError::Checksum`] when it is not the commit that the source wants.
+pub(crate) async fn resolve(access: &GitAccess, source: &GitSource) -> Result<Commit, GitError> {
+    let git = Git::new(access, &source.remote);
+    let found = match named_commit(source) {
+        Some(commit) => Found { tag: commit.name.clone(), commit },
+        None => ask(&git, &source.reference).await?,
+    };
+    match &source.checksum {
+        // A tag may be meant by its own name, as in BuildKit.
+        Some(expected) if ![&found.commit.name, &found.tag].iter().any(|name| name.starts_with(expected)) => {
+            let (remote, expected) = (git.shown(), expected.clone());
+            Err(GitError::Checksum { remote, expected, actual: found.commit.name })
+        }
+        _ => Ok(found.commit),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    commit: Commit,
+    /// The object that the reference names: a tag, or the commit itself.
+    tag: String,
+}
+
+async fn ask(git: &Git<'_>, reference: &str) -> Result<Found, GitError> {
+    let wanted = if reference.is_empty() { "HEAD" } else { reference };
+    let peeled = format!("{wanted}{PEELED}");
+    let arguments = ["ls-remote", "--quiet", "--", ORIGIN, wanted, &peeled].map(OsStr::new);
+    let ended = git.try_run("ls-remote", &arguments).await?;
+    if !ended.status.success() {
+        return Err(refused(git, ended.said));
+    }
+    choose(&String::from_utf8_lossy(&ended.output), wanted).ok_or_else(|| match reference {
+        "" => GitError::Empty { remote: git.shown() },
+        reference => GitError::NoReference { remote: git.shown(), reference: reference.to_owned() },
+    })
+}
+
+/// Why a server gave nothing, by what git says. Its words are those of `LC_ALL=C`.
+pub(super) fn refused(git: &Git<'_>, said: String) -> GitError {
+    const REFUSED: [&str; 8] = [
+        "could not read Username",
+        "could not read Password",
+        "Authentication failed",
+        "Permission denied",
+        "Host key verification failed",
+        "not found",
+        "does not appear to be a git repository",
+        "access denied or repository not exported",
+    ];
+    let remote = git.shown();
+    match REFUSED.iter().any(|words| said.contains(words)) {
+        true => GitError::Refused { remote, said },
+        false => GitError::Unreachable { remote, said },
+    }
+}
+
+/// The reference that is meant, of the lines of git-ls-remote(1): a branch before a tag before anything else below
+/// `refs/`.
+fn choose(lines: &str, wanted: &str) -> Option<Found> {
+    let object =
+        |name: &str| lines.lines().filter_map(|line| line.split_once('\t')).find(|(_, found)| *found == name);
+    let below = |prefix: &str| format!("{prefix}{}", wanted.strip_prefix(prefix).unwrap_or(wanted));
+    let names = [below("refs/heads/"), below("refs/tags/"), below("refs/"), wanted.to_owned()];
+    let (name, tag) = names.iter().find_map(|name| object(name).map(|(object, _)| (name, object)))?;
+    let commit = object(&format!("{name}{PEELED}")).map_or(tag, |(object, _)| object);
+    let is_name =
+        |name: &str| matches!(name.len(), 40 | 64) && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_name(commit) && is_name(tag)).then(|| Found {
+        commit: Commit { name: commit.to_owned(), reference: Some(name.clone()) },
+        tag: tag.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches_go_before_tags_and_tags_are_peeled() {
+        let object = |digit: &str| digit.repeat(40);
+        let lines: String = [
+            ("1", "HEAD"),
+            ("2", "refs/heads/main"),
+            ("3", "refs/heads/other/main"),
+            ("4", "refs/tags/main"),
+            ("5", "refs/tags/v1"),
+            ("6", "refs/tags/v1^{}"),
+            ("7", "refs/pull/7/head"),
+        ]
+        .iter()
+        .map(|(digit, name)| format!("{}\t{name}\n", object(digit)))
+        .collect();
+        for (wanted, digit, name) in [
+            ("HEAD", "1", "HEAD"),
+            ("main", "2", "refs/heads/main"),
+            ("heads/main", "2", "refs/heads/main"),
+            ("refs/tags/main", "4", "refs/tags/main"),
+            ("v1", "6", "refs/tags/v1"),
+            ("refs/pull/7/head", "7", "refs/pull/7/head"),
+            ("pull/7/head", "7", "refs/pull/7/head"),
+        ] {
+            let commit = Commit { name: object(digit), reference: Some(name.to_owned()) };
+            assert_eq!(choose(&lines, wanted).map(|found| found.commit), Some(commit), "{wanted}");
+        }
+        assert_eq!(choose(&lines, "ain"), None);
+        assert_eq!(choose("--exec=x\trefs/heads/main\n", "main"), None);
+    }
+}

@@ -13,7 +13,8 @@ use crate::error::{OrKernel, SandboxError};
 use crate::mounting::{
     Depth, Parameter, attach, attach_over_root, clone_host, clone_mount, flags, mount_new, restrict,
 };
-use crate::spec::WindowSize;
+use crate::privileged;
+use crate::spec::{Confinement, Spec, WindowSize};
 use crate::tree::{Kind, Tree};
 
 /// Device files of the host that every container has. They are bind-mounted, since a user namespace may not make
@@ -133,12 +134,18 @@ impl Scratch {
     pub(crate) fn mount_dev(
         &self,
         tree: &mut Tree,
-        shm_size_bytes: u64,
+        spec: &Spec,
         terminal: Option<WindowSize>,
     ) -> Result<Option<Terminal>, SandboxError> {
         let target = tree.target("/dev", Kind::Directory)?;
-        let dev = clone_mount(&self.root, Path::new("dev"), Depth::One)?;
+        let dev = match spec.confinement {
+            Confinement::Ordinary => clone_mount(&self.root, Path::new("dev"), Depth::One)?,
+            Confinement::Privileged => privileged::new_dev()?,
+        };
         tree.attach(&dev, &target, "/dev")?;
+        if spec.confinement == Confinement::Privileged {
+            privileged::add_nodes(&dev)?;
+        }
         for (name, to) in LINKS {
             rustix::fs::symlinkat(*to, &dev, *name)
                 .or_kernel(|| format!("symlinkat({to:?}, /dev/{name})"))?;
@@ -149,7 +156,7 @@ impl Scratch {
         }
         let pts = mount_pts()?;
         attach_directory(&dev, "pts", &pts)?;
-        attach_directory(&dev, "shm", &mount_shm(shm_size_bytes)?)?;
+        attach_directory(&dev, "shm", &mount_shm(spec.shm_size_bytes)?)?;
         attach_directory(&dev, "mqueue", &mount_new("mqueue", &[], flags::KERNEL)?)?;
         let Some(size) = terminal else { return Ok(None) };
         let (terminal, number) = Terminal::open(&pts, size)?;
@@ -164,7 +171,7 @@ fn make_directory(parent: impl AsFd, name: &str) -> Result<(), SandboxError> {
 }
 
 /// Mounts `node` on a new file `name` of `/dev`.
-fn bind_into(dev: impl AsFd, name: &str, node: &OwnedFd) -> Result<(), SandboxError> {
+pub(crate) fn bind_into(dev: impl AsFd, name: &str, node: &OwnedFd) -> Result<(), SandboxError> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = rustix::fs::openat(dev, name, flags, Mode::from_raw_mode(0o666))
         .or_kernel(|| format!("openat(/dev, {name:?}, O_CREAT)"))?;

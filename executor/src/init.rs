@@ -108,12 +108,12 @@ fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<Built, SandboxE
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .or_kernel(|| String::from("mount(\"/\", MS_REC | MS_PRIVATE)"))?;
     let scratch = Scratch::new()?;
-    let (root, upper) = mount_root(&scratch, &spec.rootfs)?;
+    let (root, upper) = mount_root(&scratch, spec)?;
     scratch.attach_aside(&root)?;
     let mut tree = Tree::new(root, StubLog::new(upper))?;
     mount_proc(&mut tree, &spec.sysctls)?;
-    mount_sys(&mut tree)?;
-    let terminal = scratch.mount_dev(&mut tree, spec.shm_size_bytes, window)?;
+    mount_sys(&mut tree, spec.confinement)?;
+    let terminal = scratch.mount_dev(&mut tree, spec, window)?;
     mount_etc(&mut tree, &scratch, spec)?;
     let mut listeners = Vec::new();
     for mount in &spec.mounts {

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
 
 use crate::error::{OrKernel, SandboxError};
 use crate::mounting::{Depth, clone_host, clone_mount, flags, mount_new, restrict};
-use crate::spec::Network;
+use crate::spec::{Confinement, Network};
 use crate::tree::{Kind, Tree};
 
 /// Where every distribution mounts cgroup v2, if it is the only hierarchy.
@@ -24,33 +25,36 @@ pub(crate) fn mount_proc(tree: &mut Tree, sysctls: &[(String, String)]) -> Resul
     tree.attach(&proc, &target, "/proc")
 }
 
-/// Mounts `/sys` read-only, with the container's view of cgroup v2.
+/// Mounts `/sys`, with the container's view of cgroup v2. Read-only unless the container is privileged.
 ///
 /// A user namespace that shares the host's network may not make a new sysfs; there the host's is cloned.
-pub(crate) fn mount_sys(tree: &mut Tree) -> Result<(), SandboxError> {
+pub(crate) fn mount_sys(tree: &mut Tree, confinement: Confinement) -> Result<(), SandboxError> {
     let target = tree.target("/sys", Kind::Directory)?;
-    let read_only = flags::KERNEL | flags::READ_ONLY;
-    match mount_new("sysfs", &[], read_only) {
+    let attributes = match confinement {
+        Confinement::Ordinary => flags::KERNEL | flags::READ_ONLY,
+        Confinement::Privileged => flags::KERNEL,
+    };
+    match mount_new("sysfs", &[], attributes) {
         Err(SandboxError::Kernel { source, .. }) if source.0 == libc::EPERM => {
             let host = clone_host(Path::new("/sys"), Depth::All)?;
-            restrict(&host, read_only, Depth::All)?;
+            restrict(&host, attributes, Depth::All)?;
             tree.attach(&host, &target, "/sys")
         }
         sysfs => {
             tree.attach(&sysfs?, &target, "/sys")?;
-            mount_cgroup(tree)
+            mount_cgroup(tree, attributes)
         }
     }
 }
 
-fn mount_cgroup(tree: &Tree) -> Result<(), SandboxError> {
+fn mount_cgroup(tree: &Tree, attributes: MountAttrFlags) -> Result<(), SandboxError> {
     let is_unified = rustix::fs::statfs(CGROUP_ROOT)
         .is_ok_and(|statfs| statfs.f_type as u64 == libc::CGROUP2_SUPER_MAGIC as u64);
     if !is_unified {
         return Ok(());
     }
     let target = tree.find(CGROUP_ROOT).or_kernel(|| format!("openat2({CGROUP_ROOT:?})"))?;
-    match mount_new("cgroup2", &[], flags::KERNEL | flags::READ_ONLY) {
+    match mount_new("cgroup2", &[], attributes) {
         // Inside another container it may be refused; programs then see no cgroups, as on a host without.
         Err(SandboxError::Kernel { source, .. }) if source.0 == libc::EPERM => Ok(()),
         cgroup => tree.attach(&cgroup?, &target, CGROUP_ROOT),

@@ -29,6 +29,7 @@ mod mounting;
 mod mounts;
 mod namespace;
 mod overlay;
+mod privileged;
 mod privileges;
 mod rootfs;
 mod seccomp;
@@ -51,6 +52,6 @@ pub use io::{Io, Output, Stream};
 pub use namespace::{Ids, NamespaceError, become_root};
 pub use rootfs::{MOUNT_POINT_DIRECTORIES, MOUNT_POINT_FILES};
 pub use spec::{
-    Content, LOWERS_MAX, Mount, Network, Rlimit, Rootfs, SHM_SIZE_BYTES_DEFAULT, SOCKETS_MAX, Seccomp, Spec,
-    WindowSize,
+    Confinement, Content, LOWERS_MAX, Mount, Network, Rlimit, Rootfs, SHM_SIZE_BYTES_DEFAULT, SOCKETS_MAX,
+    Seccomp, Spec, WindowSize,
 };

@@ -17,6 +17,7 @@ pub(crate) mod flags {
     use rustix::mount::MountAttrFlags;
 
     pub(crate) const NO_DEVICES: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
+    pub(crate) const NO_SUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
     pub(crate) const READ_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
     /// Neither set-user-id programs nor device files work.
     pub(crate) const DATA: MountAttrFlags =

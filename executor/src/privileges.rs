@@ -24,13 +24,19 @@ pub(crate) fn reduce(spec: &Spec, filter: &[u64], identity: &Identity) -> Result
         install(filter)?;
     }
     let granted = spec.capabilities.bits() & own.permitted.bits();
+    let ambient = spec.ambient.bits() & granted;
     shrink_bounding_set(granted)?;
+    if ambient != 0 {
+        rustix::thread::set_keep_capabilities(true).or_kernel(|| String::from("prctl(PR_SET_KEEPCAPS)"))?;
+    }
     become_user(identity)?;
-    let held = if identity.uid == 0 { granted } else { 0 };
+    let held = if identity.uid == 0 { granted } else { ambient };
     let held = CapabilitySet::from_bits_retain(held);
-    // Inheritable and with them ambient capabilities stay empty, as in Docker.
-    let sets = CapabilitySets { effective: held, permitted: held, inheritable: CapabilitySet::empty() };
+    // Without ambient capabilities the inheritable ones stay empty, as in Docker.
+    let inheritable = CapabilitySet::from_bits_retain(ambient);
+    let sets = CapabilitySets { effective: held, permitted: held, inheritable };
     rustix::thread::set_capabilities(None, sets).or_kernel(|| format!("capset({held:?})"))?;
+    raise_ambient(ambient)?;
     // A change of ids has cleared it.
     die_with_parent()?;
     if spec.no_new_privs {
@@ -65,6 +71,15 @@ fn shrink_bounding_set(granted: u64) -> Result<(), SandboxError> {
             Err(Errno::INVAL) => break,
             result => result.or_kernel(|| format!("prctl(PR_CAPBSET_DROP, {number})"))?,
         }
+    }
+    Ok(())
+}
+
+fn raise_ambient(ambient: u64) -> Result<(), SandboxError> {
+    for number in (0..CAPABILITY_NUMBERS).filter(|number| ambient & 1 << number != 0) {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        rustix::thread::configure_capability_in_ambient_set(capability, true)
+            .or_kernel(|| format!("prctl(PR_CAP_AMBIENT_RAISE, {number})"))?;
     }
     Ok(())
 }

@@ -4,12 +4,13 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::mount::MountAttrFlags;
 
 use crate::devices::Scratch;
 use crate::error::{OrKernel, SandboxError};
 use crate::mounting::{Depth, clone_host, flags, restrict};
 use crate::overlay::{OverlayUpper, overlay};
-use crate::spec::Rootfs;
+use crate::spec::{Confinement, Rootfs, Spec};
 
 /// Directories on which, or in which, every container has mounts; parents first.
 ///
@@ -22,22 +23,27 @@ pub const MOUNT_POINT_FILES: &[&str] = &["etc/hostname", "etc/hosts", "etc/resol
 
 /// Mounts the root, detached, and opens the directory that takes its changes.
 ///
-/// Device files on it cannot be opened: an image may contain one of the host's disk, and a container may make one.
-pub(crate) fn mount_root(scratch: &Scratch, rootfs: &Rootfs) -> Result<(OwnedFd, OwnedFd), SandboxError> {
-    match rootfs {
-        Rootfs::Directory(directory) => bind_root(directory),
-        Rootfs::Overlay { lowers, upper, .. } if lowers.is_empty() => bind_root(upper),
+/// Device files on it cannot be opened: an image may contain one of the host's disk, and a container may make one. A
+/// privileged container may open them.
+pub(crate) fn mount_root(scratch: &Scratch, spec: &Spec) -> Result<(OwnedFd, OwnedFd), SandboxError> {
+    let attributes = match spec.confinement {
+        Confinement::Ordinary => flags::NO_DEVICES,
+        Confinement::Privileged => MountAttrFlags::empty(),
+    };
+    match &spec.rootfs {
+        Rootfs::Directory(directory) => bind_root(directory, attributes),
+        Rootfs::Overlay { lowers, upper, .. } if lowers.is_empty() => bind_root(upper, attributes),
         Rootfs::Overlay { lowers, upper, work, volatile } => {
             let changes = open_directory(upper)?;
             let upper = OverlayUpper { upper, work, volatile: *volatile };
-            Ok((overlay(scratch, lowers, Some(&upper), flags::NO_DEVICES)?, changes))
+            Ok((overlay(scratch, lowers, Some(&upper), attributes)?, changes))
         }
     }
 }
 
-fn bind_root(directory: &Path) -> Result<(OwnedFd, OwnedFd), SandboxError> {
+fn bind_root(directory: &Path, attributes: MountAttrFlags) -> Result<(OwnedFd, OwnedFd), SandboxError> {
     let root = clone_host(directory, Depth::One)?;
-    restrict(&root, flags::NO_DEVICES, Depth::One)?;
+    restrict(&root, attributes, Depth::One)?;
     Ok((root, open_directory(directory)?))
 }
 

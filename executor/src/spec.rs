@@ -42,6 +42,10 @@ pub struct Spec {
     pub mounts: Vec<Mount>,
     /// Capabilities of a process of user 0, and the bounding set of every other.
     pub capabilities: Capabilities,
+    /// Those of them that a process of any user holds, and keeps when it executes something.
+    pub ambient: Capabilities,
+    /// How far the machine itself is out of reach.
+    pub confinement: Confinement,
     /// Whether executing a set-user-id program gains nothing, see prctl(2) `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: bool,
     /// Which system calls are allowed.
@@ -77,6 +81,8 @@ impl Spec {
             network: Network::default(),
             mounts: Vec::new(),
             capabilities: Capabilities::default(),
+            ambient: Capabilities::NONE,
+            confinement: Confinement::default(),
             no_new_privs: true,
             seccomp: Seccomp::default(),
             read_only_root: false,
@@ -86,6 +92,23 @@ impl Spec {
             umask: UMASK_DEFAULT,
             sysctls: Vec::new(),
             shm_size_bytes: SHM_SIZE_BYTES_DEFAULT,
+        }
+    }
+}
+
+impl Spec {
+    /// The same with every restriction taken away that is no namespace: all capabilities for every user, all system calls,
+    /// all device files, and the kernel's files as root of this user namespace sees them.
+    pub fn privileged(self) -> Self {
+        Self {
+            capabilities: Capabilities::ALL,
+            ambient: Capabilities::ALL,
+            confinement: Confinement::Privileged,
+            no_new_privs: false,
+            seccomp: Seccomp::Unconfined,
+            masked_paths: Vec::new(),
+            read_only_paths: Vec::new(),
+            ..self
         }
     }
 }
@@ -146,6 +169,17 @@ pub enum Network {
     Host,
     /// A new one with nothing but a loopback interface, which is up.
     None,
+}
+
+/// How far the machine itself is out of reach.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Confinement {
+    /// Only the device files of every container can be opened; `/sys` is read-only.
+    #[default]
+    Ordinary,
+    /// Device files work wherever they are, more of them are in `/dev`, and `/sys` can be written to. What the kernel
+    /// refuses in a user namespace it still refuses.
+    Privileged,
 }
 
 /// Which system calls are allowed.

@@ -76,6 +76,7 @@ fn main() -> std::process::ExitCode {
         EVERYBODY isolation::nothing_is_above_the_root,
         EVERYBODY isolation::no_network,
         EVERYBODY isolation::capabilities,
+        EVERYBODY isolation::privileged,
         EVERYBODY isolation::descriptors,
         EVERYBODY isolation::devices,
         EVERYBODY isolation::device_nodes_cannot_be_opened,

@@ -82,6 +82,31 @@ pub(crate) fn capabilities(world: &World) {
     }
 }
 
+pub(crate) fn privileged(world: &World) {
+    let all = Capabilities::ALL.bits() & own();
+    let is = |field: &str| format!("{field}:{all:016x}");
+    let free = |user: &str| {
+        let lines = status(world, |spec| *spec = Spec { user: user.into(), ..spec.clone().privileged() });
+        assert_eq!(lines[..5], ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map(is), "{user}");
+        assert_eq!(lines[5..], ["NoNewPrivs:0", "Seccomp:0"], "{user}");
+    };
+    free("");
+    if world.mode != Mode::Single {
+        free("app");
+    }
+    let script = "mkdir /m && mount -t tmpfs none /m && mount --bind /etc /m && ls /m | grep -c passwd
+        mount | grep -c ' on /proc/.* type'; mount | grep ' on /sys type' | grep -c '[(]rw'
+        unshare -m true && echo unshared; ls -d /dev/fuse /dev/loop-control /dev/net/tun";
+    let spec = world.shell(script).privileged();
+    assert_eq!(output(&spec), "1\n0\n1\nunshared\n/dev/fuse\n/dev/loop-control\n/dev/net/tun");
+    if world.mode == Mode::Root {
+        // Device files work, in /dev and elsewhere.
+        let script = "mknod /zero c 1 5 && mknod /dev/null2 c 1 3 && echo x > /dev/null2 &&
+            head -c 3 /zero | wc -c; [ -b /dev/loop7 ] && : < /dev/loop-control && echo opened";
+        assert_eq!(output(&world.shell(script).privileged()), "3\nopened");
+    }
+}
+
 pub(crate) fn descriptors(world: &World) {
     // Descriptors that this process leaks on purpose, without close-on-exec.
     let leaks: Vec<_> = (0..3).map(|_| fs::File::open("/etc").unwrap()).collect();

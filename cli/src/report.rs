@@ -208,6 +208,9 @@ impl From<BuildError> for Report {
                 }
             }
             BuildError::Copy { rendered, .. } => base().excerpt(rendered),
+            BuildError::NotAllowed { entitlement, rendered } => {
+                base().excerpt(rendered).hint(format!("allow it if you trust the Dockerfile: `--allow {entitlement}`"))
+            }
             BuildError::Secret { id, rendered, source: SecretError::Missing } => base()
                 .excerpt(rendered)
                 .hint(format!("give it to the build: `--secret id={id},src=FILE` or `--secret id={id},env=VARIABLE`")),

@@ -103,6 +103,14 @@ pub enum BuildError {
         /// The line with an explanation.
         rendered: String,
     },
+    /// A step needs what the user has not allowed. The wording is BuildKit's.
+    #[error("{entitlement} is not allowed")]
+    NotAllowed {
+        /// What.
+        entitlement: crate::Entitlement,
+        /// The line that asks for it.
+        rendered: String,
+    },
     /// A step cannot get a secret that it needs.
     #[error("secret `{id}`")]
     Secret {

@@ -7,6 +7,7 @@ use image::{ImageId, Platform, Reference};
 
 use crate::Context;
 use crate::agent::Agents;
+use crate::entitlement::Entitlements;
 use crate::secrets::Secrets;
 
 /// A build from a Dockerfile.
@@ -22,6 +23,8 @@ pub struct BuildRequest {
     pub target: Option<String>,
     /// `--build-arg`, by name.
     pub build_args: BTreeMap<String, String>,
+    /// `--allow`.
+    pub entitlements: Entitlements,
     /// `--secret`, by id: for the steps that mount them, and in nothing that is kept.
     pub secrets: Secrets,
     /// `--ssh`, by id.

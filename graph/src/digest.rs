@@ -7,7 +7,7 @@ use image::{Digest, Hasher};
 
 use crate::{
     CacheBase, CacheSharing, ContextSource, Copy, File, FileAction, GitSource, HttpSource, ImageSource,
-    MakeDirectory, MakeFile, Mount, MountSource, Network, Op, Run, SecretEnv, redacted,
+    MakeDirectory, MakeFile, Mount, MountSource, Network, Op, Run, SecretEnv, Security, redacted,
 };
 
 /// The digest of an operation alone, without its inputs: equal operations do the same to equal inputs.
@@ -92,13 +92,14 @@ impl GitSource {
 
 impl Run {
     fn digest(&self) -> Digest {
-        let Self { argv, env, proxy_env: _, cwd, user, network, mounts, secret_env } = self;
+        let Self { argv, env, proxy_env: _, cwd, user, network, security, mounts, secret_env } = self;
         Hasher::new("run/v1")
             .list("argv", argv)
             .list("env", env.iter().flat_map(|(name, value)| [name, value]))
             .field("cwd", cwd)
             .field("user", user)
             .field("network", network.name())
+            .field("security", security.name())
             .list("mounts", mounts.iter().map(|mount| mount.digest().0))
             .list("secret_env", secret_env.iter().map(|secret| secret.digest().0))
             .finish()
@@ -110,6 +111,7 @@ impl Run {
         named.push(("working directory".to_owned(), self.cwd.clone()));
         named.push(("user".to_owned(), self.user.clone()));
         named.push(("network".to_owned(), self.network.name().to_owned()));
+        named.push(("security".to_owned(), self.security.name().to_owned()));
         named.extend(self.mounts.iter().map(|mount| ("mount".to_owned(), format!("{mount:?}"))));
         named.extend(
             self.secret_env
@@ -137,6 +139,15 @@ impl Network {
             Self::Default => "default",
             Self::Host => "host",
             Self::None => "none",
+        }
+    }
+}
+
+impl Security {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sandbox => "sandbox",
+            Self::Insecure => "insecure",
         }
     }
 }
@@ -310,6 +321,7 @@ mod tests {
                 |run| run.user = "1".into(),
                 |run| run.network = Network::None,
                 |run| run.network = Network::Host,
+                |run| run.security = Security::Insecure,
                 |run| {
                     let source = MountSource::Tmpfs { size_bytes: None, read_only: false };
                     run.mounts.push(Mount { target: "/t".into(), source });

@@ -17,6 +17,8 @@ pub struct Run {
     pub user: String,
     /// What the process sees of the network.
     pub network: Network,
+    /// How much the process may do.
+    pub security: Security,
     /// File systems beside the root.
     pub mounts: Vec<Mount>,
     /// Secrets in the environment, in order. They win over `env`.
@@ -45,4 +47,14 @@ pub enum Network {
     Host,
     /// A loopback interface only.
     None,
+}
+
+/// How much a process may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Security {
+    /// What Docker allows a container by default.
+    #[default]
+    Sandbox,
+    /// Everything that root may do, within its namespaces.
+    Insecure,
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use engine::questions::PlannedGraph;
-use engine::{Agents, BuildRequest, Secrets};
+use engine::{Agents, BuildRequest, Entitlements, Secrets};
 use image::{Platform, Reference};
 
 use super::build::inquire::{Asked, ask};
@@ -74,6 +74,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         labels: Vec::new(),
         tags: Vec::new(),
         no_cache: false,
+        entitlements: Entitlements::new(),
         secrets: Secrets::new(),
         agents: Agents::new(),
         platform: args.platform,

@@ -7,6 +7,7 @@
 mod agents;
 mod caching;
 mod contexts;
+mod entitlements;
 mod failures;
 mod git;
 mod git_attacks;

@@ -127,6 +127,21 @@ fn a_user_has_agents() {
     }
 }
 
+/// Root of a user namespace, with all that it may do there.
+const INSECURE_SCRIPT: &str = "mkdir c && printf '%s\\n' 'FROM bb' \\
+        'RUN --security=insecure busybox mount -t tmpfs none /tmp && busybox grep -c CapEff:.000001f /proc/self/status > /seen' \\
+        > c/Dockerfile && slipway import rootfs.tar bb > id &&
+    slipway build -q -t seen --allow security.insecure c > id && slipway run seen cat /seen";
+
+#[test]
+fn a_user_has_insecure_steps() {
+    for ranges in [SUBORDINATE, ""] {
+        let Some(world) = user() else { return };
+        let ran = as_user(&world, ranges, INSECURE_SCRIPT);
+        assert_eq!(ran.stdout, "1\n", "{ran}");
+    }
+}
+
 #[test]
 fn the_store_of_a_user_is_where_the_environment_says() {
     let Some(world) = user() else { return };

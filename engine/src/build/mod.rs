@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::blocking::blocking;
 use crate::context::ContextRoot;
+use crate::entitlement::{Entitlement, Entitlements};
 use crate::fetch::Access;
 use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
 use crate::steps::Steps;
@@ -132,8 +133,25 @@ impl Engine {
             errors(&diagnostics)
         })?;
         source.warn(&lowered.warnings, steps);
+        check_entitlements(&lowered.graph, &request.entitlements, source)?;
         Ok(Planned { lowered, bases, epoch })
     }
+}
+
+/// Every vertex is needed, so whatever one of them does happens.
+fn check_entitlements(graph: &BuildGraph, allowed: &Entitlements, source: &Source) -> Result<(), BuildError> {
+    for (_, vertex) in graph.vertices() {
+        let Op::Run(run) = &vertex.op else { continue };
+        let forbidden = Entitlement::needed_by(run).into_iter().find(|needed| !allowed.contains(needed));
+        if let Some(entitlement) = forbidden {
+            let message = format!("this step needs the entitlement `{entitlement}`");
+            let span = vertex.label.location.as_ref().map_or(0..0, |location| location.span.clone());
+            let diagnostic = Diagnostic::error("Entitlement", span, message);
+            let rendered = frontend::render(&diagnostic, &source.name, &source.text);
+            return Err(BuildError::NotAllowed { entitlement, rendered });
+        }
+    }
+    Ok(())
 }
 
 /// A build whose graph is known.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use cache::{ActiveLayer, Layer};
 use executor::{Child, Exit, Io, SandboxError, Spec};
-use graph::{Run, Vertex, VertexId};
+use graph::{Run, Security, Vertex, VertexId};
 
 use super::mount::Mounts;
 use super::recorder::Recorder;
@@ -85,7 +85,7 @@ fn specification(
     // Of two variables with one name a process may see either.
     env.retain(|(name, _)| !secret_env.iter().any(|(secret, _)| secret == name));
     env.extend(secret_env);
-    Ok(Spec {
+    let spec = Spec {
         env,
         cwd: run.cwd.clone(),
         user: run.user.clone(),
@@ -98,5 +98,9 @@ fn specification(
         },
         mounts: mounts.specs(),
         ..Spec::new(rootfs, run.argv.clone())
+    };
+    Ok(match run.security {
+        Security::Sandbox => spec,
+        Security::Insecure => spec.privileged(),
     })
 }

@@ -1,6 +1,6 @@
 //! `RUN`.
 
-use graph::{File, FileAction, MakeFile, Mount, MountSource, Network, Op, Vertex, VertexId};
+use graph::{File, FileAction, MakeFile, Mount, MountSource, Network, Op, Security, Vertex, VertexId};
 
 use super::mounts::Surroundings;
 use super::stage::StageState;
@@ -72,6 +72,7 @@ impl Lowering<'_> {
             cwd: paths::clean(state.cwd()),
             user: state.config.config.user.clone(),
             network: self.network(run),
+            security: security(run),
             mounts,
             secret_env,
         });
@@ -126,17 +127,19 @@ fn environment(state: &StageState, agents: &[String]) -> Vec<(String, String)> {
     env
 }
 
+fn security(run: &Run) -> Security {
+    match run.security.as_ref().map(|security| security.value.as_str()) {
+        Some("insecure") => Security::Insecure,
+        // The parser knows no other word than `sandbox`.
+        Some(_) | None => Security::Sandbox,
+    }
+}
+
 fn refuse_unsupported(run: &Run) -> Result<()> {
-    let insecure = run.security.as_ref().filter(|security| security.value == "insecure");
-    let refused = match (insecure, run.devices.first()) {
-        (Some(security), _) => Some(("--security=insecure", security)),
-        (None, Some(device)) => Some(("--device", device)),
-        (None, None) => None,
-    };
-    match refused {
-        Some((flag, word)) => {
-            let message = format!("`RUN {flag}` is not supported by this version");
-            Err(Box::new(Diagnostic::error("UnsupportedFlag", word.span.clone(), message)))
+    match run.devices.first() {
+        Some(device) => {
+            let message = "`RUN --device` is not supported by this version";
+            Err(Box::new(Diagnostic::error("UnsupportedFlag", device.span.clone(), message)))
         }
         None => Ok(()),
     }

@@ -186,7 +186,7 @@ fn show_op(op: &Op, out: &mut String) {
 }
 
 fn show_run(run: &Run, out: &mut String) {
-    let Run { argv, env, proxy_env, cwd, user, network, mounts, secret_env } = run;
+    let Run { argv, env, proxy_env, cwd, user, network, security, mounts, secret_env } = run;
     let _ = writeln!(out, "  run {argv:?} in {cwd}{}", prefixed(" as ", user));
     let env: Vec<_> = env
         .iter()
@@ -201,6 +201,9 @@ fn show_run(run: &Run, out: &mut String) {
     }
     if *network != Network::Default {
         let _ = writeln!(out, "    network {network:?}");
+    }
+    if *security != graph::Security::Sandbox {
+        let _ = writeln!(out, "    security {security:?}");
     }
     for Mount { target, source } in mounts {
         let _ = match source {

@@ -85,6 +85,7 @@ fn process(run: &Run) -> Value {
         "cwd": run.cwd,
         "user": run.user,
         "network": run.network.name(),
+        "security": run.security.name(),
         "mounts": run.mounts.iter().map(mount).collect::<Vec<_>>(),
         "secretEnv": run.secret_env.iter().map(secret_env).collect::<Vec<_>>(),
     })

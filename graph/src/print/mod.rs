@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use crate::{
     BuildGraph, CacheSharing, FileAction, GitSource, HttpSource, Mount, MountSource, Network, Op, Run,
-    SecretEnv, VertexId, redacted,
+    SecretEnv, Security, VertexId, redacted,
 };
 
 impl BuildGraph {
@@ -103,6 +103,9 @@ fn describe_run(run: &Run) -> Vec<String> {
     lines.extend(run.env.iter().map(|(name, value)| format!("env {name}={}", one_line(value))));
     if run.network != Network::Default {
         lines.push(format!("network {}", run.network.name()));
+    }
+    if run.security != Security::Sandbox {
+        lines.push(format!("security {}", run.security.name()));
     }
     lines.extend(run.mounts.iter().map(describe_mount));
     lines.extend(

@@ -28,6 +28,7 @@ fn graph() -> (BuildGraph, VertexId) {
         cwd: "/w".to_owned(),
         user: "me".to_owned(),
         network: Network::None,
+        security: Security::Insecure,
         mounts: vec![
             Mount {
                 target: "/m".to_owned(),
@@ -102,6 +103,7 @@ fn text_says_what_each_vertex_does() {
            in /w as me
            env A=1
            network none
+           security insecure
            mount /m from /p of input 1
            mount /t in memory of 9 bytes, read-only
            mount /c from cache go, locked, at first /b of input 1
@@ -207,7 +209,7 @@ fn json_has_every_field_but_the_proxies() {
     assert_eq!(value["vertices"].as_array().map(Vec::len), Some(graph.len()));
     insta::assert_snapshot!(format!("{:#}", value["vertices"][3]), @r#"
     {
-      "digest": "sha256:7684a8be918a8904b68826a4a31191a2f6c2bc5b111cb8976bbc697754f824fd",
+      "digest": "sha256:955b62bb2467c10928035dc78a0ce922ebdcc541b564297b81c7f347ce12b2e7",
       "id": 3,
       "inputs": [
         0,
@@ -281,6 +283,7 @@ fn json_has_every_field_but_the_proxies() {
             "required": false
           }
         ],
+        "security": "insecure",
         "type": "run",
         "user": "me"
       },

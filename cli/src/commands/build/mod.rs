@@ -12,7 +12,7 @@ mod ssh;
 
 use std::path::PathBuf;
 
-use engine::BuildError;
+use engine::{BuildError, Entitlement};
 use image::{Platform, Reference};
 
 use super::pull_policy::PullArg;
@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// Dockerfile alone, on standard input
     #[arg(value_name = "PATH", hide = true)]
     path: PathBuf,
+    /// Allow what a Dockerfile must not do by itself ("network.host", "security.insecure")
+    #[arg(long, value_name = "ENTITLEMENT")]
+    allow: Vec<Entitlement>,
     /// Set build-time variables; NAME alone takes the value of the environment
     #[arg(long, value_name = "NAME=VALUE")]
     build_arg: Vec<String>,

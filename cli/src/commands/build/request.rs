@@ -28,6 +28,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         named_contexts: named_contexts(&args.build_context)?,
         target: args.target,
         source_date_epoch: epoch(&build_args)?,
+        entitlements: args.allow.into_iter().collect(),
         secrets: secret::read(args.secret)?,
         agents: ssh::read(args.ssh)?,
         build_args,

@@ -29,11 +29,12 @@ pub mod why;
 
 pub use agent::{Agent, AgentError, Agents};
 pub use build::{FetchedContext, default_platform, questions};
-pub use context::{ByteStream, Context, StreamContent};
+pub use context::{ByteStream, Context, RemoteFiles, StreamContent};
 pub use entitlement::{Entitlement, Entitlements, UnknownEntitlement};
 pub use error::{BuildError, SecretError, StepFailure};
 pub use event::{Event, Progress, Step, StepId, Stream};
 pub use fetch::{FetchError, GitError};
+pub use frontend::remote::RemoteError;
 pub use net::{Fault, HttpError};
 pub use request::{
     BuildOutcome, BuildRequest, Destination, DockerfileSource, NamedContext, Output, PullPolicy,

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use image::{ImageId, Platform, Reference};
 
-use crate::Context;
 use crate::agent::Agents;
 use crate::entitlement::Entitlements;
 use crate::secrets::Secrets;
+use crate::{Context, RemoteFiles};
 
 /// A build from a Dockerfile.
 #[derive(Debug, Clone)]
@@ -66,6 +66,10 @@ pub enum NamedContext {
     Directory(PathBuf),
     /// An image of the store (`docker-image://NAME`).
     Image(Reference),
+    /// A file or a repository from elsewhere.
+    Remote(RemoteFiles),
+    /// A stage of the Dockerfile (`target:NAME`).
+    Stage(String),
 }
 
 /// Where a Dockerfile comes from.

@@ -74,6 +74,11 @@ impl GitSource {
             submodules: true,
         }
     }
+
+    /// Whether the repository is behind ssh.
+    pub fn is_ssh(&self) -> bool {
+        self.remote.starts_with("ssh://") || !self.remote.contains("://")
+    }
 }
 
 /// A URL without what is secret in it: user name and password are crossed out, as in BuildKit.

@@ -22,15 +22,15 @@ enum Format {
 
 /// Show what a build would do, as a graph
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "slipway graph [OPTIONS] PATH", help_template = super::HELP)]
+#[command(override_usage = "slipway graph [OPTIONS] PATH | URL | -", help_template = super::HELP)]
 pub(crate) struct Args {
-    /// Directory with the files that COPY and ADD read, the build context
+    /// The build context, as for "slipway build"
     #[arg(value_name = "PATH", hide = true)]
     path: PathBuf,
     /// Set build-time variables; NAME alone takes the value of the environment
     #[arg(long, value_name = "NAME=VALUE")]
     build_arg: Vec<String>,
-    /// Additional build contexts ("NAME=DIR" or "NAME=docker-image://IMAGE")
+    /// Additional build contexts ("NAME=DIR", "NAME=docker-image://IMAGE", "NAME=target:STAGE", "NAME=URL")
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
     /// Name of the Dockerfile (default: "PATH/Dockerfile"), or "-" to read it from standard input
@@ -79,7 +79,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         agents: Agents::new(),
         platform: args.platform,
         pull: engine::PullPolicy::Never,
-        proxy_env: Vec::new(),
+        proxy_env: request::proxy_env(),
         outputs: Vec::new(),
     })
 }

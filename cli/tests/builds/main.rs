@@ -14,6 +14,7 @@ mod git_attacks;
 mod git_server;
 mod mounts;
 mod remote;
+mod remote_contexts;
 mod results;
 mod secrets;
 mod server;

@@ -274,11 +274,16 @@ fn mistakes_are_shown_in_the_dockerfile() {
 
     ERROR: the Dockerfile has 1 error
     ");
-    insta::assert_snapshot!(world.run(["build", "https://example.com/x.git"]), @"
+    insta::assert_snapshot!(world.run(["build", "https://example.com/x.git#-x"]), @"
     exit code 1
     ---- stderr
-    ERROR: a build context from a URL is not supported: `https://example.com/x.git`
-    hint: pass a directory
+    ERROR: `-x` cannot be a git reference
+    ");
+    insta::assert_snapshot!(world.run(["build", "--build-context", "a=ftp://host/x", "context"]), @"
+    exit code 1
+    ---- stderr
+    ERROR: build context `a=ftp://host/x` is not supported
+    hint: pass a directory, or an image as `a=docker-image://IMAGE`
     ");
     insta::assert_snapshot!(world.run(["build", "-o", "-", "-o", "type=oci", "context"]), @"
     exit code 1

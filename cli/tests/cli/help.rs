@@ -77,7 +77,7 @@ fn mistyped_words_get_a_suggestion() {
 
       tip: a similar argument exists: '--target'
 
-    Usage: slipway build [OPTIONS] PATH | -
+    Usage: slipway build [OPTIONS] PATH | URL | -
 
     For more information, try '--help'.
     ");
@@ -87,7 +87,7 @@ fn mistyped_words_get_a_suggestion() {
     error: the following required arguments were not provided:
       <PATH>
 
-    Usage: slipway build [OPTIONS] PATH | -
+    Usage: slipway build [OPTIONS] PATH | URL | -
 
     For more information, try '--help'.
     ");

@@ -1,14 +1,22 @@
 //! Brings the build context to where it can be read.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use cache::layer::{Limits, decompress, unpack_archive};
-use cache::{ActiveLayer, Store};
+use cache::{ActiveLayer, Key, Layer, LayerId, Record, Store};
+use frontend::remote::Remote;
+use graph::{GitSource, HttpSource, Op};
+use image::Hasher;
 
 use crate::blocking::blocking;
-use crate::context::ContextRoot;
+use crate::context::{ContextRoot, RemoteFiles, is_archive};
+use crate::fetch::{self, Access, FetchError};
+use crate::ops::now_unix_ns;
 use crate::steps::Steps;
-use crate::{BuildError, ByteStream, Context, Engine, Progress};
+use crate::{BuildError, BuildRequest, Context, Engine, Progress};
 
 /// In every store, see `cache::Store`.
 const EMPTY_DIRECTORY: &str = "empty";
@@ -16,6 +24,12 @@ const EMPTY_DIRECTORY: &str = "empty";
 const CONTEXT_OWNER: (u32, u32) = (0, 0);
 /// As BuildKit's progress calls it.
 const LOAD_REMOTE: &str = "[internal] load remote build context";
+/// The name of a context that is one file, as in BuildKit: then it is the Dockerfile.
+const SINGLE_FILE: &str = "context";
+/// The build argument that keeps the `.git` of a context.
+const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+/// Enough to tell a tar from a Dockerfile.
+const HEAD_BYTES: u64 = 1024;
 
 /// A build context that has been brought here. The files of a context that came from elsewhere are there until
 /// this is dropped.
@@ -28,47 +42,153 @@ impl FetchedContext {
         match context {
             Context::Directory(path) => Some(Self(ContextRoot::own(path.clone()))),
             Context::Empty => Some(Self(ContextRoot::empty(EMPTY_DIRECTORY.into()))),
-            Context::Archive(_) => None,
+            Context::Archive(_) | Context::Remote(_) => None,
         }
     }
 }
 
 impl Engine {
-    /// Brings a build context to where it can be read.
+    /// Brings the context of a build to where it can be read.
     ///
     /// # Errors
     ///
     /// When it cannot be had, or is no archive of files.
     pub async fn fetch_context(
         &self,
-        context: &Context,
+        request: &BuildRequest,
         progress: Progress,
     ) -> Result<FetchedContext, BuildError> {
-        self.context_root(context, &Steps::new(progress)).await.map(FetchedContext)
+        let access = Access::new(request);
+        self.context_root(request, &access, &Steps::new(progress)).await.map(FetchedContext)
     }
 
     pub(super) async fn context_root(
         &self,
-        context: &Context,
+        request: &BuildRequest,
+        access: &Access,
         steps: &Steps,
     ) -> Result<ContextRoot, BuildError> {
-        match context {
+        match &request.context {
             Context::Directory(path) => Ok(ContextRoot::own(path.clone())),
             Context::Empty => Ok(ContextRoot::empty(self.root().join(EMPTY_DIRECTORY))),
             Context::Archive(stream) => {
                 let (store, stream) = (self.store.clone(), stream.clone());
-                let unpacked = steps.during(LOAD_REMOTE, blocking(move || unpack(&store, stream))).await?;
-                Ok(ContextRoot::passing(unpacked))
+                let unpacked = blocking(move || unpack(&store, stream));
+                Ok(ContextRoot::passing(steps.during(LOAD_REMOTE, unpacked).await?))
+            }
+            Context::Remote(RemoteFiles(Remote::Http(source))) => {
+                self.server_files(source, access, steps).await
+            }
+            Context::Remote(remote @ RemoteFiles(Remote::Git(git))) => {
+                let keeps = request.build_args.get(KEEP_GIT_DIR).is_some_and(|value| is_on(value));
+                let keep_git_dir = git.source.keep_git_dir || keeps;
+                let source = GitSource { keep_git_dir, ..git.source.clone() };
+                let name = format!("[internal] load git source {remote}");
+                Ok(ContextRoot::fetched(steps.during(&name, self.commit_files(&source, access)).await?))
             }
         }
+    }
+
+    /// A tar of the files, or a Dockerfile alone.
+    async fn server_files(
+        &self,
+        source: &HttpSource,
+        access: &Access,
+        steps: &Steps,
+    ) -> Result<ContextRoot, BuildError> {
+        let source = HttpSource { filename: Some(SINGLE_FILE.to_owned()), ..source.clone() };
+        let step = steps.begin(LOAD_REMOTE);
+        let on_bytes = |count, total| steps.progressed(step, "transferring context:", count, total);
+        let root = async {
+            let file =
+                fetch::file(&self.store, &access.client, &source, &on_bytes).await.map_err(without_line)?;
+            let (store, layer) = (self.store.clone(), self.layer(file.layer)?);
+            blocking(move || root_of_file(&store, &layer, &file.identity())).await
+        };
+        let root = root.await;
+        match &root {
+            Ok(_) => steps.complete(step),
+            Err(error) => steps.fail(step, error.to_string()),
+        }
+        root
+    }
+
+    /// The files of a commit. One that is known is not fetched again.
+    async fn commit_files(&self, source: &GitSource, access: &Access) -> Result<Layer, BuildError> {
+        let fetched = async {
+            let access = access.git(source).await?;
+            let commit = fetch::resolve(&access, source).await?;
+            let op = Op::Git(source.clone());
+            let hasher = Hasher::new("context-commit/v1").field("op", op.digest().0.0);
+            let key = Key(hasher.field("commit", commit.identity().0).finish());
+            if let Some(known) = self.store.record(&key)?.and_then(|record| record.layers.first().copied()) {
+                return Ok(known);
+            }
+            let layer = fetch::layer(&self.store, &access, source, &commit).await?;
+            self.store.put_record(&record(key, layer, &graph::redacted(&source.remote)))?;
+            Ok::<_, FetchError>(layer)
+        };
+        self.layer(fetched.await.map_err(without_line)?)
+    }
+
+    fn layer(&self, id: LayerId) -> Result<Layer, BuildError> {
+        self.store.layer(&id)?.ok_or_else(|| cache::StoreError::NoLayer { id }.into())
+    }
+}
+
+/// The user has named the context, and no line of the Dockerfile.
+fn without_line(source: FetchError) -> BuildError {
+    BuildError::Fetch { rendered: String::new(), source }
+}
+
+/// What Go's `strconv.ParseBool` takes for true.
+fn is_on(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
+}
+
+/// Unpacks the file if it is an archive; once, for all builds.
+fn root_of_file(store: &Store, layer: &Layer, identity: &image::Digest) -> Result<ContextRoot, BuildError> {
+    let read_error = |source| BuildError::ContextStream { source };
+    let open = || open(layer).map_err(read_error);
+    let mut head = Vec::new();
+    open()?.take(HEAD_BYTES).read_to_end(&mut head).map_err(read_error)?;
+    if !is_archive(&head) {
+        return Ok(ContextRoot::single_file(layer.clone(), SINGLE_FILE));
+    }
+    let key = Key(Hasher::new("context-archive/v1").field("file", identity.0).finish());
+    let known = store.record(&key)?.and_then(|record| record.layers.first().copied());
+    let files = match known.map(|id| store.layer(&id)).transpose()?.flatten() {
+        Some(files) => files,
+        None => {
+            let files = unpack(store, open()?)?.commit()?;
+            store.put_record(&record(key, files.id(), "build context"))?;
+            files
+        }
+    };
+    Ok(ContextRoot::fetched(files))
+}
+
+fn open(layer: &Layer) -> io::Result<File> {
+    ContextRoot::fetched(layer.clone()).open(Path::new(SINGLE_FILE))
+}
+
+fn record(key: Key, layer: LayerId, description: &str) -> Record {
+    Record {
+        key,
+        offered: None,
+        layers: vec![layer],
+        content: None,
+        created_unix_ns: now_unix_ns(),
+        description: description.to_owned(),
+        ingredients: Vec::new(),
     }
 }
 
 /// Unpacks a tar into a layer that is not part of the store.
-fn unpack(store: &Store, stream: ByteStream) -> Result<ActiveLayer, BuildError> {
+fn unpack(store: &Store, tar: impl io::Read) -> Result<ActiveLayer, BuildError> {
     let limits = Limits::default();
     let layer = store.begin_layer()?;
-    let mut tar = decompress(stream, &limits).map_err(|source| BuildError::ContextStream { source })?;
+    let mut tar = decompress(tar, &limits).map_err(|source| BuildError::ContextStream { source })?;
     unpack_archive(&mut *tar, layer.open()?.as_fd(), Some(CONTEXT_OWNER), &limits)
         .map_err(|source| BuildError::ContextArchive { source })?;
     Ok(layer)

@@ -58,6 +58,9 @@ pub(super) fn check_directory(path: &Path) -> Result<(), BuildError> {
 
 /// Docker takes `dockerfile` where there is no `Dockerfile`.
 fn in_context(context: &ContextRoot) -> PathBuf {
+    if let Some(only) = context.dockerfile() {
+        return PathBuf::from(only);
+    }
     let [usual, lower] = ["Dockerfile", "dockerfile"].map(|name| context.place(Path::new(name)));
     let is_there = |path: &PathBuf| context.open(path).is_ok();
     if !is_there(&usual) && is_there(&lower) { lower } else { usual }

@@ -17,7 +17,7 @@ use solver::{Event as SolverEvent, Origin, Solved};
 use tokio::sync::Semaphore;
 
 use crate::blocking::blocking;
-use crate::context::ContextRoot;
+use crate::context::{ContextRoot, RemoteFiles};
 use crate::entitlement::{Entitlement, Entitlements};
 use crate::fetch::Access;
 use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
@@ -41,7 +41,7 @@ impl Engine {
     pub async fn build(&self, request: BuildRequest, progress: Progress) -> Result<BuildOutcome, BuildError> {
         let steps = Arc::new(Steps::new(progress));
         let access = Access::new(&request);
-        let context = self.context_root(&request.context, &steps).await?;
+        let context = self.context_root(&request, &access, &steps).await?;
         let source = load_definition(&request, &context, &steps)?;
         let contexts = load_contexts(&request, context, &source, &steps)?;
         let platform = request.platform.clone().unwrap_or_else(default_platform);
@@ -193,7 +193,7 @@ fn load_contexts(
     let main = (graph::ContextSource::MAIN, main, Some(source));
     let named = request.named_contexts.iter().filter_map(|(name, context)| match context {
         NamedContext::Directory(path) => Some((name.as_str(), ContextRoot::own(path.clone()), None)),
-        NamedContext::Image(_) => None,
+        NamedContext::Image(_) | NamedContext::Remote(_) | NamedContext::Stage(_) => None,
     });
     let mut contexts = BTreeMap::new();
     for (name, root, beside) in std::iter::once(main).chain(named) {
@@ -248,6 +248,8 @@ impl NamedContext {
         match self {
             Self::Directory(_) => frontend::NamedContext::Files,
             Self::Image(reference) => frontend::NamedContext::Image(reference.clone()),
+            Self::Remote(RemoteFiles(remote)) => frontend::NamedContext::Remote(remote.clone()),
+            Self::Stage(name) => frontend::NamedContext::Stage(name.clone()),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cache::ActiveLayer;
+use cache::{ActiveLayer, Layer};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
@@ -22,7 +22,13 @@ enum Kind {
     Own,
     /// There are none, and the directory may not even exist.
     Empty,
-    /// Files from elsewhere, gone with the last handle. Nothing in them leads out.
+    /// Files from elsewhere, in a layer of the store. Nothing in them leads out.
+    Fetched {
+        _layer: Layer,
+        /// What the Dockerfile is called, where it is the only file.
+        dockerfile: Option<&'static str>,
+    },
+    /// Files from elsewhere, gone with the last handle.
     Passing { _layer: Arc<ActiveLayer> },
 }
 
@@ -45,6 +51,16 @@ impl ContextRoot {
         Self { path, kind: Kind::Empty }
     }
 
+    /// The files of a layer.
+    pub(crate) fn fetched(layer: Layer) -> Self {
+        Self { path: layer.fs_path(), kind: Kind::Fetched { _layer: layer, dockerfile: None } }
+    }
+
+    /// A layer with one file, which is the Dockerfile.
+    pub(crate) fn single_file(layer: Layer, name: &'static str) -> Self {
+        Self { path: layer.fs_path(), kind: Kind::Fetched { _layer: layer, dockerfile: Some(name) } }
+    }
+
     /// The files of a layer that is not kept.
     pub(crate) fn passing(layer: ActiveLayer) -> Self {
         Self { path: layer.fs_path(), kind: Kind::Passing { _layer: Arc::new(layer) } }
@@ -56,7 +72,7 @@ impl ContextRoot {
 
     pub(crate) fn index(&self) -> Index {
         match self.kind {
-            Kind::Own | Kind::Empty => Index::Kept,
+            Kind::Own | Kind::Empty | Kind::Fetched { .. } => Index::Kept,
             Kind::Passing { .. } => Index::Dropped,
         }
     }
@@ -66,11 +82,19 @@ impl ContextRoot {
         matches!(self.kind, Kind::Own)
     }
 
+    /// What the Dockerfile is called, where it is the only file.
+    pub(crate) fn dockerfile(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Fetched { dockerfile, .. } => dockerfile,
+            Kind::Own | Kind::Empty | Kind::Passing { .. } => None,
+        }
+    }
+
     /// Where a file of the context is, for messages and for names beside it.
     pub(crate) fn place(&self, name: &Path) -> PathBuf {
         match self.kind {
             Kind::Own => self.path.join(name),
-            Kind::Empty | Kind::Passing { .. } => name.to_owned(),
+            Kind::Empty | Kind::Fetched { .. } | Kind::Passing { .. } => name.to_owned(),
         }
     }
 
@@ -80,7 +104,7 @@ impl ContextRoot {
         match self.kind {
             Kind::Own => File::open(place),
             Kind::Empty => Err(Errno::NOENT.into()),
-            Kind::Passing { .. } => open_beneath(&self.path, place),
+            Kind::Fetched { .. } | Kind::Passing { .. } => open_beneath(&self.path, place),
         }
     }
 }

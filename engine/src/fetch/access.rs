@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use graph::GitSource;
+
 use super::FetchError;
 use super::git::{Credentials, GitAccess};
 use crate::BuildRequest;
@@ -30,9 +32,8 @@ impl Access {
     }
 
     /// For a repository. An agent is started only where it can be of use.
-    pub(crate) async fn git(&self, remote: &str) -> Result<GitAccess, FetchError> {
-        let is_ssh = remote.starts_with("ssh://") || !remote.contains("://");
-        let agent = if is_ssh { self.agents.socket(AGENT).await? } else { None };
+    pub(crate) async fn git(&self, source: &GitSource) -> Result<GitAccess, FetchError> {
+        let agent = if source.is_ssh() { self.agents.socket(AGENT).await? } else { None };
         Ok(GitAccess {
             proxy_env: self.proxy_env.clone(),
             credentials: self.credentials.clone(),

@@ -26,7 +26,7 @@ pub(super) async fn identify(
 }
 
 async fn resolve(worker: &BuildWorker, source: &GitSource) -> Result<Commit, FetchError> {
-    let access = worker.access.git(&source.remote).await?;
+    let access = worker.access.git(source).await?;
     Ok(fetch::resolve(&access, source).await?)
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn execute(
     let commit = worker.commits.lock().expect("no holder of the lock panics").get(&id).cloned();
     let commit = commit.expect("a source is identified before it is made");
     let fetched = async {
-        let access = worker.access.git(&source.remote).await?;
+        let access = worker.access.git(source).await?;
         fetch::layer(&worker.store, &access, source, &commit).await
     };
     fetched.await.map_err(|error| explain(worker, vertex, error))

@@ -30,6 +30,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::limits::LOWERED_BYTES_MAX;
 use crate::lint;
 use crate::plan::{Bases, Origin, Plan, Purpose, Reach};
+use crate::remote::Remote;
 pub(crate) use paths::clean;
 use stage::StageState;
 pub(crate) use taken::{Taken, TakenMount};
@@ -288,11 +289,25 @@ impl Lowering<'_> {
         self.source(SourceKey::Context(name.to_owned()), || internal(&what))
     }
 
+    /// A named context that is elsewhere. A file has the name that BuildKit gives it.
+    fn remote_context(&mut self, name: &str, remote: &Remote) -> VertexId {
+        let (key, url) = match remote {
+            Remote::Http(source) => {
+                let filename = Some(ContextSource::MAIN.to_owned());
+                (SourceKey::Http(HttpSource { filename, ..source.clone() }), &source.url)
+            }
+            Remote::Git(git) => (SourceKey::Git(git.source.clone()), &git.source.remote),
+        };
+        let name = format!("[context {name}] {}", graph::redacted(url));
+        self.source(key, || Label { name, ..Label::default() })
+    }
+
     /// The files of an origin.
     fn origin(&mut self, origin: &Origin, span: &Range<usize>) -> Result<VertexId, Box<Diagnostic>> {
         match origin {
             Origin::Scratch => Ok(self.scratch()),
             Origin::Context(name) => Ok(self.context(name)),
+            Origin::Remote { name, remote } => Ok(self.remote_context(name, remote)),
             Origin::Image { reference, platform, .. } => {
                 let key = SourceKey::Image(reference.clone(), platform.clone());
                 Ok(self.source(key, || Label {

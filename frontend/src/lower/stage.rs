@@ -195,7 +195,7 @@ impl Lowering<'_> {
                 (self.source(SourceKey::Image(key.0, key.1), || label), config)
             }
             other => {
-                progress.index += usize::from(matches!(other, Origin::Context(_)));
+                progress.index += usize::from(matches!(other, Origin::Context(_) | Origin::Remote { .. }));
                 (self.base_files(other, &stage.span)?, ImageConfig::empty(platform))
             }
         };
@@ -214,8 +214,8 @@ impl Lowering<'_> {
             used_once: UsedOnce::default(),
             base_is_unknown,
         };
-        if let Origin::Context(name) = origin {
-            // The copied files are a layer, and every layer has its entry.
+        if let Origin::Context(name) | Origin::Remote { name, .. } = origin {
+            // The files are a layer, and every layer has its entry.
             state.record(format!("FROM {name}"), Some(tip));
         }
         Ok(state)
@@ -246,7 +246,8 @@ impl Lowering<'_> {
             matches!(instruction.kind, Kind::Add(_) | Kind::Copy(_) | Kind::Run(_) | Kind::Workdir(_))
         };
         let own = self.plan.stages[index].instructions.iter().filter(is_step).count();
-        let from = usize::from(matches!(origin, Origin::Image { .. } | Origin::Context(_)));
+        let from =
+            usize::from(matches!(origin, Origin::Image { .. } | Origin::Context(_) | Origin::Remote { .. }));
         from + own + self.reach.triggers[index].len()
     }
 }

@@ -18,6 +18,7 @@ use crate::expand::Expander;
 use crate::ignore::Patterns;
 use crate::lint::{self, CheckOptions};
 use crate::lower::{self, Lowered};
+use crate::remote::Remote;
 use crate::suggest::nearest;
 pub(crate) use names::{Names, Origin};
 pub(crate) use reach::Reach;
@@ -72,6 +73,10 @@ pub enum NamedContext {
     Files,
     /// An image.
     Image(Reference),
+    /// A file or a repository from elsewhere.
+    Remote(Remote),
+    /// A stage of the Dockerfile, by its name.
+    Stage(String),
 }
 
 /// An image whose config lowering needs.

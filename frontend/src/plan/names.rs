@@ -12,6 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::environment::{Environment, NoVariables, Variables};
 use crate::expand::Expander;
 use crate::lint::names_used;
+use crate::remote::Remote;
 use crate::suggest::Suggester;
 
 /// Name of the image without layers.
@@ -28,6 +29,8 @@ pub(crate) enum Origin {
     Image { reference: Reference, platform: Platform, name: String },
     /// A context with this name.
     Context(String),
+    /// Files from elsewhere, which the context of this name stands for.
+    Remote { name: String, remote: Remote },
 }
 
 /// The names of one Dockerfile.
@@ -40,6 +43,8 @@ pub(crate) struct Names {
     /// Stages that a named context of the same name takes the place of.
     replaced: Vec<bool>,
     contexts: Vec<(String, NamedContext)>,
+    /// Every stage with a name, for contexts that stand for one.
+    stages: Vec<(String, usize)>,
     target_platform: Platform,
 }
 
@@ -56,12 +61,13 @@ impl Names {
             bases: Vec::with_capacity(stages.len()),
             replaced: Vec::with_capacity(stages.len()),
             contexts: contexts.collect(),
+            stages: named_stages(stages),
             target_platform: options.target_platform.clone(),
         };
         let expander = Expander::new(escape);
         let mut suggester = Suggester::default();
         for (index, stage) in stages.iter().enumerate() {
-            let base = names.base(stage, &expander, global_args, &mut suggester);
+            let base = names.base(index, stage, &expander, global_args, &mut suggester);
             names.bases.push(base);
             let name = stage.from.name.as_ref();
             names.replaced.push(name.is_some_and(|name| names.context_kind(&name.value).is_some()));
@@ -74,6 +80,7 @@ impl Names {
 
     fn base(
         &self,
+        index: usize,
         stage: &Stage,
         expander: &Expander,
         global_args: &Environment,
@@ -84,10 +91,11 @@ impl Names {
             Some(word) => platform(word, expander, global_args, suggester)?,
             None => self.target_platform.clone(),
         };
-        if let Some(origin) = name.and_then(|name| self.context(name, &platform)) {
-            return Ok(origin);
-        }
         let written = &stage.from.base;
+        let place = Place { stage: index, span: &written.span };
+        if let Some(origin) = name.and_then(|name| self.context(name, &platform, &place)) {
+            return origin;
+        }
         let base = expand(written, expander, global_args)?;
         if base.is_empty() {
             let message = format!("the base `{}` is empty", written.value);
@@ -97,7 +105,7 @@ impl Names {
         if let Some(stage) = self.stage(&base) {
             return self.stage_files(stage);
         }
-        self.outside(&base, &platform, &written.span, suggester)
+        self.outside(&base, &platform, &place, suggester)
     }
 
     /// A context, `scratch` or an image.
@@ -105,26 +113,24 @@ impl Names {
         &self,
         name: &str,
         platform: &Platform,
-        span: &Range<usize>,
+        place: &Place<'_>,
         suggester: &mut Suggester,
     ) -> Result<Origin, Diagnostic> {
         if name == SCRATCH {
             return Ok(Origin::Scratch);
         }
-        if let Some(origin) = self.context(name, platform) {
-            return Ok(origin);
+        if let Some(origin) = self.context(name, platform, place) {
+            return origin;
         }
+        let span = place.span;
         let reference =
             name.parse::<Reference>().map_err(|error| self.no_image(name, span, &error, suggester))?;
         let by_reference = [reference.familiar(), reference.familiar_name()].iter().find_map(|familiar| {
             let is_default = reference.tag() == Some("latest") || familiar.contains(':');
-            is_default.then(|| self.context(familiar, platform)).flatten()
+            is_default.then(|| self.context(familiar, platform, place)).flatten()
         });
-        Ok(by_reference.unwrap_or_else(|| Origin::Image {
-            reference,
-            platform: platform.clone(),
-            name: name.to_owned(),
-        }))
+        let platform = platform.clone();
+        by_reference.unwrap_or_else(|| Ok(Origin::Image { reference, platform, name: name.to_owned() }))
     }
 
     fn no_image(
@@ -146,14 +152,39 @@ impl Names {
         }
     }
 
-    fn context(&self, name: &str, platform: &Platform) -> Option<Origin> {
+    fn context(
+        &self,
+        name: &str,
+        platform: &Platform,
+        place: &Place<'_>,
+    ) -> Option<Result<Origin, Diagnostic>> {
         let (name, kind) = self.context_kind(name)?;
-        Some(match kind {
-            NamedContext::Files => Origin::Context(name.clone()),
+        let name = name.clone();
+        Some(Ok(match kind {
+            NamedContext::Files => Origin::Context(name),
             NamedContext::Image(reference) => {
-                Origin::Image { reference: reference.clone(), platform: platform.clone(), name: name.clone() }
+                Origin::Image { reference: reference.clone(), platform: platform.clone(), name }
             }
-        })
+            NamedContext::Remote(remote) => Origin::Remote { name, remote: remote.clone() },
+            NamedContext::Stage(stage) => return Some(self.context_stage(&name, stage, place)),
+        }))
+    }
+
+    /// A stage that a context stands for. It has to be in front of the one that reads it, as every other.
+    fn context_stage(&self, name: &str, stage: &str, place: &Place<'_>) -> Result<Origin, Diagnostic> {
+        let is_meant = |(known, _): &&(String, usize)| known.eq_ignore_ascii_case(stage);
+        let wrong = |rule, message| Err(Diagnostic::error(rule, place.span.clone(), message));
+        match self.stages.iter().rev().find(is_meant) {
+            None => wrong(
+                "UnknownStage",
+                format!("the context `{name}` is the stage `{stage}`, which there is not"),
+            ),
+            Some((_, index)) if *index >= place.stage => wrong(
+                "LaterStage",
+                format!("the context `{name}` is the stage `{stage}`, which is not in front of this one"),
+            ),
+            Some((_, index)) => self.stage_files(*index),
+        }
     }
 
     fn context_kind(&self, name: &str) -> Option<&(String, NamedContext)> {
@@ -210,7 +241,10 @@ impl Names {
                     .with_help("move it in front of this one".to_owned()))
             }
             Some(stage) => self.stage_files(stage),
-            None => self.outside(from, &self.target_platform, span, suggester),
+            None => {
+                let place = Place { stage: current, span };
+                self.outside(from, &self.target_platform, &place, suggester)
+            }
         }
     }
 
@@ -223,6 +257,18 @@ impl Names {
     pub(crate) fn stage_names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }
+}
+
+/// Where a name stands.
+struct Place<'a> {
+    /// The stage, by its place in the file.
+    stage: usize,
+    span: &'a Range<usize>,
+}
+
+fn named_stages(stages: &[Arc<Stage>]) -> Vec<(String, usize)> {
+    let name = |stage: &Arc<Stage>| stage.from.name.as_ref().map(|name| name.value.clone());
+    stages.iter().enumerate().filter_map(|(index, stage)| Some((name(stage)?, index))).collect()
 }
 
 fn expand(word: &Word, expander: &Expander, variables: &Environment) -> Result<String, Diagnostic> {

@@ -80,7 +80,7 @@ impl Reach {
                 .get(&(reference.clone(), platform.clone()))
                 .map(|config| config.config.on_build.iter().map(String::as_str).collect())
                 .unwrap_or_default(),
-            Origin::Scratch | Origin::Context(_) => Vec::new(),
+            Origin::Scratch | Origin::Context(_) | Origin::Remote { .. } => Vec::new(),
         };
         self.trigger_count = self.trigger_count.saturating_add(texts.len());
         if self.trigger_count > TRIGGERS_MAX {
@@ -145,7 +145,7 @@ impl Reach {
 
     fn add(&mut self, origin: &Origin, span: &Range<usize>) {
         match origin {
-            Origin::Scratch => {}
+            Origin::Scratch | Origin::Remote { .. } => {}
             Origin::Stage(stage) => self.stages[*stage] = true,
             Origin::Context(name) => {
                 self.contexts.insert(name.clone());

@@ -56,6 +56,11 @@ impl Case {
                 let (name, image) = value.split_once('=').unwrap_or((value, ""));
                 let kind = match image {
                     "" => NamedContext::Files,
+                    stage if stage.starts_with("target:") => NamedContext::Stage(stage[7..].to_owned()),
+                    url if url.contains("://") => {
+                        let remote = frontend::remote::of_context(url).expect("a URL").expect("a good one");
+                        NamedContext::Remote(remote)
+                    }
                     image => NamedContext::Image(image.parse().expect("an image")),
                 };
                 self.options.named_contexts.insert(name.to_owned(), kind);

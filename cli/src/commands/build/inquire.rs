@@ -24,7 +24,7 @@ pub(in crate::commands) fn ask(
         return Ok(Ok(Asked { context, engine: store::open_existing(global) }));
     }
     let engine = store::open(global)?;
-    match interruptible(engine.fetch_context(&request.context, Arc::new(|_| {})))? {
+    match interruptible(engine.fetch_context(request, Arc::new(|_| {})))? {
         Ok(context) => Ok(Ok(Asked { context: context?, engine: Some(engine) })),
         Err(interrupted) => Ok(Err(interrupted)),
     }

@@ -31,13 +31,13 @@ use ssh::SshSpec;
 /// Build an image from a Dockerfile
 #[derive(Debug, clap::Args)]
 #[command(
-    override_usage = "slipway build [OPTIONS] PATH | -",
+    override_usage = "slipway build [OPTIONS] PATH | URL | -",
     help_template = super::HELP_WITH_ALIASES,
     before_help = "\nAliases:\n  slipway image build, slipway build, slipway builder build"
 )]
 pub(crate) struct Args {
-    /// The build context: a directory with the files that COPY and ADD read, or "-" for a tar of them, or a
-    /// Dockerfile alone, on standard input
+    /// The build context: a directory with the files that COPY and ADD read, the URL of a git repository, of a tar or of
+    /// a Dockerfile, or "-" for a tar or a Dockerfile on standard input
     #[arg(value_name = "PATH", hide = true)]
     path: PathBuf,
     /// Allow what a Dockerfile must not do by itself ("network.host", "security.insecure")
@@ -46,7 +46,8 @@ pub(crate) struct Args {
     /// Set build-time variables; NAME alone takes the value of the environment
     #[arg(long, value_name = "NAME=VALUE")]
     build_arg: Vec<String>,
-    /// Additional build contexts: a directory, or docker-image://IMAGE
+    /// Additional build contexts: a directory, docker-image://IMAGE, target:STAGE, or the URL of a file or a git
+    /// repository
     #[arg(long, value_name = "NAME=PATH")]
     build_context: Vec<String>,
     /// Set method for evaluating the build ("build", "check", "outline", "targets", with ",format=json" for programs)

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::Path;
 
-use engine::{BuildRequest, NamedContext, Output};
+use engine::{Agents, BuildRequest, Context, NamedContext, Output};
 
 use super::super::{EPOCH_NAME, parse_epoch, source_date_epoch};
 use super::Args;
 use super::destination::{OutputSpec, goes_to_stdout};
 use super::secret;
-use super::sources::{directory, sources};
-use super::ssh;
+use super::sources::{directory, remote, sources};
+use super::ssh::{self, SshSpec};
 use crate::console;
 use crate::report::Report;
 
@@ -23,6 +23,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
     let build_args = build_args(&args.build_arg)?;
     let (context, dockerfile) = sources(&args.path, args.file)?;
     Ok(BuildRequest {
+        agents: agents(args.ssh, &context)?,
         context,
         dockerfile,
         named_contexts: named_contexts(&args.build_context)?,
@@ -30,7 +31,6 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         source_date_epoch: epoch(&build_args)?,
         entitlements: args.allow.into_iter().collect(),
         secrets: secret::read(args.secret)?,
-        agents: ssh::read(args.ssh)?,
         build_args,
         labels: labels(&args.label)?,
         tags: tags(args.tag)?,
@@ -42,8 +42,20 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
     })
 }
 
+/// A context behind ssh needs the user's agent, whether or not that was said, as in buildx.
+fn agents(specs: Vec<SshSpec>, context: &Context) -> Result<Agents, Report> {
+    let needs_one = matches!(context, Context::Remote(remote) if remote.needs_agent());
+    match specs.is_empty() && needs_one {
+        true => Ok(ssh::of_user()),
+        false => ssh::read(specs),
+    }
+}
+
 /// How an image is written among the named contexts.
 const IMAGE_SCHEME: &str = "docker-image://";
+
+/// How a stage of the same Dockerfile is written there, as in a bake file.
+const STAGE_SCHEME: &str = "target:";
 
 /// `NAME=DIRECTORY` or `NAME=docker-image://IMAGE`.
 pub(in crate::commands) fn named_contexts(
@@ -59,6 +71,14 @@ pub(in crate::commands) fn named_contexts(
             Some(image) => NamedContext::Image(
                 image.parse().map_err(|error: image::ReferenceError| Report::mistake(error.to_string()))?,
             ),
+            None if let Some(stage) = value.strip_prefix(STAGE_SCHEME) => {
+                NamedContext::Stage(stage.to_owned())
+            }
+            None if !Path::new(value).is_dir()
+                && let Some(remote) = remote(value)? =>
+            {
+                NamedContext::Remote(remote)
+            }
             None if value.contains("://") => {
                 return Err(Report::mistake(format!("build context `{text}` is not supported"))
                     .hint(format!("pass a directory, or an image as `{name}={IMAGE_SCHEME}IMAGE`")));
@@ -127,7 +147,7 @@ pub(in crate::commands) fn epoch(build_args: &BTreeMap<String, String>) -> Resul
     }
 }
 
-fn proxy_env() -> Vec<(String, String)> {
+pub(in crate::commands) fn proxy_env() -> Vec<(String, String)> {
     let names = PROXY_NAMES.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
     names.filter_map(|name| Some((name.clone(), env::var(name).ok()?))).collect()
 }

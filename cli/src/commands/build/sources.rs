@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use engine::{Context, DockerfileSource, StreamContent};
+use engine::{Context, DockerfileSource, RemoteFiles, StreamContent};
 
 use crate::console;
 use crate::report::Report;
@@ -28,12 +28,17 @@ pub(in crate::commands) fn sources(
         }
         return from_stdin(file);
     }
-    let text = context.to_string_lossy();
-    if ["http://", "https://", "git://", "git@"].iter().any(|scheme| text.starts_with(scheme)) {
-        return Err(Report::mistake(format!("a build context from a URL is not supported: `{text}`"))
-            .hint("pass a directory"));
+    if !context.is_dir()
+        && let Some(remote) = remote(&context.to_string_lossy())?
+    {
+        return Ok((Context::Remote(remote), dockerfile(file)?));
     }
     Ok((Context::Directory(directory(context)?), dockerfile(file)?))
+}
+
+/// What a text names elsewhere, if it is no path.
+pub(super) fn remote(text: &str) -> Result<Option<RemoteFiles>, Report> {
+    RemoteFiles::parse(text).map_err(|error| Report::mistake(error.to_string()))
 }
 
 /// The directory of a context, as the user means it here and now.

@@ -51,6 +51,12 @@ pub(super) fn read(specs: Vec<SshSpec>) -> Result<Agents, Report> {
     Ok(agents)
 }
 
+/// The user's agent, if there is one.
+pub(super) fn of_user() -> Agents {
+    let socket = env::var_os(AGENT_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    socket.map(|socket| (DEFAULT_ID.to_owned(), Agent::Socket(socket))).into_iter().collect()
+}
+
 fn own_agent(id: &str) -> Result<PathBuf, Report> {
     match env::var_os(AGENT_VARIABLE) {
         Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),

@@ -18,6 +18,7 @@ enum Format {
     Text,
     Json,
     Dot,
+    Svg,
 }
 
 /// Show what a build would do, as a graph
@@ -36,7 +37,7 @@ pub(crate) struct Args {
     /// Name of the Dockerfile (default: "PATH/Dockerfile"), or "-" to read it from standard input
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// How to show it ("text", "json", "dot" for Graphviz)
+    /// How to show it ("text", "json", "svg" for a browser, "dot" for Graphviz)
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
     format: Format,
     /// Set target platform for build
@@ -58,6 +59,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
         Format::Text => graph.text(),
         Format::Json => format!("{}\n", graph.json()),
         Format::Dot => graph.dot(),
+        Format::Svg => graph.svg(),
     })
 }
 

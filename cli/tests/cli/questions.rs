@@ -245,7 +245,7 @@ fn formatting_keeps_the_cache() {
 }
 
 #[test]
-fn graphs_have_three_forms() {
+fn graphs_have_four_forms() {
     let world = World::empty();
     world.context("Dockerfile", "FROM scratch AS a\nCOPY x /\nFROM bb\nCOPY --from=a /x /y\n");
     let _guard = world.settings().bind_to_scope();
@@ -272,6 +272,8 @@ fn graphs_have_three_forms() {
     assert_eq!(graph["vertices"][2]["op"]["actions"][0]["sources"][0], "x");
     let dot = world.ok(["graph", "--format=dot", "--target=a", "context"]);
     assert!(dot.starts_with("digraph build {") && !dot.contains("FROM bb"), "{dot}");
+    let svg = world.ok(["graph", "--format=svg", "context"]);
+    assert!(svg.starts_with("<svg ") && svg.contains(">[stage-1 2/2] COPY --from=a /x /y</text>"), "{svg}");
     assert!(!world.path("store").exists());
     assert_eq!(world.run(["graph", "--target=b", "context"]).code, 1);
 }

@@ -153,6 +153,11 @@ impl PlannedGraph {
         self.graph.to_json(self.target)
     }
 
+    /// For a browser.
+    pub fn svg(&self) -> String {
+        self.graph.to_svg(self.target)
+    }
+
     /// For Graphviz.
     pub fn dot(&self) -> String {
         self.graph.to_dot(self.target)

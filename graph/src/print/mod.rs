@@ -1,9 +1,10 @@
-//! Graphs as people and programs read them: text, JSON, DOT.
+//! Graphs as people and programs read them: text, JSON, DOT, SVG.
 //!
 //! None of them is a format to read back, and none holds what [`Run::proxy_env`] holds, nor passwords of URLs.
 
 mod dot;
 mod json;
+mod svg;
 
 use std::fmt::Write;
 
@@ -57,6 +58,13 @@ impl BuildGraph {
     /// arrow goes from an input to the vertex that continues it; it is dashed where files are only read.
     pub fn to_dot(&self, target: VertexId) -> String {
         dot::render(self, target)
+    }
+
+    /// A picture in one file: a column for each stage, sources to the left, the target with a thick border. An arrow
+    /// goes from an input to the vertex that continues it; it is dashed where files are only read. What a vertex does
+    /// shows when the mouse is on it.
+    pub fn to_svg(&self, target: VertexId) -> String {
+        svg::render(self, target)
     }
 }
 

@@ -27,4 +27,12 @@ pub(crate) enum Error {
     NotCached { steps: usize, output: String },
     #[error("`{image}` printed something else than the maze:\n{output}")]
     WrongOutput { image: &'static str, output: String },
+    #[error("{}:{line}: {problem}", path.display())]
+    Project { path: PathBuf, line: usize, problem: String },
+    #[error("no project `{name}` in testdata/projects")]
+    NoProject { name: String },
+    #[error("printed:\n{printed}instead of:\n{expected}")]
+    Printed { printed: String, expected: String },
+    #[error("{} of the corpus failed: {}", names.len(), names.join(", "))]
+    CorpusFailed { names: Vec<String> },
 }

@@ -1,6 +1,7 @@
 //! The project's own chores, run as `cargo xtask COMMAND`.
 
 mod bench;
+mod corpus;
 mod demo;
 mod dist;
 mod elf;
@@ -8,6 +9,9 @@ mod error;
 mod lint;
 mod packages;
 mod process;
+mod progress;
+mod project;
+mod slipway;
 mod table;
 mod test;
 mod workspace;
@@ -21,6 +25,8 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   demo [--no-cache]    build the release binary and a Debian base image, build and run testdata/demo, show the times
+  corpus [--quick | NAME...]
+                       build and run the projects in testdata/projects, all or some of them, and show the times
   test [ARGUMENT...]   install what the tests need and run all of them; arguments go to the test runner
   dist                 make the static binary, its completions and its man pages
   bench [ROW...] [--runs N] [--json FILE] [--markdown FILE]
@@ -46,6 +52,10 @@ fn run(arguments: &[String]) -> Result<(), Error> {
     match (command.as_str(), rest) {
         ("demo", []) => demo::run(demo::Cache::Keep),
         ("demo", [flag]) if flag == "--no-cache" => demo::run(demo::Cache::Ignore),
+        ("corpus", arguments) => match corpus::Selection::new(arguments) {
+            Some(selection) => corpus::run(&selection),
+            None => Err(usage("`corpus` takes names, or `--quick`")),
+        },
         ("test", runner_arguments) => test::run(runner_arguments),
         ("dist", []) => dist::run(),
         ("bench", bench_arguments) => bench::run(bench_arguments),

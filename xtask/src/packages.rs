@@ -33,11 +33,12 @@ struct Package {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Chore {
     Demo,
+    Corpus,
     Test,
     Bench,
 }
 
-use Chore::{Bench, Demo, Test};
+use Chore::{Bench, Corpus, Demo, Test};
 
 /// Executables that an ordinary user's `PATH` leaves out.
 const ADMINISTRATOR_PATHS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -46,10 +47,10 @@ const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 #[rustfmt::skip]
 const PACKAGES: &[Package] = &[
-    // The base image of the demo, its keys, and its user namespace when an ordinary user makes it.
-    Package { name: "mmdebstrap", brings: Program("mmdebstrap"), needed_for: &[Demo] },
-    Package { name: "debian-archive-keyring", brings: File(DEBIAN_KEYRING), needed_for: &[Demo] },
-    Package { name: "uidmap", brings: Program("newuidmap"), needed_for: &[Demo, Test, Bench] },
+    // The base image of the demo and the corpus, its keys, and its user namespace when an ordinary user makes it.
+    Package { name: "mmdebstrap", brings: Program("mmdebstrap"), needed_for: &[Demo, Corpus] },
+    Package { name: "debian-archive-keyring", brings: File(DEBIAN_KEYRING), needed_for: &[Demo, Corpus] },
+    Package { name: "uidmap", brings: Program("newuidmap"), needed_for: &[Demo, Corpus, Test, Bench] },
     // The base image of the tests and benchmarks.
     Package { name: "busybox-static", brings: StaticProgram("busybox"), needed_for: &[Test, Bench] },
     // Other people's tools, which judge what we write.

@@ -10,7 +10,7 @@ pub(crate) struct Table {
 }
 
 struct Row {
-    what: &'static str,
+    what: String,
     took: Duration,
     remark: String,
 }
@@ -19,12 +19,12 @@ impl Table {
     /// Does `work` and keeps its time with the remark that it returns.
     pub(crate) fn time<T, E>(
         &mut self,
-        what: &'static str,
+        what: &str,
         work: impl FnOnce() -> Result<(T, String), E>,
     ) -> Result<T, E> {
         let start = Instant::now();
         let (value, remark) = work()?;
-        self.rows.push(Row { what, took: start.elapsed(), remark });
+        self.rows.push(Row { what: what.to_owned(), took: start.elapsed(), remark });
         Ok(value)
     }
 }
@@ -40,7 +40,7 @@ impl fmt::Display for Table {
 }
 
 /// A time with the unit in which a person would say it.
-fn seconds(time: Duration) -> String {
+pub(crate) fn seconds(time: Duration) -> String {
     match time {
         short if short < Duration::from_secs(1) => format!("{:.1} ms", short.as_secs_f64() * 1e3),
         long => format!("{:.1} s", long.as_secs_f64()),
@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_times_have_a_unit() {
-        let row = |what, took, remark: &str| Row { what, took, remark: remark.to_owned() };
+        let row =
+            |what: &str, took, remark: &str| Row { what: what.to_owned(), took, remark: remark.to_owned() };
         let table = Table {
             rows: vec![
                 row("build", Duration::from_millis(21_240), "9 steps"),

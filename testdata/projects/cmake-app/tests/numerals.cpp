@@ -1,0 +1,3 @@
+#include "numerals.hpp"
+
+int main() { return numeral(1994) == "MCMXCIV" ? 0 : 1; }

@@ -22,7 +22,7 @@ const RUSTFLAGS: [&str; 2] = ["-Ctarget-feature=+crt-static", "-Crelocation-mode
 const GENERATED: [&str; 2] = ["completions", "man1"];
 
 /// How `CARGO_ENCODED_RUSTFLAGS` separates its flags.
-const FLAG_SEPARATOR: &str = "\u{1f}";
+pub(crate) const FLAG_SEPARATOR: &str = "\u{1f}";
 
 /// Makes everything, and says where it is.
 pub(crate) fn run() -> Result<(), Error> {
@@ -58,7 +58,8 @@ fn directory() -> PathBuf {
     workspace::target().join("dist")
 }
 
-fn host_target() -> Result<String, Error> {
+/// The target that the compiler makes programs for by default.
+pub(crate) fn host_target() -> Result<String, Error> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = process::output(Command::new(&rustc).arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));

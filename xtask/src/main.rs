@@ -6,6 +6,7 @@ mod demo;
 mod dist;
 mod elf;
 mod error;
+mod fuzz;
 mod lint;
 mod packages;
 mod process;
@@ -31,6 +32,8 @@ usage: cargo xtask COMMAND
   dist                 make the static binary, its completions and its man pages
   bench [ROW...] [--runs N] [--json FILE] [--markdown FILE]
                        measure Slipway and the builders found here on the same work
+  fuzz [TARGET...] [--seconds N]
+                       let libFuzzer look for texts that break us, a minute for each target
   lint                 formatting, clippy and rustdoc, with warnings as errors
 
 CARGO_TARGET_DIR is respected; everything that a command makes is below it.";
@@ -59,6 +62,10 @@ fn run(arguments: &[String]) -> Result<(), Error> {
         ("test", runner_arguments) => test::run(runner_arguments),
         ("dist", []) => dist::run(),
         ("bench", bench_arguments) => bench::run(bench_arguments),
+        ("fuzz", arguments) => match fuzz::Request::new(arguments) {
+            Some(request) => fuzz::run(&request),
+            None => Err(usage("`fuzz` takes names of targets and `--seconds N`")),
+        },
         ("lint", []) => lint::run(),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");

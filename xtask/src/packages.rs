@@ -36,9 +36,10 @@ pub(crate) enum Chore {
     Corpus,
     Test,
     Bench,
+    Fuzz,
 }
 
-use Chore::{Bench, Corpus, Demo, Test};
+use Chore::{Bench, Corpus, Demo, Fuzz, Test};
 
 /// Executables that an ordinary user's `PATH` leaves out.
 const ADMINISTRATOR_PATHS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -70,6 +71,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "openssh-client", brings: Program("ssh-agent"), needed_for: &[Test] },
     // Calls the kernel with any numbers, from inside a sandbox.
     Package { name: "perl-base", brings: Program("perl"), needed_for: &[Test] },
+    // libFuzzer is C++.
+    Package { name: "g++", brings: Program("g++"), needed_for: &[Fuzz] },
     // The builder to compare with, in what it makes and in how long it takes, and its runtime.
     Package { name: "buildah", brings: Program("buildah"), needed_for: &[Test, Bench] },
     Package { name: "runc", brings: Program("runc"), needed_for: &[Test, Bench] },

@@ -107,7 +107,7 @@ fn compile(targets: &[&Target]) -> Result<PathBuf, Error> {
     let host = dist::host_target()?;
     let mut build = process::cargo();
     build.current_dir(workspace::root().join("fuzz"));
-    build.args(["build", "--release", "--locked", "--no-default-features", "--target", &host]);
+    build.args(["build", "--release", "--no-default-features", "--target", &host]);
     build.arg("--target-dir").arg(directory());
     for feature in targets.iter().filter_map(|target| target.feature).collect::<BTreeSet<_>>() {
         build.args(["--features", feature]);

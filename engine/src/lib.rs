@@ -18,6 +18,7 @@ mod event;
 mod fetch;
 pub mod images;
 mod net;
+mod network;
 mod ops;
 mod redact;
 mod request;
@@ -35,7 +36,9 @@ pub use error::{BuildError, SecretError, StepFailure};
 pub use event::{Event, Progress, Step, StepId, Stream};
 pub use fetch::{FetchError, GitError};
 pub use frontend::remote::RemoteError;
+pub use graph::{Network, Surroundings, Ulimit};
 pub use net::{Fault, HttpError};
+pub use network::{Dns, HOST_GATEWAY};
 pub use request::{
     BuildOutcome, BuildRequest, Destination, DockerfileSource, NamedContext, Output, PullPolicy,
 };

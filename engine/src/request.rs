@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use graph::{Network, Surroundings};
 use image::{ImageId, Platform, Reference};
 
 use crate::agent::Agents;
@@ -43,6 +44,10 @@ pub struct BuildRequest {
     pub proxy_env: Vec<(String, String)>,
     /// `SOURCE_DATE_EPOCH`, seconds: creation times and file times later than this become this.
     pub source_date_epoch: Option<i64>,
+    /// `--network`: what RUN steps get that do not say it themselves.
+    pub network: Network,
+    /// `--add-host`, `--shm-size`, `--ulimit`: what else RUN steps can notice.
+    pub surroundings: Surroundings,
     /// `--output`, in order; none keeps the image in the store.
     pub outputs: Vec<Output>,
 }

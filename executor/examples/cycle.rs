@@ -1,10 +1,10 @@
-//! Measures the whole life of a sandbox: `cycle ROOT [RUNS] [LAYERS] [prepare]` runs `/bin/true` of the tree ROOT again and
+//! Measures the whole life of a sandbox: `cycle ROOT [RUNS] [LAYERS] [prepare|plain] [host|none|private]` runs `/bin/true` of the tree ROOT again and
 //! again, and prints the times; with `prepare` the helper is started in advance, outside of the measured time. Under `strace -f -c` it shows what a run costs in system calls.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use executor::{Exit, Io, Rootfs, Spec, spawn};
+use executor::{Exit, Io, Network, Rootfs, Spec, spawn};
 
 fn main() {
     executor::dispatch();
@@ -16,10 +16,19 @@ fn main() {
     let (runs, layers) = (number(2, 50), number(3, 1));
     let prepares = arguments.get(4).is_some_and(|word| word == "prepare");
     executor::become_root().expect("user namespaces are allowed");
+    let network = match arguments.get(5).map(String::as_str) {
+        Some("private") => Network::Private,
+        Some("none") => Network::None,
+        _ => Network::Host,
+    };
+    let begin = Instant::now();
+    if network == Network::Private {
+        println!("{:?} after {:?}", executor::private_network(), begin.elapsed());
+    }
     let scratch = PathBuf::from(format!("/tmp/slipway-cycle-{}", std::process::id()));
     let lowers = make_layers(&root, &scratch, layers);
     let mut times: Vec<(Duration, Duration)> =
-        (0..runs).map(|index| cycle(&lowers, &scratch.join(index.to_string()), prepares)).collect();
+        (0..runs).map(|index| cycle(&lowers, &scratch.join(index.to_string()), prepares, network)).collect();
     std::fs::remove_dir_all(&scratch).expect("the scratch directory is ours");
     times.sort();
     let mean =
@@ -42,7 +51,7 @@ fn make_layers(root: &Path, scratch: &Path, layers: usize) -> Vec<PathBuf> {
 }
 
 /// Time until the command starts, and until it is gone.
-fn cycle(lowers: &[PathBuf], scratch: &Path, prepares: bool) -> (Duration, Duration) {
+fn cycle(lowers: &[PathBuf], scratch: &Path, prepares: bool, network: Network) -> (Duration, Duration) {
     let (upper, work) = (scratch.join("upper"), scratch.join("work"));
     for directory in [&upper, &work] {
         std::fs::create_dir_all(directory).expect("the scratch directory is ours");
@@ -52,6 +61,7 @@ fn cycle(lowers: &[PathBuf], scratch: &Path, prepares: bool) -> (Duration, Durat
         hosts: String::from("127.0.0.1 localhost\n"),
         resolv_conf: String::from("nameserver 192.0.2.1\n"),
         hostname: String::from("cycle"),
+        network,
         ..Spec::new(rootfs, vec![String::from("/bin/true")])
     };
     if prepares {

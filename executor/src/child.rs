@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use crate::capabilities::Capability;
 use crate::devices::set_window_size;
 use crate::error::{OrKernel, SandboxError};
 use crate::helper::Helper;
 use crate::io::{Connected, Io, Receiver, Stream, connect};
+use crate::network::{self, Connection};
 use crate::rootfs::open_directory;
 use crate::seccomp;
-use crate::spec::{Rootfs, Spec, WindowSize};
+use crate::spec::{Network, Rootfs, Spec, WindowSize};
 use crate::stubs::Stubs;
 use crate::sys;
 use crate::wire::{Job, Report, receive};
@@ -65,7 +67,13 @@ pub fn spawn(spec: &Spec, io: Io) -> Result<Child, SandboxError> {
     let Connected { streams, theirs, ours } = connect(io)?;
     let job = Job { spec: spec.clone(), filter: seccomp::filter(spec), streams };
     let upper = upper(&spec.rootfs)?;
-    let helper = Helper::with_job(&job, &theirs)?;
+    let connection = match spec.network {
+        Network::Private => Some(network::take().map_err(SandboxError::Network)?),
+        Network::Host | Network::None => None,
+    };
+    let mut fds: Vec<BorrowedFd<'_>> = theirs.iter().map(AsFd::as_fd).collect();
+    fds.extend(connection.iter().flat_map(|it| [it.namespace.as_fd(), it.gate.as_fd()]));
+    let helper = Helper::with_job(&job, &fds)?;
     // From here on only the sandbox holds the writing ends of the pipes.
     drop(theirs);
     let mut child = Child {
@@ -76,6 +84,8 @@ pub fn spawn(spec: &Spec, io: Io) -> Result<Child, SandboxError> {
         listeners: Vec::new(),
         upper,
         stubs: Stubs::default(),
+        connection,
+        may_change_network: may_change_network(spec),
         begin,
         progress: Progress::default(),
     };
@@ -99,6 +109,12 @@ fn upper(rootfs: &Rootfs) -> Result<OwnedFd, SandboxError> {
         Rootfs::Overlay { upper, .. } => open_directory(upper),
         Rootfs::Directory(directory) => open_directory(directory),
     }
+}
+
+/// Whether the network namespace may be another one afterwards than it was before.
+fn may_change_network(spec: &Spec) -> bool {
+    Capability::from_name("NET_ADMIN").is_some_and(|name| spec.capabilities.contains(name))
+        || spec.sysctls.iter().any(|(name, _)| name.starts_with("net."))
 }
 
 fn lost(problem: &str) -> SandboxError {
@@ -125,6 +141,9 @@ pub struct Child {
     listeners: Vec<OwnedFd>,
     upper: OwnedFd,
     stubs: Stubs,
+    /// Its way out of a private network, for a later sandbox if this one cannot have changed it.
+    connection: Option<Connection>,
+    may_change_network: bool,
     begin: Instant,
     progress: Progress,
 }
@@ -178,6 +197,11 @@ impl Child {
         self.stubs.remove(&self.upper);
         if let Some(failure) = self.progress.failure.take() {
             return Err(failure);
+        }
+        if let Some(connection) = self.connection.take()
+            && !self.may_change_network
+        {
+            connection.give_back();
         }
         let (status, usage) = self.progress.exited.ok_or_else(|| lost("ended without a report"))?;
         Ok(Outcome { exit: exit(status), usage })

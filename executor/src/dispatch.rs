@@ -1,15 +1,20 @@
 //! Our binary as one of its own helpers.
 
-use crate::supervisor;
+use crate::{network, supervisor};
 
 /// Name (`argv[0]`) under which the binary is executed to become the helper of a sandbox.
 pub(crate) const SANDBOX: &str = "slipway-sandbox";
+
+/// Name under which the binary is executed to become the keeper of the private network.
+pub(crate) const NETWORK: &str = "slipway-network";
 
 /// Does the work of a helper process if this process was started as one, and then never returns.
 ///
 /// The first statement of `main`, before any thread exists; it costs a comparison.
 pub fn dispatch() {
-    if std::env::args_os().next().is_some_and(|name| name == SANDBOX) {
-        supervisor::run();
+    match std::env::args_os().next() {
+        Some(name) if name == SANDBOX => supervisor::run(),
+        Some(name) if name == NETWORK => network::run(),
+        _ => {}
     }
 }

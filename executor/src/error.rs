@@ -4,6 +4,8 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::NetworkError;
+
 /// Exit code that a shell gives to a command that does not exist.
 pub const EXIT_NOT_FOUND: i32 = 127;
 
@@ -43,6 +45,12 @@ impl From<io::Error> for Errno {
     fn from(error: io::Error) -> Self {
         Self(error.raw_os_error().unwrap_or(libc::EIO))
     }
+}
+
+/// An error with its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Whose fault an error is.
@@ -142,6 +150,9 @@ pub enum SandboxError {
         /// Its error.
         source: Errno,
     },
+    /// The sandbox cannot be connected to its network.
+    #[error("cannot connect the sandbox to a network")]
+    Network(#[source] NetworkError),
     /// A helper process ended without a report: it was killed, or has a bug.
     #[error("the sandbox helper {problem}")]
     Helper {
@@ -165,7 +176,7 @@ impl SandboxError {
             | Self::NotExecutable { .. }
             | Self::Target { .. }
             | Self::BadField { .. } => ErrorKind::Spec,
-            Self::Kernel { .. } => ErrorKind::Kernel,
+            Self::Kernel { .. } | Self::Network(_) => ErrorKind::Kernel,
             Self::Helper { .. } => ErrorKind::Internal,
         }
     }

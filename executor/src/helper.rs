@@ -47,10 +47,10 @@ pub(crate) struct Helper {
 
 impl Helper {
     /// A helper that has its job.
-    pub(crate) fn with_job(job: &Job, theirs: &[OwnedFd]) -> Result<Self, SandboxError> {
+    pub(crate) fn with_job(job: &Job, theirs: &[BorrowedFd<'_>]) -> Result<Self, SandboxError> {
         let file = to_memory_file(job).or_kernel(|| String::from("memfd_create(job)"))?;
         let mut fds: Vec<BorrowedFd<'_>> = vec![file.as_fd()];
-        fds.extend(theirs.iter().map(AsFd::as_fd));
+        fds.extend(theirs);
         let spare = spare().take();
         if let Some(helper) = spare
             && send(&helper.control, &NewJob, &fds).is_ok()

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use nix::sched::CloneFlags;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
@@ -15,11 +16,13 @@ use crate::error::{OrKernel, SandboxError};
 use crate::kernel_files::{check_sysctls, make_read_only, mount_proc, mount_sys};
 use crate::mounting::{Depth, flags, restrict};
 use crate::mounts::{mount_etc, mount_one};
+use crate::network::NetworkError;
 use crate::privileges::{check_rlimits, die_with_parent, reduce};
 use crate::rootfs::mount_root;
 use crate::socket::check_sockets;
 use crate::spec::{Network, Seccomp, Spec, WindowSize};
 use crate::stubs::{StubLog, Stubs};
+use crate::supervisor::NetworkSource;
 use crate::sys;
 use crate::tree::{Tree, file_type, open_in_root};
 use crate::user;
@@ -29,8 +32,8 @@ use crate::wire::{Job, Report, Streams, report_failure, send};
 const EXIT_SETUP: i32 = 125;
 
 /// Runs as process 1 of the new namespaces and never returns.
-pub(crate) fn run(job: &Job, standard: &[OwnedFd], control: &OwnedFd) -> ! {
-    let error = match prepare(job, standard, control) {
+pub(crate) fn run(job: &Job, standard: &[OwnedFd], network: Option<&NetworkSource>, control: &OwnedFd) -> ! {
+    let error = match prepare(job, standard, network, control) {
         Ok(command) => command.execute(),
         Err(error) => error,
     };
@@ -38,9 +41,18 @@ pub(crate) fn run(job: &Job, standard: &[OwnedFd], control: &OwnedFd) -> ! {
     std::process::exit(EXIT_SETUP);
 }
 
-fn prepare(job: &Job, standard: &[OwnedFd], control: &OwnedFd) -> Result<Command, SandboxError> {
+fn prepare(
+    job: &Job,
+    standard: &[OwnedFd],
+    network: Option<&NetworkSource>,
+    control: &OwnedFd,
+) -> Result<Command, SandboxError> {
     let Job { spec, filter, streams } = job;
     die_with_parent()?;
+    if let Some(network) = network {
+        nix::sched::setns(&network.namespace, CloneFlags::CLONE_NEWNET)
+            .or_kernel(|| String::from("setns(CLONE_NEWNET)"))?;
+    }
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .or_kernel(|| String::from("prctl(PR_SET_DUMPABLE, 0)"))?;
     check(spec)?;
@@ -65,6 +77,9 @@ fn prepare(job: &Job, standard: &[OwnedFd], control: &OwnedFd) -> Result<Command
     connect(standard, terminal.as_ref(), owner)?;
     enter(&spec.cwd)?;
     rustix::process::umask(Mode::from_raw_mode(spec.umask));
+    if let Some(network) = network {
+        wait_for_connection(&network.gate)?;
+    }
     sys::close_on_exec_from(3).or_kernel(|| String::from("close_range(3, CLOEXEC)"))?;
     reduce(spec, filter, &identity)?;
     let mut ours: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
@@ -155,6 +170,21 @@ fn mount_id(path: &str) -> Result<u64, SandboxError> {
     let statx = rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)
         .or_kernel(|| format!("statx({path:?}, MNT_ID)"))?;
     Ok(statx.stx_mnt_id)
+}
+
+/// Most of the reason why a network cannot be connected.
+const REASON_BYTES_MAX: usize = 4096;
+
+/// Waits until the network is connected, which happened while the sandbox was set up.
+fn wait_for_connection(gate: &OwnedFd) -> Result<(), SandboxError> {
+    let mut reason = vec![0; REASON_BYTES_MAX];
+    let length = rustix::io::retry_on_intr(|| rustix::io::read(gate, &mut reason))
+        .or_kernel(|| String::from("read(gate of the network)"))?;
+    if length == 0 {
+        return Ok(());
+    }
+    let problem = format!("cannot connect it: {}", String::from_utf8_lossy(&reason[..length]));
+    Err(SandboxError::Network(NetworkError::Keeper { problem }))
 }
 
 fn loopback_up() -> Result<(), SandboxError> {

@@ -78,7 +78,7 @@ fn is_namespaced(name: &str, network: Network) -> bool {
     IPC.contains(&name)
         || name.starts_with("kernel.shm")
         || name.starts_with("fs.mqueue.")
-        || (name.starts_with("net.") && network == Network::None)
+        || (name.starts_with("net.") && network != Network::Host)
 }
 
 /// Checks the names of kernel parameters before anything is set up.

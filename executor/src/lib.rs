@@ -28,6 +28,7 @@ mod kernel_files;
 mod mounting;
 mod mounts;
 mod namespace;
+mod network;
 mod overlay;
 mod privileged;
 mod privileges;
@@ -50,6 +51,7 @@ pub use error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Errno, ErrorKind, SandboxEr
 pub use helper::prepare;
 pub use io::{Io, Output, Stream};
 pub use namespace::{Ids, NamespaceError, become_root};
+pub use network::{NetworkError, Outlet, PrivateNetwork, prepare_network, private_network};
 pub use rootfs::{MOUNT_POINT_DIRECTORIES, MOUNT_POINT_FILES};
 pub use spec::{
     Confinement, Content, LOWERS_MAX, Mount, Network, Rlimit, Rootfs, SHM_SIZE_BYTES_DEFAULT, SOCKETS_MAX,

@@ -218,7 +218,7 @@ fn arguments(program: &str, own: u32, ranges: &[Range]) -> Result<Vec<CString>, 
 const PROGRAM_PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// A program of the host. Nothing of an image is reachable here.
-fn find_program(name: &str) -> Option<PathBuf> {
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     path.push(OsString::from(":"));
     path.push(PROGRAM_PATH_DEFAULT);

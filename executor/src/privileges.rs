@@ -137,5 +137,19 @@ pub(crate) fn check_rlimits(limits: &[Rlimit]) -> Result<(), SandboxError> {
 fn set_rlimit(limit: &Rlimit) -> Result<(), SandboxError> {
     let Some(number) = resource(&limit.name) else { return check_rlimits(std::slice::from_ref(limit)) };
     let raw = |value: Option<u64>| value.unwrap_or(libc::RLIM64_INFINITY);
-    sys::set_rlimit(number, raw(limit.soft), raw(limit.hard)).or_kernel(|| format!("prlimit64({limit:?})"))
+    match sys::set_rlimit(number, raw(limit.soft), raw(limit.hard)) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Err(too_high(limit, number)),
+        result => result.or_kernel(|| format!("prlimit64({limit:?})")),
+    }
+}
+
+/// What to say of a limit that this process may not give.
+fn too_high(limit: &Rlimit, number: u32) -> SandboxError {
+    let text = |value: Option<u64>| value.map_or(String::from("unlimited"), |value| value.to_string());
+    let own = sys::hard_rlimit(number).map_or(String::from("lower"), text);
+    SandboxError::BadField {
+        field: String::from("rlimits"),
+        value: format!("{}={}:{}", limit.name, text(limit.soft), text(limit.hard)),
+        problem: format!("the hard limit of this process is {own}, and raising it needs CAP_SYS_RESOURCE"),
+    }
 }

@@ -169,6 +169,9 @@ pub enum Network {
     Host,
     /// A new one with nothing but a loopback interface, which is up.
     None,
+    /// A new one with a way out, see [`crate::private_network`]. It may have had another sandbox before, which has
+    /// left nothing behind in it.
+    Private,
 }
 
 /// How far the machine itself is out of reach.

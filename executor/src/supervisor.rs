@@ -33,15 +33,16 @@ pub(crate) fn run() -> ! {
 fn supervise(control: &OwnedFd) -> Result<(), SandboxError> {
     // Also SIGCHLD: a caller that ignores it would leave us without the status of the command.
     sys::reset_signals().or_kernel(|| String::from("rt_sigaction(SIG_DFL)"))?;
-    let (job, standard) = receive_job(control)?;
+    let (job, mut standard) = receive_job(control)?;
+    let network = network(&job, &mut standard)?;
     let namespaces = namespaces(&job);
     let fork = sys::fork(namespaces).or_kernel(|| format!("clone3({namespaces:#x})"))?;
     let (pid, pidfd) = match fork {
-        Fork::Child => init::run(&job, &standard, control),
+        Fork::Child => init::run(&job, &standard, network.as_ref(), control),
         Fork::Parent { pid, pidfd } => (pid, pidfd),
     };
     // From here on only the command holds them: their readers see the end when it is gone.
-    drop(standard);
+    drop((standard, network));
     let started = send(control, &Report::Started, &[pidfd.as_fd()]);
     if started.is_err() || outlived(control, &pidfd)? {
         sys::pidfd_send_signal(&pidfd, libc::SIGKILL)
@@ -70,6 +71,24 @@ fn receive_job(control: &OwnedFd) -> Result<(Job, Vec<OwnedFd>), SandboxError> {
     Ok((from_memory_file(file).or_kernel(call)?, fds))
 }
 
+/// Where the command's network comes from, if it does not make or share one.
+pub(crate) struct NetworkSource {
+    pub(crate) namespace: OwnedFd,
+    /// See [`crate::network::Connection`].
+    pub(crate) gate: OwnedFd,
+}
+
+/// The last two descriptors of a job with a private network.
+fn network(job: &Job, fds: &mut Vec<OwnedFd>) -> Result<Option<NetworkSource>, SandboxError> {
+    if job.spec.network != Network::Private {
+        return Ok(None);
+    }
+    match (fds.pop(), fds.pop()) {
+        (Some(gate), Some(namespace)) => Ok(Some(NetworkSource { namespace, gate })),
+        _ => Err(SandboxError::Helper { problem: String::from("received no network") }),
+    }
+}
+
 fn namespaces(job: &Job) -> u64 {
     let base = libc::CLONE_NEWNS
         | libc::CLONE_NEWPID
@@ -77,7 +96,8 @@ fn namespaces(job: &Job) -> u64 {
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWCGROUP;
     let network = match job.spec.network {
-        Network::Host => 0,
+        // A private one is there already.
+        Network::Host | Network::Private => 0,
         Network::None => libc::CLONE_NEWNET,
     };
     (base | network) as u64

@@ -164,6 +164,15 @@ pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
     done(result)
 }
 
+/// Closes every descriptor from `first` up, see close_range(2).
+///
+/// For a process that is about to wait for its end, and uses none of them any more.
+pub(crate) fn close_from(first: u32) {
+    // SAFETY: no memory is involved. Descriptors above the standard streams are closed behind the back of their
+    // owners, which the caller never uses or drops again.
+    let _ = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}
+
 /// Sets a network interface up, see netdevice(7).
 pub(crate) fn interface_up(socket: impl AsFd, name: &CStr) -> io::Result<()> {
     // SAFETY: an all-zero `ifreq` is a valid value: integers, and a union of integers.
@@ -186,6 +195,16 @@ pub(crate) fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> 
         libc::prlimit64(0, resource as _, &raw const limit, std::ptr::null_mut::<libc::rlimit64>())
     };
     done(result.into())
+}
+
+/// The hard limit of this process, `None` for unlimited, see getrlimit(2).
+pub(crate) fn hard_rlimit(resource: u32) -> io::Result<Option<u64>> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` outlives the call, the kernel only writes it, and no new limit is given.
+    let result =
+        unsafe { libc::prlimit64(0, resource as _, std::ptr::null::<libc::rlimit64>(), &raw mut limit) };
+    done(result.into())?;
+    Ok((limit.rlim_max != libc::RLIM64_INFINITY).then_some(limit.rlim_max))
 }
 
 fn done(result: libc::c_long) -> io::Result<()> {

@@ -13,6 +13,8 @@ mod isolation;
 mod lifetime;
 #[path = "cases/namespace.rs"]
 mod namespace;
+#[path = "cases/network.rs"]
+mod network;
 #[path = "cases/running.rs"]
 mod running;
 mod support;
@@ -24,6 +26,8 @@ use support::Mode::{Ranges, Root, Single};
 
 const EVERYBODY: &[support::Mode] = &[Root, Ranges, Single];
 const WITH_IDS: &[support::Mode] = &[Root, Ranges];
+/// Users are pretended by the scenario itself.
+const ROOT: &[support::Mode] = &[Root];
 const RANGES: &[support::Mode] = &[Ranges];
 const ONE_ID: &[support::Mode] = &[Single];
 
@@ -47,6 +51,9 @@ fn main() -> std::process::ExitCode {
     }
     if arguments.get(1).is_some_and(|word| word == namespace::BECOME_ROOT) {
         return namespace::try_to_become_root();
+    }
+    if arguments.get(1).is_some_and(|word| word == network::ON_HOST) {
+        return network::on_host();
     }
     harness::main(scenarios![
         EVERYBODY namespace::root_stays_root,
@@ -121,6 +128,14 @@ fn main() -> std::process::ExitCode {
         EVERYBODY running::many_layers_and_odd_paths,
         EVERYBODY running::parents_ignored_signals_are_not_inherited,
         EVERYBODY running::directory_as_root,
+        ROOT network::veth_reaches_the_outside,
+        ROOT network::users_have_a_program_for_it,
+        ROOT network::without_an_outlet_there_are_reasons,
+        ROOT network::addresses_are_away_from_routes,
+        ROOT network::only_the_host_connects_to_a_sandbox,
+        ROOT network::other_firewalls_let_sandboxes_pass,
+        ROOT network::a_quiet_namespace_is_used_again,
+        ROOT network::nothing_of_the_network_stays,
         WITH_IDS users::names_and_numbers,
         WITH_IDS users::unknown_and_impossible,
         WITH_IDS users::images_without_users,

@@ -7,7 +7,8 @@ use image::{Digest, Hasher};
 
 use crate::{
     CacheBase, CacheSharing, ContextSource, Copy, File, FileAction, GitSource, HttpSource, ImageSource,
-    MakeDirectory, MakeFile, Mount, MountSource, Network, Op, Run, SecretEnv, Security, redacted,
+    MakeDirectory, MakeFile, Mount, MountSource, Network, Op, Run, SecretEnv, Security, Surroundings, Ulimit,
+    redacted,
 };
 
 /// The digest of an operation alone, without its inputs: equal operations do the same to equal inputs.
@@ -92,7 +93,8 @@ impl GitSource {
 
 impl Run {
     fn digest(&self) -> Digest {
-        let Self { argv, env, proxy_env: _, cwd, user, network, security, mounts, secret_env } = self;
+        let Self { argv, env, proxy_env: _, cwd, user, network, security, mounts, secret_env, surroundings } =
+            self;
         Hasher::new("run/v1")
             .list("argv", argv)
             .list("env", env.iter().flat_map(|(name, value)| [name, value]))
@@ -102,6 +104,7 @@ impl Run {
             .field("security", security.name())
             .list("mounts", mounts.iter().map(|mount| mount.digest().0))
             .list("secret_env", secret_env.iter().map(|secret| secret.digest().0))
+            .field("surroundings", surroundings.digest().0)
             .finish()
     }
 
@@ -118,6 +121,7 @@ impl Run {
                 .iter()
                 .map(|secret| (format!("secret env {}", secret.name), format!("{secret:?}"))),
         );
+        named.extend(self.surroundings.ingredients());
         named
     }
 }
@@ -130,6 +134,24 @@ impl SecretEnv {
             .field("id", id)
             .field("required", [u8::from(*required)])
             .finish()
+    }
+}
+
+impl Surroundings {
+    fn digest(&self) -> Digest {
+        let Self { extra_hosts, shm_size_bytes, ulimits } = self;
+        Hasher::new("surroundings/v1")
+            .list("extra_hosts", extra_hosts.iter().flat_map(|(name, address)| [name, address]))
+            .list("shm_size_bytes", shm_size_bytes.iter().map(|size| size.to_le_bytes()))
+            .list("ulimits", ulimits.iter().map(Ulimit::written))
+            .finish()
+    }
+
+    fn ingredients(&self) -> Vec<(String, String)> {
+        let hosts = self.extra_hosts.iter().map(|(name, address)| (format!("host {name}"), address.clone()));
+        let shm = self.shm_size_bytes.iter().map(|size| ("size of /dev/shm".to_owned(), size.to_string()));
+        let ulimits = self.ulimits.iter().map(|limit| ("ulimit".to_owned(), limit.written()));
+        hosts.chain(shm).chain(ulimits).collect()
     }
 }
 
@@ -308,6 +330,10 @@ mod tests {
         assert_eq!(digests.len(), count);
     }
 
+    fn ulimit(soft: Option<u64>, hard: Option<u64>) -> Ulimit {
+        Ulimit { name: "core".into(), soft, hard }
+    }
+
     #[test]
     fn every_field_of_run_but_the_proxies_changes_the_digest() {
         assert_all_different(digests(
@@ -322,6 +348,12 @@ mod tests {
                 |run| run.network = Network::None,
                 |run| run.network = Network::Host,
                 |run| run.security = Security::Insecure,
+                |run| run.surroundings.extra_hosts.push(("a".into(), "10.0.0.1".into())),
+                |run| run.surroundings.extra_hosts.push(("a".into(), "10.0.0.2".into())),
+                |run| run.surroundings.shm_size_bytes = Some(1),
+                |run| run.surroundings.ulimits.push(ulimit(Some(1), Some(2))),
+                |run| run.surroundings.ulimits.push(ulimit(Some(1), None)),
+                |run| run.surroundings.ulimits.push(ulimit(None, None)),
                 |run| {
                     let source = MountSource::Tmpfs { size_bytes: None, read_only: false };
                     run.mounts.push(Mount { target: "/t".into(), source });

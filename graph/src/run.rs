@@ -23,6 +23,8 @@ pub struct Run {
     pub mounts: Vec<Mount>,
     /// Secrets in the environment, in order. They win over `env`.
     pub secret_env: Vec<SecretEnv>,
+    /// What else the process can notice.
+    pub surroundings: Surroundings,
 }
 
 /// A secret of the build's user as a variable of one process. Only its name is known here: the value is in no
@@ -35,6 +37,36 @@ pub struct SecretEnv {
     pub id: String,
     /// Whether the step fails without it; else the variable is not set then.
     pub required: bool,
+}
+
+/// What a process can notice of the machine that it runs on, as the caller of a build wants it for all steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// More lines of `/etc/hosts`: a name, and an address or `host-gateway`.
+    pub extra_hosts: Vec<(String, String)>,
+    /// Size of `/dev/shm` in bytes; none is the engine's default.
+    pub shm_size_bytes: Option<u64>,
+    /// Resource limits that differ from what the engine itself has.
+    pub ulimits: Vec<Ulimit>,
+}
+
+/// One resource limit, see getrlimit(2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ulimit {
+    /// Docker's name: `nofile`, `nproc`, `core`, ...
+    pub name: String,
+    /// Soft limit; none is unlimited.
+    pub soft: Option<u64>,
+    /// Hard limit; none is unlimited.
+    pub hard: Option<u64>,
+}
+
+impl Ulimit {
+    /// `nofile=1024:2048`, with `-1` for unlimited.
+    pub fn written(&self) -> String {
+        let number = |limit: Option<u64>| limit.map_or("-1".to_owned(), |limit| limit.to_string());
+        format!("{}={}:{}", self.name, number(self.soft), number(self.hard))
+    }
 }
 
 /// What a process sees of the network.

@@ -73,6 +73,12 @@ const PACKAGES: &[Package] = &[
     Package { name: "perl-base", brings: Program("perl"), needed_for: &[Test] },
     // libFuzzer is C++.
     Package { name: "g++", brings: Program("g++"), needed_for: &[Fuzz] },
+    // A pretended host with an Internet, and what connects an ordinary user's sandbox with it.
+    Package { name: "iproute2", brings: Program("ip"), needed_for: &[Test] },
+    Package { name: "nftables", brings: Program("nft"), needed_for: &[Test] },
+    Package { name: "iptables", brings: Program("iptables"), needed_for: &[Test] },
+    Package { name: "passt", brings: Program("pasta"), needed_for: &[Test] },
+    Package { name: "slirp4netns", brings: Program("slirp4netns"), needed_for: &[Test] },
     // The builder to compare with, in what it makes and in how long it takes, and its runtime.
     Package { name: "buildah", brings: Program("buildah"), needed_for: &[Test, Bench] },
     Package { name: "runc", brings: Program("runc"), needed_for: &[Test, Bench] },

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use engine::questions::PlannedGraph;
-use engine::{Agents, BuildRequest, Entitlements, Secrets};
+use engine::{Agents, BuildRequest, Entitlements, Network, Secrets, Surroundings};
 use image::{Platform, Reference};
 
 use super::build::inquire::{Asked, ask};
@@ -82,6 +82,8 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         platform: args.platform,
         pull: engine::PullPolicy::Never,
         proxy_env: request::proxy_env(),
+        network: Network::default(),
+        surroundings: Surroundings::default(),
         outputs: Vec::new(),
     })
 }

@@ -24,6 +24,7 @@ pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod search;
+mod surroundings;
 pub(crate) mod system_prune;
 pub(crate) mod tag;
 pub(crate) mod version;

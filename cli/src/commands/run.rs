@@ -4,12 +4,14 @@ mod attach;
 mod environment;
 mod obtain;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use engine::{Console, RunRequest};
+use engine::{Console, Dns, Network, RunRequest};
 use image::Platform;
 
 use super::pull_policy::PullArg;
+use super::surroundings::parse_network;
 use crate::arguments::Global;
 use crate::console;
 use crate::progress::{Layers, Stream};
@@ -35,6 +37,15 @@ pub(crate) struct Args {
         hide = true
     )]
     words: Vec<String>,
+    /// Set custom DNS servers
+    #[arg(long, value_name = "IP")]
+    dns: Vec<IpAddr>,
+    /// Set DNS options
+    #[arg(long, value_name = "OPTION")]
+    dns_option: Vec<String>,
+    /// Set custom DNS search domains ("." for none)
+    #[arg(long, value_name = "DOMAIN")]
+    dns_search: Vec<String>,
     /// Overwrite the default ENTRYPOINT of the image
     #[arg(long, value_name = "PROGRAM")]
     entrypoint: Option<String>,
@@ -53,6 +64,10 @@ pub(crate) struct Args {
     /// Keep STDIN open
     #[arg(short, long)]
     interactive: bool,
+    /// Connect the container to a network ("default", "host", "none")
+    #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "default")]
+    #[arg(hide_default_value = true, value_parser = parse_network)]
+    network: Network,
     /// Pull image before running ("always", "missing", "never")
     #[arg(long, value_name = "WHEN", default_value = "missing", hide_default_value = true)]
     pull: PullArg,
@@ -76,6 +91,8 @@ pub(crate) struct Args {
     /// Working directory inside the container
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
+    #[command(flatten)]
+    surroundings: super::surroundings::SurroundingsArgs,
 }
 
 /// Runs a container in the foreground.
@@ -121,5 +138,8 @@ fn request(args: Args) -> Result<RunRequest, Report> {
         user: args.user,
         hostname: args.hostname,
         console,
+        network: args.network,
+        dns: Dns { servers: args.dns, search: args.dns_search, options: args.dns_option },
+        surroundings: args.surroundings.into(),
     })
 }

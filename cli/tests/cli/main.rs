@@ -9,6 +9,7 @@ mod build;
 mod generate;
 mod help;
 mod images;
+mod network;
 mod questions;
 mod rootless;
 mod run;

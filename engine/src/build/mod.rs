@@ -237,6 +237,8 @@ fn plan_options(request: &BuildRequest, platform: &Platform) -> PlanOptions {
         build_platform: default_platform(),
         asked_platform: request.platform.clone(),
         no_cache: request.no_cache,
+        network: request.network,
+        surroundings: request.surroundings.clone(),
         source_date_epoch: request.source_date_epoch,
         named_contexts: request.named_contexts.iter().map(|(name, it)| (name.clone(), it.plan())).collect(),
         ..PlanOptions::new(platform.clone())

@@ -1,37 +1,42 @@
-//! Starts the helper process of the next step while there is something else to do.
+//! Starts the helper process and the network of the next step while there is something else to do.
 //!
 //! A sandbox needs a helper, our own binary executed anew. That takes a noticeable part of the time of a
 //! short step, and does not have to wait until the step's turn.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use graph::{BuildGraph, Op, VertexId};
+use graph::{BuildGraph, Network, Op, VertexId};
 
 /// The RUN vertices of a build: which may run, and which will by all that is known.
 pub(crate) struct Ahead {
-    runs: BTreeSet<VertexId>,
+    runs: BTreeMap<VertexId, Network>,
     /// Not found in the cache, and not started yet.
     missed: Mutex<BTreeSet<VertexId>>,
 }
 
 impl Ahead {
     pub(crate) fn new(graph: &BuildGraph) -> Self {
-        let runs = graph.vertices().filter(|(_, vertex)| matches!(vertex.op, Op::Run(_)));
-        Self { runs: runs.map(|(id, _)| id).collect(), missed: Mutex::new(BTreeSet::new()) }
+        let runs = graph.vertices().filter_map(|(id, vertex)| match &vertex.op {
+            Op::Run(run) => Some((id, run.network)),
+            _ => None,
+        });
+        Self { runs: runs.collect(), missed: Mutex::new(BTreeSet::new()) }
     }
 
     /// A vertex was not found: if it is a RUN, a helper will be needed.
     pub(super) fn missed(&self, id: VertexId) {
-        if !self.runs.contains(&id) {
-            return;
-        }
+        let Some(network) = self.runs.get(&id).copied() else { return };
         let is_first = {
             let mut missed = self.missed.lock().expect("no holder of the lock panics");
             missed.insert(id) && missed.len() == 1
         };
         if is_first {
-            tokio::task::spawn_blocking(prepare);
+            tokio::task::spawn_blocking(move || {
+                // First, since it takes longer, and on its own.
+                crate::network::prepare(network);
+                prepare();
+            });
         }
     }
 

@@ -13,8 +13,9 @@ use super::{BuildWorker, Output, ahead, secret};
 use crate::BuildError;
 use crate::agent::Forwarding;
 use crate::blocking::blocking;
+use crate::network::{Dns, HOST_GATEWAY, grant};
 use crate::run::cancel::Cancel;
-use crate::run::files::{HOSTNAME_OF_BUILDS, hosts, resolv_conf};
+use crate::run::files::{HOSTNAME_OF_BUILDS, hosts, rlimits};
 use crate::run::rootfs::rootfs;
 
 pub(super) async fn execute(
@@ -33,10 +34,11 @@ pub(super) async fn execute(
     let cancel = Cancel::new();
     let _kill_when_dropped = cancel.guard();
     let more_to_come = worker.ahead.started(id);
+    let (network, extra_hosts) = (run.network, run.surroundings.extra_hosts.clone());
     let (thread_recorder, thread_cancel) = (recorder.clone(), cancel.clone());
     // The layer goes along: when nobody waits any more, it is thrown away after the process is gone.
     let (ended, layer, _mounts) = blocking(move || {
-        let child = start(&spec, thread_recorder);
+        let child = connect(spec, network, &extra_hosts).and_then(|spec| start(&spec, thread_recorder));
         if more_to_come {
             ahead::prepare();
         }
@@ -55,6 +57,26 @@ pub(super) async fn execute(
             Err(BuildError::Sandbox { step: vertex.label.name.clone(), rendered, source })
         }
     }
+}
+
+/// Says which network a step gets; waits until that is known.
+fn connect(
+    spec: Spec,
+    wanted: graph::Network,
+    extra_hosts: &[(String, String)],
+) -> Result<Spec, SandboxError> {
+    let granted = grant(wanted);
+    let extra = granted.extra_hosts(extra_hosts).map_err(|error| SandboxError::BadField {
+        field: "hosts".to_owned(),
+        value: HOST_GATEWAY.to_owned(),
+        problem: error.to_string(),
+    })?;
+    Ok(Spec {
+        hosts: hosts(HOSTNAME_OF_BUILDS) + &extra,
+        resolv_conf: granted.resolv_conf(&Dns::default()),
+        network: granted.network,
+        ..spec
+    })
 }
 
 fn start(spec: &Spec, recorder: Arc<Mutex<Recorder>>) -> Result<Child, SandboxError> {
@@ -90,12 +112,8 @@ fn specification(
         cwd: run.cwd.clone(),
         user: run.user.clone(),
         hostname: HOSTNAME_OF_BUILDS.to_owned(),
-        hosts: hosts(HOSTNAME_OF_BUILDS),
-        resolv_conf: resolv_conf(),
-        network: match run.network {
-            graph::Network::Default | graph::Network::Host => executor::Network::Host,
-            graph::Network::None => executor::Network::None,
-        },
+        shm_size_bytes: run.surroundings.shm_size_bytes.unwrap_or(executor::SHM_SIZE_BYTES_DEFAULT),
+        rlimits: rlimits(&run.surroundings),
         mounts: mounts.specs(),
         ..Spec::new(rootfs, run.argv.clone())
     };

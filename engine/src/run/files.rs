@@ -1,12 +1,7 @@
 //! The files that every container gets from us.
 
-use std::fs;
-
 /// Host name of build steps, as in BuildKit: the same everywhere, since steps may put it into files.
 pub(crate) const HOSTNAME_OF_BUILDS: &str = "buildkitsandbox";
-
-/// Name servers of a host that names none, as in Docker.
-const RESOLV_CONF_DEFAULT: &str = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n";
 
 /// `/etc/hosts`, see hosts(5).
 pub(crate) fn hosts(hostname: &str) -> String {
@@ -20,10 +15,12 @@ pub(crate) fn hosts(hostname: &str) -> String {
     )
 }
 
-/// `/etc/resolv.conf` of a container on the host's network: the host's own, see resolv.conf(5).
-pub(crate) fn resolv_conf() -> String {
-    match fs::read_to_string("/etc/resolv.conf") {
-        Ok(text) if !text.trim().is_empty() => text,
-        _ => RESOLV_CONF_DEFAULT.to_owned(),
-    }
+/// The resource limits of all processes of a container.
+pub(crate) fn rlimits(surroundings: &graph::Surroundings) -> Vec<executor::Rlimit> {
+    let one = |limit: &graph::Ulimit| executor::Rlimit {
+        name: limit.name.clone(),
+        soft: limit.soft,
+        hard: limit.hard,
+    };
+    surroundings.ulimits.iter().map(one).collect()
 }

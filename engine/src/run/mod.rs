@@ -16,6 +16,7 @@ use image::ImageConfig;
 
 use crate::Engine;
 use crate::images::ImageError;
+use crate::network::{Dns, NoHostGateway, grant, prepare};
 
 pub use executor::{Exit, Handle as RunHandle, Terminal, WindowSize};
 
@@ -45,6 +46,12 @@ pub struct RunRequest {
     pub hostname: Option<String>,
     /// Where input comes from and output goes.
     pub console: Console,
+    /// `--network`.
+    pub network: graph::Network,
+    /// `--dns` and its like.
+    pub dns: Dns,
+    /// `--add-host`, `--shm-size`, `--ulimit`.
+    pub surroundings: graph::Surroundings,
 }
 
 /// Where input comes from and output goes.
@@ -80,6 +87,9 @@ pub enum RunError {
     /// The process could not be started.
     #[error("cannot start the container")]
     Sandbox(#[from] SandboxError),
+    /// The network that was asked for has no way to the host.
+    #[error(transparent)]
+    HostGateway(#[from] NoHostGateway),
     /// The store cannot do its work.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -115,6 +125,7 @@ impl Running {
 impl Engine {
     /// Starts a container.
     pub fn start(&self, request: &RunRequest) -> Result<Running, RunError> {
+        prepare(request.network);
         let id = crate::images::find(&self.store, &request.image)?;
         let stored = crate::images::stored(&self.store, &id)?;
         let config = crate::images::read_config(&self.store, &id)?;
@@ -147,12 +158,17 @@ impl Engine {
         });
         let defaults = &config.config;
         let working_dir = request.working_dir.as_ref().unwrap_or(&defaults.working_dir);
+        let granted = grant(request.network);
+        let extra_hosts = granted.extra_hosts(&request.surroundings.extra_hosts)?;
         Ok(Spec {
             env: environment(request, config, &hostname),
             cwd: if working_dir.is_empty() { "/".to_owned() } else { working_dir.clone() },
             user: request.user.as_ref().unwrap_or(&defaults.user).clone(),
-            hosts: files::hosts(&hostname),
-            resolv_conf: files::resolv_conf(),
+            hosts: files::hosts(&hostname) + &extra_hosts,
+            resolv_conf: granted.resolv_conf(&request.dns),
+            network: granted.network,
+            shm_size_bytes: request.surroundings.shm_size_bytes.unwrap_or(executor::SHM_SIZE_BYTES_DEFAULT),
+            rlimits: files::rlimits(&request.surroundings),
             hostname,
             ..Spec::new(rootfs, argv)
         })

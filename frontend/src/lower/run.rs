@@ -75,6 +75,7 @@ impl Lowering<'_> {
             security: security(run),
             mounts,
             secret_env,
+            surroundings: self.plan.options.surroundings.clone(),
         });
         let vertex = self.step(state, op, inputs, &name, instruction);
         state.record(format!("RUN {} # buildkit", created_by(state, &command.argv)), Some(vertex));

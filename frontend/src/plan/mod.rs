@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use graph::Network;
+use graph::{Network, Surroundings};
 use image::{ImageConfig, Platform, Reference};
 
 use crate::ast::{Dockerfile, Stage};
@@ -44,6 +44,8 @@ pub struct PlanOptions {
     pub named_contexts: BTreeMap<String, NamedContext>,
     /// `--network`: what steps see that do not say it themselves.
     pub network: Network,
+    /// What else steps can notice.
+    pub surroundings: Surroundings,
     /// Time of the result, seconds since 1970; the build argument `SOURCE_DATE_EPOCH` wins over it.
     pub source_date_epoch: Option<i64>,
 }
@@ -61,6 +63,7 @@ impl PlanOptions {
             no_cache: false,
             named_contexts: BTreeMap::new(),
             network: Network::Default,
+            surroundings: Surroundings::default(),
             source_date_epoch: None,
         }
     }

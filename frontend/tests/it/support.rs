@@ -191,7 +191,7 @@ fn show_op(op: &Op, out: &mut String) {
 }
 
 fn show_run(run: &Run, out: &mut String) {
-    let Run { argv, env, proxy_env, cwd, user, network, security, mounts, secret_env } = run;
+    let Run { argv, env, proxy_env, cwd, user, network, security, mounts, secret_env, surroundings } = run;
     let _ = writeln!(out, "  run {argv:?} in {cwd}{}", prefixed(" as ", user));
     let env: Vec<_> = env
         .iter()
@@ -209,6 +209,9 @@ fn show_run(run: &Run, out: &mut String) {
     }
     if *security != graph::Security::Sandbox {
         let _ = writeln!(out, "    security {security:?}");
+    }
+    if *surroundings != graph::Surroundings::default() {
+        let _ = writeln!(out, "    {surroundings:?}");
     }
     for Mount { target, source } in mounts {
         let _ = match source {

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    BuildGraph, FileAction, GitSource, HttpSource, Mount, MountSource, Op, Run, SecretEnv, Vertex, VertexId,
-    redacted,
+    BuildGraph, FileAction, GitSource, HttpSource, Mount, MountSource, Op, Run, SecretEnv, Surroundings,
+    Ulimit, Vertex, VertexId, redacted,
 };
 
 pub(super) fn render(graph: &BuildGraph, target: VertexId) -> String {
@@ -78,6 +78,7 @@ fn git(source: &GitSource) -> Value {
 
 fn process(run: &Run) -> Value {
     let env: Vec<String> = run.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let Surroundings { extra_hosts: hosts, shm_size_bytes, ulimits } = &run.surroundings;
     json!({
         "type": "run",
         "argv": run.argv,
@@ -88,6 +89,9 @@ fn process(run: &Run) -> Value {
         "security": run.security.name(),
         "mounts": run.mounts.iter().map(mount).collect::<Vec<_>>(),
         "secretEnv": run.secret_env.iter().map(secret_env).collect::<Vec<_>>(),
+        "extraHosts": hosts.iter().map(|(name, address)| format!("{name}={address}")).collect::<Vec<_>>(),
+        "shmSizeBytes": shm_size_bytes,
+        "ulimits": ulimits.iter().map(Ulimit::written).collect::<Vec<_>>(),
     })
 }
 

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use crate::{
     BuildGraph, CacheSharing, FileAction, GitSource, HttpSource, Mount, MountSource, Network, Op, Run,
-    SecretEnv, Security, VertexId, redacted,
+    SecretEnv, Security, Surroundings, VertexId, redacted,
 };
 
 impl BuildGraph {
@@ -121,6 +121,10 @@ fn describe_run(run: &Run) -> Vec<String> {
             format!("env {name} from secret {id}{}", needed(*required))
         }),
     );
+    let Surroundings { extra_hosts, shm_size_bytes, ulimits } = &run.surroundings;
+    lines.extend(extra_hosts.iter().map(|(name, address)| format!("host {name} at {address}")));
+    lines.extend(shm_size_bytes.iter().map(|size| format!("/dev/shm of {size} bytes")));
+    lines.extend(ulimits.iter().map(|limit| format!("ulimit {}", limit.written())));
     lines
 }
 

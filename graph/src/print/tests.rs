@@ -1,7 +1,7 @@
 use image::Digest;
 
 use super::*;
-use crate::{CacheBase, ContextSource, Copy, File, ImageSource, Label, Location, MakeFile, Vertex};
+use crate::{CacheBase, ContextSource, Copy, File, ImageSource, Label, Location, MakeFile, Ulimit, Vertex};
 
 /// A graph with every operation.
 fn graph() -> (BuildGraph, VertexId) {
@@ -29,6 +29,11 @@ fn graph() -> (BuildGraph, VertexId) {
         user: "me".to_owned(),
         network: Network::None,
         security: Security::Insecure,
+        surroundings: Surroundings {
+            extra_hosts: vec![("db".to_owned(), "10.0.0.1".to_owned())],
+            shm_size_bytes: Some(1 << 20),
+            ulimits: vec![Ulimit { name: "nofile".to_owned(), soft: Some(64), hard: None }],
+        },
         mounts: vec![
             Mount {
                 target: "/m".to_owned(),
@@ -110,6 +115,9 @@ fn text_says_what_each_vertex_does() {
            mount /s from secret key, required
            mount /a from agent default
            env TOKEN from secret token
+           host db at 10.0.0.1
+           /dev/shm of 1048576 bytes
+           ulimit nofile=64:-1
            always runs
     * 4  [stage-1 1/1] COPY a /d/
            on 2, reads 3
@@ -209,7 +217,7 @@ fn json_has_every_field_but_the_proxies() {
     assert_eq!(value["vertices"].as_array().map(Vec::len), Some(graph.len()));
     insta::assert_snapshot!(format!("{:#}", value["vertices"][3]), @r#"
     {
-      "digest": "sha256:955b62bb2467c10928035dc78a0ce922ebdcc541b564297b81c7f347ce12b2e7",
+      "digest": "sha256:1520728c5c3f994e56a35a1ec32d786efdcd2514645858b121e052aea8f7474b",
       "id": 3,
       "inputs": [
         0,
@@ -227,6 +235,9 @@ fn json_has_every_field_but_the_proxies() {
         "cwd": "/w",
         "env": [
           "A=1"
+        ],
+        "extraHosts": [
+          "db=10.0.0.1"
         ],
         "mounts": [
           {
@@ -284,7 +295,11 @@ fn json_has_every_field_but_the_proxies() {
           }
         ],
         "security": "insecure",
+        "shmSizeBytes": 1048576,
         "type": "run",
+        "ulimits": [
+          "nofile=64:-1"
+        ],
         "user": "me"
       },
       "stage": "build"

@@ -12,10 +12,11 @@ mod ssh;
 
 use std::path::PathBuf;
 
-use engine::{BuildError, Entitlement};
+use engine::{BuildError, Entitlement, Network};
 use image::{Platform, Reference};
 
 use super::pull_policy::PullArg;
+use super::surroundings::parse_network;
 use crate::arguments::Global;
 use crate::console;
 use crate::progress::{Mode, Ui, Warning};
@@ -68,6 +69,10 @@ pub(crate) struct Args {
     /// Write build result metadata to a file
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
+    /// Set the networking mode for RUN instructions that do not say theirs ("default", "host", "none")
+    #[arg(long, value_name = "MODE", default_value = "default", hide_default_value = true)]
+    #[arg(value_parser = parse_network)]
+    network: Network,
     /// Do not use cache when building the image
     #[arg(long)]
     no_cache: bool,
@@ -100,6 +105,8 @@ pub(crate) struct Args {
     tag: Vec<Reference>,
     #[command(flatten)]
     registry: RegistryArgs,
+    #[command(flatten)]
+    surroundings: super::surroundings::SurroundingsArgs,
     /// Set the target build stage to build
     #[arg(long, value_name = "STAGE")]
     target: Option<String>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::Path;
 
-use engine::{Agents, BuildRequest, Context, NamedContext, Output};
+use engine::{Agents, BuildRequest, Context, Entitlement, NamedContext, Network, Output};
 
 use super::super::{EPOCH_NAME, parse_epoch, source_date_epoch};
 use super::Args;
@@ -29,7 +29,12 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         named_contexts: named_contexts(&args.build_context)?,
         target: args.target,
         source_date_epoch: epoch(&build_args)?,
-        entitlements: args.allow.into_iter().collect(),
+        // Who asks for the host's network for all steps has allowed it.
+        entitlements: args
+            .allow
+            .into_iter()
+            .chain((args.network == Network::Host).then_some(Entitlement::NetworkHost))
+            .collect(),
         secrets: secret::read(args.secret)?,
         build_args,
         labels: labels(&args.label)?,
@@ -38,6 +43,8 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         platform: args.platform,
         pull: args.pull.into(),
         proxy_env: proxy_env(),
+        network: args.network,
+        surroundings: args.surroundings.into(),
         outputs: outputs(args.output)?,
     })
 }

@@ -1,0 +1,183 @@
+//! The engine's side: one keeper for the process, and the namespaces that wait for a sandbox.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use super::keeper::{More, News};
+use super::quiet::is_quiet;
+use super::{NetworkError, OrNetwork, PrivateNetwork};
+use crate::dispatch::NETWORK;
+use crate::engine_binary;
+use crate::wire::{receive, send};
+
+/// Namespaces that are kept for later sandboxes. More are only in use at the same time.
+const IDLE_MAX: usize = 8;
+
+static KEEPER: Mutex<State> = Mutex::new(State::None);
+
+/// What this process knows of its keeper.
+enum State {
+    None,
+    /// It has not said yet whether there is a network.
+    Starting(Keeper),
+    Ready(Keeper, PrivateNetwork),
+    /// There is none on this machine.
+    Impossible(NetworkError),
+}
+
+struct Keeper {
+    control: OwnedFd,
+    /// Never waited for: it ends after us.
+    _process: Child,
+    idle: Vec<Connection>,
+    /// Namespaces that were asked for and have not come.
+    ordered: usize,
+}
+
+/// A network namespace that is, or is about to be, connected. Closing it lets it go.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) namespace: OwnedFd,
+    /// A pipe that ends when the namespace is connected, after the reason if it cannot be.
+    pub(crate) gate: OwnedFd,
+    diagnosis: OwnedFd,
+    /// Keeps the process that connects it.
+    _lifeline: Option<OwnedFd>,
+}
+
+/// Starts to set up the private network, and a namespace for the next sandbox, without waiting for either.
+///
+/// Not before [`crate::become_root`]: what is made stays in the namespaces in which it began.
+///
+/// # Errors
+///
+/// When no process can be started.
+pub fn prepare_network() -> Result<(), NetworkError> {
+    let mut state = state();
+    match &mut *state {
+        State::None => *state = State::Starting(Keeper::start()?),
+        State::Ready(keeper, _) if keeper.idle.is_empty() && keeper.ordered == 0 => keeper.order()?,
+        State::Starting(_) | State::Ready(..) | State::Impossible(_) => {}
+    }
+    Ok(())
+}
+
+/// What the private network of this process is. Waits until that is known; later calls know at once.
+///
+/// # Errors
+///
+/// When this machine allows none: then the error says why, of each way.
+pub fn private_network() -> Result<PrivateNetwork, NetworkError> {
+    prepare_network()?;
+    let mut state = state();
+    settle(&mut state)?;
+    match &*state {
+        State::Ready(_, network) => Ok(network.clone()),
+        State::Impossible(error) => Err(error.clone()),
+        State::None | State::Starting(_) => unreachable!("settled is one or the other"),
+    }
+}
+
+/// A namespace for one sandbox.
+pub(crate) fn take() -> Result<Connection, NetworkError> {
+    private_network()?;
+    let mut state = state();
+    let State::Ready(keeper, _) = &mut *state else { return Err(lost()) };
+    let taken = keeper.take();
+    if taken.is_err() {
+        // The next sandbox gets another keeper.
+        *state = State::None;
+    }
+    taken
+}
+
+fn state() -> MutexGuard<'static, State> {
+    KEEPER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lost() -> NetworkError {
+    NetworkError::Keeper { problem: String::from("is gone") }
+}
+
+/// Waits for the first word of a keeper that has said nothing yet.
+fn settle(state: &mut State) -> Result<(), NetworkError> {
+    let State::Starting(keeper) = state else { return Ok(()) };
+    let news = keeper.receive();
+    *state = match (news, std::mem::replace(state, State::None)) {
+        (Ok((News::Ready(network), _)), State::Starting(keeper)) => State::Ready(keeper, network),
+        (Ok((News::Failed(error), _)) | Err(error), _) => State::Impossible(error),
+        (Ok((News::Namespace, _)) | Ok((News::Ready(_), _)), _) => State::Impossible(lost()),
+    };
+    Ok(())
+}
+
+impl Keeper {
+    fn start() -> Result<Self, NetworkError> {
+        let (control, remote) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .or_network(|| String::from("socketpair(AF_UNIX, SOCK_SEQPACKET)"))?;
+        let binary = engine_binary::path()
+            .map_err(|error| NetworkError::Keeper { problem: format!("has no binary: {error}") })?;
+        let process = Command::new(&binary)
+            .arg0(NETWORK)
+            .env_clear()
+            .stdin(Stdio::from(remote))
+            // It outlives us, and must not hold open what somebody reads from us.
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .or_network(|| format!("posix_spawn({binary:?})"))?;
+        Ok(Self { control, _process: process, idle: Vec::new(), ordered: 1 })
+    }
+
+    fn order(&mut self) -> Result<(), NetworkError> {
+        send(&self.control, &More { count: 1 }, &[]).or_network(|| String::from("sendmsg(keeper)"))?;
+        self.ordered += 1;
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<Connection, NetworkError> {
+        if let Some(idle) = self.idle.pop() {
+            return Ok(idle);
+        }
+        if self.ordered == 0 {
+            self.order()?;
+        }
+        self.ordered -= 1;
+        match self.receive()? {
+            (News::Namespace, fds) => Connection::new(fds).ok_or_else(lost),
+            (News::Failed(error), _) => Err(error),
+            (News::Ready(_), _) => Err(lost()),
+        }
+    }
+
+    fn receive(&self) -> Result<(News, Vec<OwnedFd>), NetworkError> {
+        receive(&self.control).or_network(|| String::from("recvmsg(keeper)"))?.ok_or_else(lost)
+    }
+}
+
+impl Connection {
+    fn new(fds: Vec<OwnedFd>) -> Option<Self> {
+        let mut fds = fds.into_iter();
+        let (namespace, gate, diagnosis) = (fds.next()?, fds.next()?, fds.next()?);
+        Some(Self { namespace, gate, diagnosis, _lifeline: fds.next() })
+    }
+
+    /// Keeps the namespace for a later sandbox, if its last one left nothing in it.
+    pub(crate) fn give_back(self) {
+        let Ok(diagnosis) = self.diagnosis.as_fd().try_clone_to_owned() else { return };
+        if !is_quiet(diagnosis).unwrap_or(false) {
+            return;
+        }
+        if let State::Ready(keeper, _) = &mut *state()
+            && keeper.idle.len() < IDLE_MAX
+        {
+            keeper.idle.push(self);
+        }
+    }
+}

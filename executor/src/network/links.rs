@@ -1,0 +1,176 @@
+//! Interfaces, addresses and routes, see rtnetlink(7).
+
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use super::netlink::{Attributes, Message, Netlink, attribute, number, text};
+
+// Attributes of interfaces (`linux/if_link.h`).
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_AF_SPEC: u16 = 26;
+const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+const VETH_INFO_PEER: u16 = 1;
+/// No address without a word from us.
+const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
+
+// Attributes of addresses and routes (`linux/if_addr.h`, `linux/rtnetlink.h`).
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_MULTIPATH: u16 = 9;
+
+/// Length of `struct ifinfomsg`.
+const LINK_HEADER_BYTES: usize = 16;
+/// Length of `struct rtmsg`.
+const ROUTE_HEADER_BYTES: usize = 12;
+/// Length of `struct rtnexthop`.
+const NEXT_HOP_BYTES: usize = 8;
+
+/// Number of the loopback interface in every namespace.
+pub(crate) const LOOPBACK: u32 = 1;
+
+/// An interface of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) mtu: u32,
+}
+
+/// A route of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) destination: Ipv4Addr,
+    pub(crate) prefix: u8,
+    /// Where its packets leave.
+    pub(crate) interfaces: Vec<u32>,
+}
+
+/// All interfaces of the namespace.
+pub(crate) fn links(netlink: &Netlink) -> Result<Vec<Link>, Errno> {
+    let request = Message {
+        kind: libc::RTM_GETLINK,
+        flags: 0,
+        header: link_header(0, 0),
+        attributes: Attributes::new(),
+    };
+    Ok(netlink.dump(&request)?.iter().filter_map(|answer| link(answer)).collect())
+}
+
+fn link(answer: &[u8]) -> Option<Link> {
+    let list = answer.get(LINK_HEADER_BYTES..)?;
+    Some(Link {
+        index: answer.get(4..8).and_then(number)?,
+        name: text(attribute(list, IFLA_IFNAME)?),
+        mtu: attribute(list, IFLA_MTU).and_then(number)?,
+    })
+}
+
+/// All IPv4 routes of the namespace, those of its own addresses included.
+pub(crate) fn routes(netlink: &Netlink) -> Result<Vec<Route>, Errno> {
+    let mut header = vec![0; ROUTE_HEADER_BYTES];
+    header[0] = libc::AF_INET as u8;
+    let request = Message { kind: libc::RTM_GETROUTE, flags: 0, header, attributes: Attributes::new() };
+    Ok(netlink.dump(&request)?.iter().filter_map(|answer| route(answer)).collect())
+}
+
+fn route(answer: &[u8]) -> Option<Route> {
+    let list = answer.get(ROUTE_HEADER_BYTES..)?;
+    let destination = match attribute(list, RTA_DST) {
+        Some(address) => Ipv4Addr::from(<[u8; 4]>::try_from(address).ok()?),
+        None => Ipv4Addr::UNSPECIFIED,
+    };
+    let mut interfaces: Vec<u32> = attribute(list, RTA_OIF).and_then(number).into_iter().collect();
+    interfaces.extend(attribute(list, RTA_MULTIPATH).map(next_hops).unwrap_or_default());
+    Some(Route { destination, prefix: *answer.get(1)?, interfaces })
+}
+
+fn next_hops(mut bytes: &[u8]) -> Vec<u32> {
+    let mut interfaces = Vec::new();
+    while let Some(hop) = bytes.get(..NEXT_HOP_BYTES) {
+        interfaces.extend(number(&hop[4..]));
+        let length = usize::from(u16::from_ne_bytes([hop[0], hop[1]])).max(NEXT_HOP_BYTES);
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    interfaces
+}
+
+/// A new pair of interfaces: one here, the other in `namespace`. Both vanish with either namespace.
+pub(crate) fn make_pair(
+    netlink: &Netlink,
+    name: &str,
+    peer_name: &str,
+    namespace: &OwnedFd,
+    mtu: u32,
+) -> Result<(), Errno> {
+    let descriptor = u32::try_from(namespace.as_raw_fd()).expect("descriptors are not negative");
+    let peer = Attributes::after(link_header(0, 0)).text(IFLA_IFNAME, peer_name).u32(IFLA_MTU, mtu);
+    let data = Attributes::new().nested(VETH_INFO_PEER, &peer.u32(IFLA_NET_NS_FD, descriptor));
+    let info = Attributes::new().text(IFLA_INFO_KIND, "veth").nested(IFLA_INFO_DATA, &data);
+    netlink.request(&[Message {
+        kind: libc::RTM_NEWLINK,
+        flags: libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL,
+        header: link_header(0, 0),
+        attributes: Attributes::new().text(IFLA_IFNAME, name).u32(IFLA_MTU, mtu).nested(IFLA_LINKINFO, &info),
+    }])
+}
+
+/// Keeps an interface without IPv6 addresses, that of its link included.
+pub(crate) fn without_ipv6(index: u32) -> Message {
+    let mode = Attributes::new().bytes(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]);
+    let families = Attributes::new().nested(libc::AF_INET6 as u16, &mode);
+    let attributes = Attributes::new().nested(IFLA_AF_SPEC, &families);
+    Message { kind: libc::RTM_SETLINK, flags: libc::NLM_F_ACK, header: link_header(index, 0), attributes }
+}
+
+/// Sets an interface up.
+pub(crate) fn up(index: u32) -> Message {
+    let header = link_header(index, libc::IFF_UP as u32);
+    Message { kind: libc::RTM_SETLINK, flags: libc::NLM_F_ACK, header, attributes: Attributes::new() }
+}
+
+/// Gives an interface an address, and makes the peer's reachable through it.
+pub(crate) fn address(index: u32, own: Ipv4Addr, peer: Ipv4Addr) -> Message {
+    let mut header = vec![libc::AF_INET as u8, 32, 0, libc::RT_SCOPE_UNIVERSE];
+    header.extend(index.to_ne_bytes());
+    Message {
+        kind: libc::RTM_NEWADDR,
+        flags: libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL,
+        header,
+        attributes: Attributes::new().bytes(IFA_LOCAL, &own.octets()).bytes(IFA_ADDRESS, &peer.octets()),
+    }
+}
+
+/// Sends everything without a better route to `gateway`.
+pub(crate) fn default_route(index: u32, gateway: Ipv4Addr) -> Message {
+    let mut header = vec![0; ROUTE_HEADER_BYTES];
+    header[0] = libc::AF_INET as u8;
+    header[4] = libc::RT_TABLE_MAIN;
+    header[5] = libc::RTPROT_BOOT;
+    header[6] = libc::RT_SCOPE_UNIVERSE;
+    header[7] = libc::RTN_UNICAST;
+    Message {
+        kind: libc::RTM_NEWROUTE,
+        flags: libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL,
+        header,
+        attributes: Attributes::new().u32(RTA_OIF, index).bytes(RTA_GATEWAY, &gateway.octets()),
+    }
+}
+
+/// A `struct ifinfomsg`; `flags` are set, all others stay.
+fn link_header(index: u32, flags: u32) -> Vec<u8> {
+    let mut header = vec![0; 4];
+    header.extend(index.to_ne_bytes());
+    header.extend(flags.to_ne_bytes());
+    header.extend(flags.to_ne_bytes());
+    header
+}

@@ -15,6 +15,8 @@ pub(super) use options::Options;
 
 /// The image that is empty.
 const SCRATCH: &str = "scratch";
+/// The build argument that keeps the caches of one group of builds apart from those of others.
+const CACHE_NAMESPACE: &str = "BUILDKIT_CACHE_MOUNT_NS";
 /// The bits of a mode that a directory has.
 const MODE_BITS: u32 = 0o7777;
 
@@ -120,8 +122,9 @@ impl Lowering<'_> {
             None => None,
         };
         let id = if options.id.is_empty() { paths::clean(&options.target) } else { options.id.clone() };
+        let namespace = self.plan.options.build_args.get(CACHE_NAMESPACE).filter(|name| !name.is_empty());
         Ok(MountSource::Cache {
-            id,
+            id: namespace.map_or_else(|| id.clone(), |namespace| format!("{namespace}/{id}")),
             base,
             sharing: options.sharing.unwrap_or_default(),
             uid: options.owner.0,

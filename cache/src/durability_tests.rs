@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use image::{BlobDigest, Digest, ImageId, Reference};
 
@@ -281,12 +282,12 @@ fn folded_markers_say_what_the_single_ones_said() {
     let not_covered = machine.open();
     put_record(&not_covered, "c");
     drop(not_covered);
-    alive.sweep_staging().unwrap();
+    alive.sweep_staging(&AtomicBool::new(false)).unwrap();
     let count = || fs::read_dir(machine.root().join("durable")).unwrap().count();
     assert_eq!(count(), 2, "the folded ones, and that of the session which goes on");
     put_record(&alive, "b");
     alive.make_durable().unwrap();
-    machine.open().sweep_staging().unwrap();
+    machine.open().sweep_staging(&AtomicBool::new(false)).unwrap();
     drop(alive);
     machine.reboot();
     assert_eq!(records(&machine.open()), "ab");

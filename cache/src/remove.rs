@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::{self, Errno};
@@ -10,44 +11,56 @@ use rustix::io::{self, Errno};
 /// of open descriptors grows with the depth of what a container made.
 const DEPTH_MAX: usize = 64;
 
-/// What is left of the number of entries that may be removed.
-pub(crate) struct Budget(pub(crate) u64);
+/// How much may be removed.
+pub(crate) struct Budget<'a> {
+    entries: u64,
+    stop: Option<&'a AtomicBool>,
+}
 
-impl Budget {
-    /// As many as there are.
+impl<'a> Budget<'a> {
+    /// As many entries as there are.
     pub(crate) fn unlimited() -> Self {
-        Self(u64::MAX)
+        Self { entries: u64::MAX, stop: None }
+    }
+
+    /// So many entries, and none once `stop` is set.
+    pub(crate) fn until(stop: &'a AtomicBool, entries: u64) -> Self {
+        Self { entries, stop: Some(stop) }
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.entries == 0 || self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     fn spend(&mut self) -> bool {
-        let left = self.0 > 0;
-        self.0 = self.0.saturating_sub(1);
+        let left = !self.is_spent();
+        self.entries = self.entries.saturating_sub(1);
         left
     }
 }
 
 /// Removes the directory `name` in `dir` and all that is in it. False when the budget ran out first; a
 /// later call goes on. Symbolic links are removed, never followed. What does not exist is removed.
-pub(crate) fn remove_tree(dir: BorrowedFd<'_>, name: &CStr, budget: &mut Budget) -> io::Result<bool> {
+pub(crate) fn remove_tree(dir: BorrowedFd<'_>, name: &CStr, budget: &mut Budget<'_>) -> io::Result<bool> {
     let mut remover = Remover { top: dir, top_name: name, moved: 0, budget };
     // Each pass removes all but what it moved up; the next finds that one level below the top.
     while !remover.remove_dir(dir, name, 0)? {
-        if remover.budget.0 == 0 {
+        if remover.budget.is_spent() {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-struct Remover<'a> {
+struct Remover<'a, 'b> {
     top: BorrowedFd<'a>,
     top_name: &'a CStr,
     /// How many directories were moved up, for their names.
     moved: u64,
-    budget: &'a mut Budget,
+    budget: &'a mut Budget<'b>,
 }
 
-impl Remover<'_> {
+impl Remover<'_, '_> {
     /// Removes one directory; false when something had to be left in it.
     fn remove_dir(&mut self, parent: BorrowedFd<'_>, name: &CStr, depth: usize) -> io::Result<bool> {
         match unlinkat(parent, name, AtFlags::REMOVEDIR) {
@@ -167,8 +180,16 @@ mod tests {
         for at in 0..30 {
             fs::write(temp.path().join(format!("tree/{at}")), "").unwrap();
         }
+        let stop = AtomicBool::new(true);
+        assert!(!remove_tree(fd.as_fd(), c"tree", &mut Budget::until(&stop, 100)).unwrap());
+        assert_eq!(
+            fs::read_dir(temp.path().join("tree")).unwrap().count(),
+            30,
+            "it was stopped before it began"
+        );
+        stop.store(false, Ordering::Relaxed);
         let mut calls = 1;
-        while !remove_tree(fd.as_fd(), c"tree", &mut Budget(10)).unwrap() {
+        while !remove_tree(fd.as_fd(), c"tree", &mut Budget::until(&stop, 10)).unwrap() {
             calls += 1;
         }
         assert_eq!(calls, 3);

@@ -7,13 +7,16 @@
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, renameat, statat};
+use rustix::fs::{
+    AtFlags, FlockOperation, IFlags, Mode, OFlags, flock, fstat, ioctl_getflags, ioctl_setflags, mkdirat,
+    openat, renameat, statat,
+};
 use rustix::io::Errno;
 
-use crate::disk::Disk;
+use crate::disk::{DIR_MODE, Disk};
 use crate::remove::{Budget, remove_tree};
 use crate::{StoreError, id};
 
@@ -25,12 +28,18 @@ const ATTEMPT_PAUSE: Duration = Duration::from_micros(100);
 /// Entries that one sweep removes, so that a command which sweeps on its way stays fast.
 const SWEEP_ENTRIES_MAX: u64 = 200_000;
 
-/// A locked staging directory. Dropping it removes the directory and all in it.
+/// Small things that a session leaves to a later sweep. Removing a directory may cost a file system much more than
+/// creating one (with the mount option `discard` it waits for the disk), and a command is not to wait for that.
+const LEFT_OVER_MAX: u64 = 64;
+
+/// A locked staging directory. Dropping it removes the directory and all in it, or leaves that to a sweep.
 pub(crate) struct Session {
     disk: Arc<Disk>,
     /// `staging/<16 hex digits>`.
     dir: String,
     next: AtomicU64,
+    /// Things in the directory that nobody needs any more.
+    left_over: AtomicU64,
     /// Invariant: holds the lock on the directory.
     _lock: OwnedFd,
 }
@@ -40,9 +49,15 @@ impl Session {
     pub(crate) fn start(disk: &Arc<Disk>, id: u64) -> Result<Self, StoreError> {
         let dir = dir_name(id);
         for _ in 0..ATTEMPTS_MAX {
-            disk.make_dir("staging").and_then(|()| disk.make_dir(&dir))?;
+            make_session_dir(disk, &dir)?;
             if let Some(lock) = lock_new(disk, &dir)? {
-                return Ok(Self { disk: disk.clone(), dir, next: AtomicU64::new(0), _lock: lock });
+                return Ok(Self {
+                    disk: disk.clone(),
+                    dir,
+                    next: AtomicU64::new(0),
+                    left_over: AtomicU64::new(0),
+                    _lock: lock,
+                });
             }
             std::thread::sleep(ATTEMPT_PAUSE);
         }
@@ -61,8 +76,12 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        let removed = match self.left_over.load(Ordering::Relaxed) {
+            0 => remove(&self.disk, &self.dir, &mut Budget::unlimited()).map(drop),
+            _ => move_aside(&self.disk, &self.dir).map(drop),
+        };
         // Best effort: what stays has no owner any more, and a sweep removes it.
-        if let Err(error) = remove(&self.disk, &self.dir, &mut Budget::unlimited()) {
+        if let Err(error) = removed {
             tracing::warn!(path = %self.disk.path(&self.dir).display(), %error, "cannot remove a staging directory");
         }
     }
@@ -71,6 +90,31 @@ impl Drop for Session {
 /// The staging directory of a session.
 pub(crate) fn dir_name(session: u64) -> String {
     format!("staging/{session:016x}")
+}
+
+fn make_session_dir(disk: &Disk, dir: &str) -> Result<(), StoreError> {
+    match mkdirat(disk.fd(), dir, DIR_MODE) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(Errno::NOENT) => {
+            disk.make_dir("staging")?;
+            spread(disk);
+            disk.make_dir(dir)
+        }
+        Err(error) => Err(disk.write_error(dir, error)),
+    }
+}
+
+/// Tells the file system that what is in the staging area is unrelated (chattr(1), attribute `T`): ext4 then begins each
+/// session in another part of the disk. Without that every session begins where the one before was removed, and a
+/// file system without a journal searches past all inodes that were freed in the last minutes for each new one.
+fn spread(disk: &Disk) {
+    let flags = open_session(disk, "staging").and_then(|staging| {
+        let flags = ioctl_getflags(&staging)?;
+        ioctl_setflags(&staging, flags | IFlags::TOPDIR)
+    });
+    if let Err(error) = flags {
+        tracing::debug!(%error, "the file system does not know about unrelated directories");
+    }
 }
 
 /// Locks a directory that was just created; `None` when a sweep was faster.
@@ -107,16 +151,20 @@ pub struct Swept {
     pub removed: u64,
     /// Staging directories whose owner lives.
     pub in_use: u64,
-    /// Staging directories without an owner that are left for the next sweep: there was too much in them,
-    /// or they cannot be removed.
+    /// Staging directories that are left for the next sweep: this one had no more time, there was too much in
+    /// them, or they cannot be removed.
     pub left: u64,
 }
 
 /// Removes staging directories whose owner is dead.
-pub(crate) fn sweep(disk: &Disk, own: Option<&str>) -> Result<Swept, StoreError> {
+pub(crate) fn sweep(disk: &Disk, own: Option<&str>, stop: &AtomicBool) -> Result<Swept, StoreError> {
     let mut swept = Swept::default();
-    let mut budget = Budget(SWEEP_ENTRIES_MAX);
+    let mut budget = Budget::until(stop, SWEEP_ENTRIES_MAX);
     for name in disk.names("staging")? {
+        if budget.is_spent() {
+            swept.left += 1;
+            continue;
+        }
         let dir = format!("staging/{name}");
         if own == Some(dir.as_str()) {
             swept.in_use += 1;
@@ -170,12 +218,19 @@ fn move_aside(disk: &Disk, dir: &str) -> rustix::io::Result<Option<String>> {
     }
 }
 
-fn remove(disk: &Disk, name: &str, budget: &mut Budget) -> rustix::io::Result<bool> {
+fn remove(disk: &Disk, name: &str, budget: &mut Budget<'_>) -> rustix::io::Result<bool> {
     let name = CString::new(name).expect("our names hold no NUL");
     remove_tree(disk.fd(), &name, budget)
 }
 
 impl Session {
+    /// Leaves a few empty directories in the staging directory to whoever sweeps it.
+    pub(crate) fn leave(&self, name: &str) {
+        if self.left_over.fetch_add(1, Ordering::Relaxed) >= LEFT_OVER_MAX {
+            self.discard(name);
+        }
+    }
+
     /// Removes something in the staging directory, at once.
     pub(crate) fn discard(&self, name: &str) {
         if let Err(error) = remove(&self.disk, name, &mut Budget::unlimited()) {

@@ -31,6 +31,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::{AtFlags, Mode, chmodat};
@@ -72,7 +73,7 @@ const DIRECTORIES: [&str; 14] = [
 /// - Whatever is damaged is a miss.
 /// - What was found stays until the last handle is dropped, whoever collects what is not used.
 /// - What was published before [`Store::make_durable`] returns survives a power cut.
-/// - Dropping the last handle removes this opening's staging directory.
+/// - Dropping the last handle removes this opening's staging directory, or leaves a few empty directories to a sweep.
 #[derive(Clone)]
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
@@ -155,12 +156,13 @@ impl Store {
             .map_err(|error| StoreError::Sync { path: self.root().to_owned(), source: error.into() })
     }
 
-    /// Removes what processes that died left in the staging area: a bounded amount of it.
+    /// Removes what other processes, alive or dead, left behind in the staging area: a bounded amount of it,
+    /// and nothing more once `stop` is set.
     ///
-    /// Costs a handful of system calls when there is nothing to do. To be called now and then, best at the
-    /// end of a command.
-    pub fn sweep_staging(&self) -> Result<Swept, StoreError> {
-        let swept = session::sweep(self.disk(), self.inner.session.get().map(Session::dir))?;
+    /// Costs a handful of system calls when there is nothing to do. To be called by whatever fills the staging
+    /// area, beside its own work.
+    pub fn sweep_staging(&self, stop: &AtomicBool) -> Result<Swept, StoreError> {
+        let swept = session::sweep(self.disk(), self.inner.session.get().map(Session::dir), stop)?;
         self.fold_markers()?;
         Ok(swept)
     }

@@ -13,6 +13,7 @@
 //! left has no record, and the next collection finds it as something that nobody uses.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use image::Digest;
@@ -70,7 +71,7 @@ impl Store {
         for name in staged {
             self.session()?.discard(&name);
         }
-        self.sweep_staging()?;
+        self.sweep_staging(&AtomicBool::new(false))?;
         Ok(pruned)
     }
 

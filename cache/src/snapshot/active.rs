@@ -1,6 +1,7 @@
 //! A layer that is being written.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, Mode, chmodat};
 
@@ -22,6 +23,10 @@ pub struct ActiveLayer {
     /// `staging/<session>/<layer id>`, which holds `fs`; the work directory is next to it with `.work`
     /// behind the name, so that a commit is one rename.
     name: String,
+    /// Whether there is a work directory.
+    has_work: AtomicBool,
+    /// Whether there is a scratch directory.
+    has_scratch: AtomicBool,
     committed: bool,
 }
 
@@ -30,14 +35,20 @@ impl Store {
     pub fn begin_layer(&self) -> Result<ActiveLayer, StoreError> {
         let id = LayerId::random();
         let name = format!("{}/{id}", self.session()?.dir());
-        let layer = ActiveLayer { store: self.clone(), id, name, committed: false };
+        let layer = ActiveLayer {
+            store: self.clone(),
+            id,
+            name,
+            has_work: AtomicBool::new(false),
+            has_scratch: AtomicBool::new(false),
+            committed: false,
+        };
         let fs = layer.fs_name();
         self.disk().make_dir(&layer.name)?;
         self.disk().make_dir(&fs)?;
         // Whatever the umask is.
         chmodat(self.disk().fd(), &fs, ROOT_MODE, AtFlags::empty())
             .map_err(|error| self.disk().write_error(&fs, error))?;
-        self.disk().make_dir(&layer.work_name())?;
         Ok(layer)
     }
 }
@@ -53,9 +64,20 @@ impl ActiveLayer {
         self.store.disk().path(&self.fs_name())
     }
 
-    /// An empty directory on the same file system, for an overlay's work directory. Not part of the layer.
-    pub fn work_path(&self) -> PathBuf {
-        self.store.disk().path(&self.work_name())
+    /// Makes a directory on the same file system, for an overlay's work directory. Not part of the layer.
+    pub fn work_path(&self) -> Result<PathBuf, StoreError> {
+        let name = self.work_name();
+        self.store.disk().make_dir(&name)?;
+        self.has_work.store(true, Ordering::Relaxed);
+        Ok(self.store.disk().path(&name))
+    }
+
+    /// Makes a directory on the same file system for whatever the layer is made from. Not part of the layer.
+    pub fn scratch_path(&self) -> Result<PathBuf, StoreError> {
+        let name = self.scratch_name();
+        self.store.disk().make_dir(&name)?;
+        self.has_scratch.store(true, Ordering::Relaxed);
+        Ok(self.store.disk().path(&name))
     }
 
     /// A descriptor of the layer's files.
@@ -87,6 +109,10 @@ impl ActiveLayer {
         format!("{}/fs", self.name)
     }
 
+    fn scratch_name(&self) -> String {
+        format!("{}.scratch", self.name)
+    }
+
     fn work_name(&self) -> String {
         format!("{}.work", self.name)
     }
@@ -95,7 +121,12 @@ impl ActiveLayer {
 impl Drop for ActiveLayer {
     fn drop(&mut self) {
         let Ok(session) = self.store.session() else { return };
-        session.discard(&self.work_name());
+        if *self.has_work.get_mut() {
+            session.leave(&self.work_name());
+        }
+        if *self.has_scratch.get_mut() {
+            session.discard(&self.scratch_name());
+        }
         if !self.committed {
             session.discard(&self.name);
         }

@@ -34,6 +34,16 @@ impl Layer {
         Ok(diff_id)
     }
 
+    /// [`Layer::diff_id`] and [`Layer::size_bytes`], with one look where both are known.
+    pub fn diff_id_and_size(&self, clamp_mtime: Option<i64>) -> Result<(DiffId, u64), StoreError> {
+        let facts = self.facts()?;
+        let diff_id = facts.get(Fact::ForeignDiffId).or_else(|| facts.get(Fact::DiffId { clamp_mtime }));
+        match (diff_id, facts.get(Fact::Size)) {
+            (Some(diff_id), Some(size)) => Ok((DiffId(diff_id), to_size(&size))),
+            _ => Ok((self.diff_id(clamp_mtime)?, self.size_bytes()?)),
+        }
+    }
+
     fn facts(&self) -> Result<Facts, StoreError> {
         self.store.facts(&self.id)
     }

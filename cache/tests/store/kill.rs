@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use cache::Store;
@@ -41,7 +42,7 @@ fn a_killed_writer_leaves_nothing_in_part() {
     }
     assert!(seen_in_all > 0, "the writers got somewhere");
     let store = fixture.open();
-    let swept = store.sweep_staging().unwrap();
+    let swept = store.sweep_staging(&AtomicBool::new(false)).unwrap();
     assert_eq!((swept.in_use, swept.left), (0, 0));
     assert!(swept.removed > 0, "killed writers left something");
     assert!(names(&fixture.root().join("staging")).is_empty());

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::sync::atomic::AtomicBool;
 
 use cache::{Store, StoreError};
 use image::{BlobDigest, Digest, ImageId};
@@ -36,12 +37,33 @@ fn an_active_layer_is_private_until_it_is_committed() {
     drop(active);
     assert!(!path.exists());
     let active = store.begin_layer().unwrap();
-    let (id, work) = (active.id(), active.work_path());
+    let (id, work) = (active.id(), active.work_path().unwrap());
     fs::create_dir(work.join("work")).unwrap();
     let layer = active.commit().unwrap();
-    assert!(!work.exists());
     assert!(fixture.open().layer(&id).unwrap().unwrap().is_empty().unwrap());
     assert!(layer.fs_path().ends_with(format!("layers/{id}/fs")));
+}
+
+#[test]
+fn work_directories_are_left_to_a_sweep_unless_there_are_many() {
+    let fixture = Fixture::new();
+    let staging = fixture.root().join("staging");
+    let store = fixture.open();
+    let mut seen = Vec::new();
+    for _ in 0..100 {
+        let active = store.begin_layer().unwrap();
+        fs::create_dir(active.work_path().unwrap().join("work")).unwrap();
+        active.commit().unwrap();
+        seen.push(names(&staging.join(&names(&staging)[0])).len());
+    }
+    assert_eq!((seen[0], seen[63], seen[99]), (1, 64, 64));
+    drop(store);
+    let left = names(&staging);
+    assert!(left.len() == 1 && left[0].starts_with(".dead-"), "{left:?}");
+    let stopped = fixture.open().sweep_staging(&AtomicBool::new(true)).unwrap();
+    assert_eq!((stopped.removed, stopped.left, names(&staging).len()), (0, 1, 1));
+    let swept = fixture.open().sweep_staging(&AtomicBool::new(false)).unwrap();
+    assert_eq!((swept.removed, swept.left, names(&staging).len()), (1, 0, 0));
 }
 
 #[test]
@@ -63,10 +85,10 @@ fn a_sweep_leaves_what_has_an_owner() {
     let dead = fixture.root().join("staging/0123456789abcdef");
     fs::create_dir_all(dead.join("x/fs/deep")).unwrap();
     fs::create_dir(fixture.root().join("staging/empty")).unwrap();
-    let swept = fixture.open().sweep_staging().unwrap();
+    let swept = fixture.open().sweep_staging(&AtomicBool::new(false)).unwrap();
     assert_eq!((swept.removed, swept.in_use, swept.left), (2, 1, 0));
     assert!(active.fs_path().exists() && !dead.exists());
-    assert_eq!(store.sweep_staging().unwrap().in_use, 1, "its own");
+    assert_eq!(store.sweep_staging(&AtomicBool::new(false)).unwrap().in_use, 1, "its own");
 }
 
 #[test]
@@ -78,7 +100,7 @@ fn sweeps_do_not_disturb_those_who_start() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    assert_eq!(fixture.open().sweep_staging().unwrap().left, 0);
+                    assert_eq!(fixture.open().sweep_staging(&AtomicBool::new(false)).unwrap().left, 0);
                 }
             });
         }
@@ -96,7 +118,7 @@ fn sweeps_do_not_disturb_those_who_start() {
         assert!(results.iter().all(Result::is_ok));
     });
     assert_eq!(names(&fixture.root().join("layers")).len(), 600);
-    fixture.open().sweep_staging().unwrap();
+    fixture.open().sweep_staging(&AtomicBool::new(false)).unwrap();
     assert!(names(&fixture.root().join("staging")).is_empty());
 }
 

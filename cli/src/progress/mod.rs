@@ -16,7 +16,7 @@ mod tests;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -37,6 +37,9 @@ use crate::console::print_error;
 
 /// Time between two updates of what is shown.
 const INTERVAL: Duration = Duration::from_millis(80);
+/// Time between two looks for events. Waking the display for each would cost a short build more than all else that it
+/// shows; nobody sees the difference.
+const LOOK: Duration = Duration::from_millis(20);
 /// Events that may wait to be shown; a step that writes faster than the terminal takes it is slowed down.
 const EVENTS_MAX: usize = 1024;
 /// Lines of a failed step that are repeated below the live view.
@@ -71,7 +74,8 @@ pub(crate) struct Ui {
 }
 
 enum Message {
-    Event(Event),
+    /// What happened, and when.
+    Event(Event, SystemTime),
     /// A line that has nothing to do with any step.
     Note(String),
     Stop,
@@ -93,7 +97,7 @@ impl Ui {
     pub(crate) fn progress(&self) -> Progress {
         let messages = self.messages.clone();
         // After the end nobody listens, and nobody needs to.
-        Arc::new(move |event| drop(messages.send(Message::Event(event))))
+        Arc::new(move |event| drop(messages.send(Message::Event(event, SystemTime::now()))))
     }
 
     /// Shows the end of the build; whatever still runs counts as canceled. Returns the remarks.
@@ -103,8 +107,11 @@ impl Ui {
 
     fn stop(&mut self) -> Vec<Warning> {
         crate::diagnostics::redirect(None);
+        let Some(thread) = self.thread.take() else { return Vec::new() };
+        // It is there to take it, unless it has panicked.
         let _ = self.messages.send(Message::Stop);
-        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+        thread.thread().unpark();
+        thread.join().unwrap_or_default()
     }
 }
 
@@ -116,13 +123,15 @@ impl Drop for Ui {
 
 fn show(mut display: Display, queue: &Receiver<Message>) -> Vec<Warning> {
     let mut next = Instant::now() + INTERVAL;
-    loop {
-        match queue.recv_timeout(next.saturating_duration_since(Instant::now())) {
-            Ok(Message::Event(event)) => display.apply(&event, SystemTime::now()),
-            Ok(Message::Note(line)) => print_error(&display.note(&line, SystemTime::now(), terminal_size())),
-            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => {}
+    'shown: loop {
+        for message in queue.try_iter() {
+            match message {
+                Message::Event(event, time) => display.apply(&event, time),
+                Message::Note(line) => print_error(&display.note(&line, SystemTime::now(), terminal_size())),
+                Message::Stop => break 'shown,
+            }
         }
+        std::thread::park_timeout(LOOK);
         if Instant::now() >= next {
             print_error(&display.flush(SystemTime::now(), terminal_size()));
             next = Instant::now() + INTERVAL;

@@ -280,7 +280,7 @@ fn what_goes_wrong_is_explained() {
 
     ERROR: `http://127.0.0.1:99999/a` is not a valid URL: builder error: invalid port number
     ");
-    assert_eq!(fs::read_dir(home.store().join("staging")).map_or(0, Iterator::count), 0);
+    assert_eq!(home.staged(), [""; 0]);
 }
 
 #[test]

@@ -41,6 +41,17 @@ impl Home {
         self.path("store")
     }
 
+    /// What builds left in the staging area, but for work directories, which a sweep takes away in passing.
+    pub(crate) fn staged(&self) -> Vec<String> {
+        let names = |directory: PathBuf| {
+            let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        let staging = self.store().join("staging");
+        let sessions = names(staging.clone()).into_iter();
+        sessions.flat_map(|it| names(staging.join(it))).filter(|name| !name.ends_with(".work")).collect()
+    }
+
     fn import_base(&self) {
         let root = self.path("base");
         for directory in ["bin", "etc", "tmp", "old/deep"] {

@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use crate::support::{World, signal, spawn};
 
+/// Longer than the clock of any file system is coarse.
+const SETTLED: Duration = Duration::from_millis(100);
+
 fn built() -> World {
     let world = World::new();
     world.context("Dockerfile", "FROM bb\nCOPY file /\nRUN cat file > copy\n");
     world.context("file", "content\n");
+    // What was written just now is not put into the index of the context, and that counts here.
+    std::thread::sleep(SETTLED);
     world.ok(["build", "-q", "-t", "demo", "context"]);
     world
 }

@@ -104,10 +104,13 @@ fn diff_ids(
     let mut size_bytes = 0;
     for (index, id) in ids.iter().enumerate() {
         let layer = store.layer(id)?.ok_or(cache::StoreError::NoLayer { id: *id })?;
-        size_bytes += layer.size_bytes()?;
-        if index >= known.len() {
-            known.push(layer.diff_id(clamp)?);
-        }
+        // Both are in one file.
+        let (diff_id, size) = match index < known.len() {
+            true => (None, layer.size_bytes()?),
+            false => layer.diff_id_and_size(clamp).map(|(diff_id, size)| (Some(diff_id), size))?,
+        };
+        size_bytes += size;
+        known.extend(diff_id);
     }
     Ok((known, size_bytes))
 }

@@ -17,6 +17,7 @@ use image::ImageConfig;
 use crate::Engine;
 use crate::images::ImageError;
 use crate::network::{Dns, NoHostGateway, grant, prepare};
+use crate::sweep::Sweep;
 
 pub use executor::{Exit, Handle as RunHandle, Terminal, WindowSize};
 
@@ -100,6 +101,8 @@ pub struct Running {
     child: Child,
     /// Holds what the container changes; removed when dropped.
     layer: ActiveLayer,
+    /// Goes on while the container runs.
+    _sweep: Sweep,
 }
 
 impl Running {
@@ -115,7 +118,7 @@ impl Running {
 
     /// Waits until the process has ended, then throws its changes away.
     pub fn wait(self) -> Result<Exit, RunError> {
-        let Self { child, layer } = self;
+        let Self { child, layer, _sweep } = self;
         let ended = child.wait();
         drop(layer);
         Ok(ended?.exit)
@@ -136,7 +139,10 @@ impl Engine {
             Console::Interactive => Io::Inherit,
             Console::Terminal(size) => Io::Terminal { size },
         };
-        Ok(Running { child: executor::spawn(&spec, io)?, layer })
+        let child = executor::spawn(&spec, io)?;
+        let sweep = Sweep::default();
+        sweep.begin(&self.store);
+        Ok(Running { child, layer, _sweep: sweep })
     }
 
     fn specification(

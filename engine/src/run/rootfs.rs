@@ -14,7 +14,7 @@ pub(crate) fn rootfs(store: &Store, layers: &[LayerId], layer: &ActiveLayer) -> 
     if lowers.len() < LOWERS_MAX {
         lowers.push(store.scaffold(&MOUNT_POINTS)?);
     }
-    Ok(Rootfs::Overlay { lowers, upper: layer.fs_path(), work: layer.work_path(), volatile: true })
+    Ok(Rootfs::Overlay { lowers, upper: layer.fs_path(), work: layer.work_path()?, volatile: true })
 }
 
 #[cfg(test)]

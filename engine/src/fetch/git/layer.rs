@@ -25,7 +25,7 @@ pub(crate) async fn layer(
     commit: &Commit,
 ) -> Result<LayerId, FetchError> {
     let layer = store.begin_layer()?;
-    let (work, into) = (layer.work_path(), layer.fs_path());
+    let (work, into) = (layer.scratch_path()?, layer.fs_path());
     let tree = work.join("tree");
     let git = Git::new(access, &source.remote);
     let remote = git.shown();

@@ -26,6 +26,7 @@ mod run;
 mod secrets;
 pub mod space;
 mod steps;
+mod sweep;
 pub mod why;
 
 pub use agent::{Agent, AgentError, Agents};
@@ -40,7 +41,7 @@ pub use graph::{Network, Surroundings, Ulimit};
 pub use net::{Fault, HttpError};
 pub use network::{Dns, HOST_GATEWAY};
 pub use request::{
-    BuildOutcome, BuildRequest, Destination, DockerfileSource, NamedContext, Output, PullPolicy,
+    BuildOutcome, BuildRequest, Destination, DockerfileSource, NamedContext, NoCache, Output, PullPolicy,
 };
 pub use run::{Console, Exit, RunError, RunHandle, RunRequest, Running, Terminal, WindowSize};
 pub use secrets::{SECRET_BYTES_MAX, Secret, SecretTooLarge, Secrets};

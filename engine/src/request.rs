@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use frontend::NoCache;
 use graph::{Network, Surroundings};
 use image::{ImageId, Platform, Reference};
 
@@ -34,8 +35,8 @@ pub struct BuildRequest {
     pub labels: Vec<(String, String)>,
     /// `--tag`.
     pub tags: Vec<Reference>,
-    /// `--no-cache`.
-    pub no_cache: bool,
+    /// `--no-cache` and `--no-cache-filter`.
+    pub no_cache: NoCache,
     /// `--platform`; none is the host's.
     pub platform: Option<Platform>,
     /// `--pull`.

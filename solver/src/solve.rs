@@ -129,6 +129,16 @@ impl<'a, W: Worker> Solve<'a, W> {
         &self.states[id.index()]
     }
 
+    /// The key that dependents of a vertex see, as far as it is known. What is to run whatever was found may come to
+    /// something else than it did before, so it shows none until it has run.
+    fn offered(&self, id: VertexId) -> Option<Key> {
+        let state = self.state(id);
+        match state.settled() {
+            None if self.graph.vertex(id).no_cache => None,
+            _ => state.offered(),
+        }
+    }
+
     fn set(&mut self, id: VertexId, state: State<W::Output>) {
         self.states[id.index()] = state;
     }
@@ -276,7 +286,7 @@ impl<O: Clone> InputView<O> {
     fn of<W: Worker<Output = O>>(solve: &Solve<'_, W>, id: VertexId) -> Self {
         let inputs = &solve.graph.vertex(id).inputs;
         Self {
-            keys: inputs.iter().map(|input| solve.state(*input).offered()).collect(),
+            keys: inputs.iter().map(|input| solve.offered(*input)).collect(),
             outputs: inputs
                 .iter()
                 .map(|input| solve.state(*input).settled().map(|settled| settled.output.clone()))

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use engine::questions::PlannedGraph;
-use engine::{Agents, BuildRequest, Entitlements, Network, Secrets, Surroundings};
+use engine::{Agents, BuildRequest, Entitlements, Network, NoCache, Secrets, Surroundings};
 use image::{Platform, Reference};
 
 use super::build::inquire::{Asked, ask};
@@ -75,7 +75,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         build_args,
         labels: Vec::new(),
         tags: Vec::new(),
-        no_cache: false,
+        no_cache: NoCache::Nothing,
         entitlements: Entitlements::new(),
         secrets: Secrets::new(),
         agents: Agents::new(),

@@ -16,12 +16,12 @@ use image::Platform;
 use solver::{Event as SolverEvent, Origin, Solved};
 use tokio::sync::Semaphore;
 
-use crate::blocking::blocking;
 use crate::context::{ContextRoot, RemoteFiles};
 use crate::entitlement::{Entitlement, Entitlements};
 use crate::fetch::Access;
 use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
 use crate::steps::Steps;
+use crate::sweep::Sweep;
 use crate::why::Journal;
 use crate::{BuildError, BuildOutcome, BuildRequest, Engine, NamedContext, Progress, StepId};
 use bases::Asking;
@@ -65,6 +65,7 @@ impl Engine {
             ahead: Ahead::new(&lowered.graph),
             commits: Mutex::new(BTreeMap::new()),
             fetched: Mutex::new(BTreeMap::new()),
+            sweep: Sweep::default(),
             slots: Semaphore::new(STEPS_AT_ONCE_MAX),
             hashing: Mutex::new(Vec::new()),
         };
@@ -80,7 +81,9 @@ impl Engine {
         };
         let image = finish::finish(&worker, &request, lowered, &solved).await?;
         self.remember_build(remembered, Some(image));
-        self.tidy(&solved).await;
+        if let Err(error) = self.store.note_uses() {
+            tracing::warn!(%error, "cannot note the use of cache records");
+        }
         let count = |wanted| solved.vertices.iter().flatten().filter(|it| it.origin == wanted).count();
         Ok(BuildOutcome {
             image,
@@ -88,20 +91,6 @@ impl Engine {
             steps_cached: count(Origin::Cached),
             steps_run: count(Origin::Run),
         })
-    }
-
-    /// Notes which records were used. Removes what processes that were killed left behind, unless this build
-    /// was all hits and has to be fast.
-    async fn tidy(&self, solved: &Solved<Output>) {
-        if let Err(error) = self.store.note_uses() {
-            tracing::warn!(%error, "cannot note the use of cache records");
-        }
-        if solved.vertices.iter().flatten().any(|settled| settled.origin == Origin::Run) {
-            let store = self.store.clone();
-            if let Err(error) = blocking(move || store.sweep_staging()).await {
-                tracing::warn!(%error, "cannot sweep the staging area");
-            }
-        }
     }
 
     /// From text to graph, with the configs of the base images in between.
@@ -236,7 +225,7 @@ fn plan_options(request: &BuildRequest, platform: &Platform) -> PlanOptions {
         labels: request.labels.clone(),
         build_platform: default_platform(),
         asked_platform: request.platform.clone(),
-        no_cache: request.no_cache,
+        no_cache: request.no_cache.clone(),
         network: request.network,
         surroundings: request.surroundings.clone(),
         source_date_epoch: request.source_date_epoch,

@@ -3,7 +3,7 @@
 //! What dependents see of a RUN is the file system that it continued and what it changed. Both together name
 //! a state; the first key that came to a state is the one that every later step offers which comes to it.
 
-use ::image::Hasher;
+use ::image::{Digest, Hasher};
 use cache::{Key, Layer, Record, Store, StoreError};
 
 /// A step that has run: what it continued, and what it would offer by its inputs.
@@ -23,16 +23,28 @@ pub(super) fn may_be_known(store: &Store, ran: Ran) -> Result<bool, StoreError> 
 /// state otherwise.
 pub(super) fn recognise(store: &Store, ran: Ran, layer: &Layer) -> Result<Option<Key>, StoreError> {
     let content = layer.content_digest()?;
-    let state = Key(Hasher::new("state/v1")
-        .field("continued", ran.continued.0.0)
-        .field("content", content.0)
-        .finish());
+    let state = state(ran, &content);
     if let Some(known) = store.record(&state)? {
         return Ok(known.offered.filter(|offered| *offered != ran.offered));
     }
     store.put_record(&note(state, ran.offered))?;
     store.put_record(&note(tried(ran), ran.offered))?;
     Ok(None)
+}
+
+/// A step that ran again, though `old` was there. With the same result it offers what `old` does; with another, a key
+/// that nothing was built on.
+pub(super) fn replacing(store: &Store, old: &Record, ran: Ran, layer: &Layer) -> Result<Ran, StoreError> {
+    let content = layer.content_digest()?;
+    let before = old.layers.last().map(|id| store.layer(id)).transpose()?.flatten();
+    let is_same = before.map(|before| before.content_digest()).transpose()? == Some(content);
+    let offered = if is_same { old.offered.unwrap_or(old.key) } else { state(ran, &content) };
+    Ok(Ran { offered, ..ran })
+}
+
+/// The file system that a step came to.
+fn state(ran: Ran, content: &Digest) -> Key {
+    Key(Hasher::new("state/v1").field("continued", ran.continued.0.0).field("content", content.0).finish())
 }
 
 fn tried(ran: Ran) -> Key {

@@ -33,6 +33,7 @@ use crate::context::ContextRoot;
 use crate::fetch::{Access, Commit};
 use crate::secrets::Secrets;
 use crate::steps::Steps;
+use crate::sweep::Sweep;
 use crate::why::Journal;
 use crate::{BuildError, StepId};
 use cutoff::Ran;
@@ -102,6 +103,7 @@ pub(crate) struct BuildWorker {
     /// What became of each step, for explanations.
     pub(crate) journal: Journal,
     pub(crate) ahead: Ahead,
+    pub(crate) sweep: Sweep,
     /// Limits the steps that run at the same time.
     pub(crate) slots: Semaphore,
     /// How other machines are reached.
@@ -200,6 +202,7 @@ impl Worker for BuildWorker {
         {
             return Ok(Finished { output: found.output, offered: Some(found.offered), reused: true });
         }
+        self.sweep.begin(&self.store);
         let _slot = self.slots.acquire().await.expect("nobody closes the slots");
         if vertex.op.is_source() {
             return self.fetch(id, vertex, keys).await;
@@ -220,8 +223,9 @@ impl Worker for BuildWorker {
             .offered
             .filter(|_| matches!(vertex.op, Op::Run(_)))
             .map(|continued| Ran { continued: cache::Key(continued.0), offered: cache::Key(key.0) });
+        let ran = self.replacing(vertex, ran, &layer).await?;
         let earlier = self.digest(ran, layer).await?;
-        let offered = earlier.unwrap_or(key);
+        let offered = earlier.unwrap_or(ran.map_or(key, |ran| Key(ran.offered.0)));
         self.record(vertex, keys, offered, &ids, created_unix_ns)?;
         self.journal.finished(id, offered);
         let output = Output::Layers(Layers { ids, created_unix_ns });
@@ -289,6 +293,20 @@ impl BuildWorker {
             })?;
         }
         Ok(())
+    }
+
+    /// What a RUN offers that ran although its result was there: what is built on the old result must not be taken for
+    /// built on the new one.
+    async fn replacing(
+        &self,
+        vertex: &Vertex,
+        ran: Option<Ran>,
+        layer: &Layer,
+    ) -> Result<Option<Ran>, BuildError> {
+        let Some(ran) = ran.filter(|_| vertex.no_cache) else { return Ok(ran) };
+        let Some(old) = self.store.record(&ran.offered)? else { return Ok(Some(ran)) };
+        let (store, layer) = (self.store.clone(), layer.clone());
+        Ok(Some(blocking(move || cutoff::replacing(&store, &old, ran, &layer)).await?))
     }
 
     /// Computes the layer's digests: on another thread, while later steps run, unless the step may have come

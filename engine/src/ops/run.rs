@@ -37,17 +37,21 @@ pub(super) async fn execute(
     let (network, extra_hosts) = (run.network, run.surroundings.extra_hosts.clone());
     let (thread_recorder, thread_cancel) = (recorder.clone(), cancel.clone());
     // The layer goes along: when nobody waits any more, it is thrown away after the process is gone.
-    let (ended, layer, _mounts) = blocking(move || {
+    let (ended, committed) = blocking(move || {
         let child = connect(spec, network, &extra_hosts).and_then(|spec| start(&spec, thread_recorder));
         if more_to_come {
             ahead::prepare();
         }
-        (child.and_then(|child| run_to_end(child, &thread_cancel, mounts.agents())), layer, mounts)
+        let ended = child.and_then(|child| run_to_end(child, &thread_cancel, mounts.agents()));
+        let committed = matches!(ended, Ok(Exit::Code(0))).then(|| layer.commit());
+        (ended, committed)
     })
     .await;
     recorder.lock().expect("no holder of the lock panics").end();
+    if let Some(committed) = committed {
+        return Ok(committed?);
+    }
     match ended {
-        Ok(Exit::Code(0)) => Ok(blocking(move || layer.commit()).await?),
         Ok(exit) => {
             let mut recorder = recorder.lock().expect("no holder of the lock panics");
             Err(recorder.failure(worker, vertex, run, exit))

@@ -29,7 +29,7 @@ use crate::ast::{CommandLine, Instruction, Kind};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::limits::LOWERED_BYTES_MAX;
 use crate::lint;
-use crate::plan::{Bases, Origin, Plan, Purpose, Reach};
+use crate::plan::{Bases, NoCache, Origin, Plan, Purpose, Reach};
 use crate::remote::Remote;
 pub(crate) use paths::clean;
 use stage::StageState;
@@ -344,7 +344,7 @@ impl Lowering<'_> {
             op: Op::File(File { actions: vec![FileAction::Copy(copy)] }),
             inputs: vec![scratch, context],
             label: internal(&format!("load {path} of {}", self.context_title(context))),
-            no_cache: self.plan.options.no_cache,
+            no_cache: self.plan.options.no_cache == NoCache::Everything,
         });
         self.mounted.insert(key, vertex);
         vertex
@@ -371,7 +371,8 @@ impl Lowering<'_> {
             stage: state.progress.stage_label(),
             location: Some(Location { span: instruction.span.clone(), line: instruction.line }),
         };
-        let vertex = self.graph.add(Vertex { op, inputs, label, no_cache: self.plan.options.no_cache });
+        let no_cache = self.plan.runs_again(state.index);
+        let vertex = self.graph.add(Vertex { op, inputs, label, no_cache });
         state.tip = vertex;
         vertex
     }

@@ -8,6 +8,7 @@ use super::{Lowering, UNSUPPORTED, config, display, internal, paths};
 use crate::ast::{CommandLine, HereDocument, Instruction, Run};
 use crate::diagnostic::Diagnostic;
 use crate::environment::Variables;
+use crate::plan::NoCache;
 
 /// Where a here-document with an interpreter of its own is mounted.
 const DOCUMENTS_DIRECTORY: &str = "/dev/pipes";
@@ -90,7 +91,7 @@ impl Lowering<'_> {
             op: Op::File(File { actions: vec![FileAction::MakeFile(file)] }),
             inputs: vec![scratch],
             label: internal("preparing inline document"),
-            no_cache: self.plan.options.no_cache,
+            no_cache: self.plan.options.no_cache == NoCache::Everything,
         })
     }
 

@@ -4,7 +4,7 @@ mod arguments;
 mod names;
 mod reach;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -38,8 +38,8 @@ pub struct PlanOptions {
     pub asked_platform: Option<Platform>,
     /// The platform of the machine that builds.
     pub build_platform: Platform,
-    /// `--no-cache`: every step runs.
-    pub no_cache: bool,
+    /// `--no-cache` and `--no-cache-filter`.
+    pub no_cache: NoCache,
     /// `--build-context`, by name.
     pub named_contexts: BTreeMap<String, NamedContext>,
     /// `--network`: what steps see that do not say it themselves.
@@ -60,13 +60,25 @@ impl PlanOptions {
             target_platform: platform.clone(),
             asked_platform: None,
             build_platform: platform,
-            no_cache: false,
+            no_cache: NoCache::default(),
             named_contexts: BTreeMap::new(),
             network: Network::Default,
             surroundings: Surroundings::default(),
             source_date_epoch: None,
         }
     }
+}
+
+/// Which steps run whatever the cache has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum NoCache {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those of the stages with these names, in any case.
+    Stages(Vec<String>),
+    /// All.
+    Everything,
 }
 
 /// What a named context is.
@@ -132,6 +144,8 @@ pub struct Plan {
     pub(crate) ignored: Option<Arc<Patterns>>,
     reach: Reach,
     warnings: Vec<Diagnostic>,
+    /// The stages of `--no-cache-filter`.
+    no_cache_stages: BTreeSet<usize>,
 }
 
 /// Plans a build: the target and the stages that it needs, and those only.
@@ -166,6 +180,7 @@ pub fn plan(dockerfile: &Dockerfile, options: &PlanOptions) -> Result<Plan, Vec<
     let Some(target) = target(&options, &dockerfile.stages, &names, &mut diagnostics) else {
         return Err(diagnostics.into_sorted());
     };
+    let no_cache_stages = no_cache_stages(&options, &names, &mut diagnostics);
     let stages = dockerfile.stages.clone();
     let reach = Reach::new(&stages, &names, target..target + 1, &BTreeMap::new(), &mut diagnostics);
     if diagnostics.has_errors() {
@@ -185,7 +200,22 @@ pub fn plan(dockerfile: &Dockerfile, options: &PlanOptions) -> Result<Plan, Vec<
         ignored,
         reach,
         warnings,
+        no_cache_stages,
     })
+}
+
+fn no_cache_stages(options: &PlanOptions, names: &Names, diagnostics: &mut Diagnostics) -> BTreeSet<usize> {
+    let NoCache::Stages(asked) = &options.no_cache else { return BTreeSet::new() };
+    let found = asked.iter().filter_map(|name| {
+        let stage = names.stage(name);
+        if stage.is_none() {
+            let help = nearest(name, names.stage_names()).map(|near| format!("did you mean `{near}`?"));
+            let message = format!("no stage named `{name}` to build without the cache");
+            diagnostics.push(Diagnostic::error("UnknownStage", 0..0, message).with_help(help));
+        }
+        stage
+    });
+    found.collect()
 }
 
 /// The build argument takes the place of the directive.
@@ -218,6 +248,11 @@ fn target(
 }
 
 impl Plan {
+    /// Whether the steps of a stage run whatever the cache has.
+    pub(crate) fn runs_again(&self, stage: usize) -> bool {
+        self.options.no_cache == NoCache::Everything || self.no_cache_stages.contains(&stage)
+    }
+
     /// The images that the target needs, as far as the Dockerfile itself names them. Their configs may
     /// bring `ONBUILD` triggers that name more: see [`Plan::missing_images`].
     pub fn base_images(&self) -> &[BaseImage] {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use frontend::ignore::Patterns;
 use frontend::questions::{Inquiry, Source};
-use frontend::{Diagnostic, Lowered, NamedContext, Plan, PlanOptions, parse, plan, position};
+use frontend::{Diagnostic, Lowered, NamedContext, NoCache, Plan, PlanOptions, parse, plan, position};
 use graph::{FileAction, Label, Mount, MountSource, Network, Op, Run};
 use image::{ImageConfig, Platform, Reference, RunConfig};
 
@@ -46,7 +46,10 @@ impl Case {
             "target" => self.options.target = Some(value.to_owned()),
             "build-arg" => self.options.build_args.extend([pair()]),
             "label" => self.options.labels.push(pair()),
-            "no-cache" => self.options.no_cache = true,
+            "no-cache" if value.is_empty() => self.options.no_cache = NoCache::Everything,
+            "no-cache" => {
+                self.options.no_cache = NoCache::Stages(value.split(',').map(str::to_owned).collect());
+            }
             "platform" => {
                 self.options.target_platform = value.parse().expect("a platform");
                 self.options.asked_platform = Some(self.options.target_platform.clone());

@@ -76,6 +76,9 @@ pub(crate) struct Args {
     /// Do not use cache when building the image
     #[arg(long)]
     no_cache: bool,
+    /// Do not cache specified stages
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
     /// Output destination (format: "type=oci|docker|tar|local,dest=path", "DIR", or "-" for a tar on standard output)
     #[arg(short, long, value_name = "DEST")]
     output: Vec<OutputSpec>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::Path;
 
-use engine::{Agents, BuildRequest, Context, Entitlement, NamedContext, Network, Output};
+use engine::{Agents, BuildRequest, Context, Entitlement, NamedContext, Network, NoCache, Output};
 
 use super::super::{EPOCH_NAME, parse_epoch, source_date_epoch};
 use super::Args;
@@ -39,7 +39,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         build_args,
         labels: labels(&args.label)?,
         tags: tags(args.tag)?,
-        no_cache: args.no_cache,
+        no_cache: no_cache(args.no_cache, args.no_cache_filter),
         platform: args.platform,
         pull: args.pull.into(),
         proxy_env: proxy_env(),
@@ -116,6 +116,15 @@ pub(in crate::commands) fn build_args(texts: &[String]) -> Result<BTreeMap<Strin
         }
     }
     Ok(build_args)
+}
+
+/// `--no-cache` covers every stage, so a filter beside it changes nothing.
+fn no_cache(everything: bool, stages: Vec<String>) -> NoCache {
+    match everything {
+        true => NoCache::Everything,
+        false if stages.is_empty() => NoCache::Nothing,
+        false => NoCache::Stages(stages),
+    }
 }
 
 fn variable(name: &str) -> Result<Option<String>, Report> {

@@ -131,6 +131,14 @@ pub enum BuildError {
         /// What is wrong with it.
         source: crate::AgentError,
     },
+    /// An image of an OCI layout cannot be used.
+    #[error("the build context `{context}` cannot be used")]
+    Layout {
+        /// The name of the context.
+        context: String,
+        /// The cause.
+        source: crate::images::ImageError,
+    },
     /// Files from elsewhere cannot be had.
     #[error("{source}")]
     Fetch {

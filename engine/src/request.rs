@@ -9,6 +9,7 @@ use image::{ImageId, Platform, Reference};
 
 use crate::agent::Agents;
 use crate::entitlement::Entitlements;
+use crate::images::LayoutName;
 use crate::secrets::Secrets;
 use crate::{Context, RemoteFiles};
 
@@ -74,6 +75,13 @@ pub enum NamedContext {
     Image(Reference),
     /// A file or a repository from elsewhere.
     Remote(RemoteFiles),
+    /// An image of an OCI layout (`oci-layout://DIRECTORY[:TAG|@DIGEST]`).
+    Layout {
+        /// The directory.
+        path: PathBuf,
+        /// Which image; none for `latest`, or the only one.
+        name: Option<LayoutName>,
+    },
     /// A stage of the Dockerfile (`target:NAME`).
     Stage(String),
 }

@@ -7,6 +7,7 @@ use engine::{Agents, BuildRequest, Entitlements, Network, NoCache, Secrets, Surr
 use image::{Platform, Reference};
 
 use super::build::inquire::{Asked, ask};
+use super::build::named_context::named_contexts;
 use super::build::{request, sources};
 use crate::arguments::Global;
 use crate::console;
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     /// Set build-time variables; NAME alone takes the value of the environment
     #[arg(long, value_name = "NAME=VALUE")]
     build_arg: Vec<String>,
-    /// Additional build contexts ("NAME=DIR", "NAME=docker-image://IMAGE", "NAME=target:STAGE", "NAME=URL")
+    /// Additional build contexts, as for "slipway build"
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
     /// Name of the Dockerfile (default: "PATH/Dockerfile"), or "-" to read it from standard input
@@ -69,7 +70,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
     Ok(BuildRequest {
         context,
         dockerfile,
-        named_contexts: request::named_contexts(&args.build_context)?,
+        named_contexts: named_contexts(&args.build_context)?,
         target: args.target,
         source_date_epoch: request::epoch(&build_args)?,
         build_args,

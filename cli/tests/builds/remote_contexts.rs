@@ -200,3 +200,64 @@ COPY --from=real /which /which
     ERROR: the Dockerfile has 1 error
     ");
 }
+
+#[test]
+fn a_layout_that_skopeo_has_written() {
+    let (home, server) = world();
+    let archive = home.path("base-image.tar");
+    home.ok(&["save", "-o", archive.to_str().unwrap(), "base"]);
+    let layout = home.path("oci");
+    for tag in ["one", "two"] {
+        let to = format!("oci:{}:{tag}", layout.display());
+        let from = format!("docker-archive:{}", archive.display());
+        check(Command::new("skopeo").args(["copy", "--insecure-policy", "-q", &from, &to]));
+    }
+    let index = fs::read_to_string(layout.join("index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_str(&index).unwrap();
+    let digest = index["manifests"][0]["digest"].as_str().unwrap();
+    // Nothing of the image is in this store.
+    let fresh = Home::without_base();
+    let context = fresh.context("FROM image\nRUN echo hello\nCOPY --from=image /etc/passwd /copied\n", &[]);
+    let build = |name: &str| {
+        let flag = format!("image=oci-layout://{}{name}", layout.display());
+        fresh.log(&["--build-context", &flag, &context])
+    };
+    insta::assert_snapshot!(build(":one"), @"
+    run [context image] OCI load from client
+    run [stage-0 2/3] RUN echo hello
+    run [stage-0 3/3] COPY --from=image /etc/passwd /copied
+    ");
+    insta::assert_snapshot!(build(&format!("@{digest}")), @"
+    run [context image] OCI load from client
+    hit [stage-0 2/3] RUN echo hello
+    hit [stage-0 3/3] COPY --from=image /etc/passwd /copied
+    ");
+    assert_eq!(fresh.ok(&["images", "-q"]).lines().count(), 1, "only what was built");
+    let fails = |name: &str| {
+        let flag = format!("image=oci-layout://{}{name}", layout.display());
+        failure(&fresh, &server, &["--build-context", &flag, &context])
+    };
+    insta::assert_snapshot!(fails(""), @"
+    exit 1
+    ERROR: the build context `image` cannot be used: the layout has no image `latest`, only one, two
+    ");
+    insta::assert_snapshot!(fails(":three"), @"
+    exit 1
+    ERROR: the build context `image` cannot be used: the layout has no image `three`, only one, two
+    ");
+    insta::assert_snapshot!(fails("/blobs"), @"
+    exit 1
+    ERROR: the build context `image` cannot be used: not an OCI layout: it has no `index.json`
+    ");
+    let blob = layout.join("blobs/sha256").join(digest.strip_prefix("sha256:").unwrap());
+    let manifest: serde_json::Value = serde_json::from_str(&fs::read_to_string(&blob).unwrap()).unwrap();
+    let layer = manifest["layers"][0]["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
+    let layer = layout.join("blobs/sha256").join(layer);
+    let size = fs::metadata(&layer).unwrap().len();
+    fs::write(&layer, vec![0; usize::try_from(size).unwrap()]).unwrap();
+    let other = Home::without_base();
+    let flag = format!("image=oci-layout://{}:one", layout.display());
+    let (code, error) = other.fails(&["build", "--progress=quiet", "--build-context", &flag, &context]);
+    assert_eq!(code, 1);
+    assert!(error.contains("cannot be used"), "{error}");
+}

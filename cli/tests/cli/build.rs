@@ -283,7 +283,7 @@ fn mistakes_are_shown_in_the_dockerfile() {
     exit code 1
     ---- stderr
     ERROR: build context `a=ftp://host/x` is not supported
-    hint: pass a directory, or an image as `a=docker-image://IMAGE`
+    hint: pass a directory, docker-image://IMAGE, oci-layout://DIRECTORY, target:STAGE, or the URL of a file or a git repository
     ");
     insta::assert_snapshot!(world.run(["build", "-o", "-", "-o", "type=oci", "context"]), @"
     exit code 1

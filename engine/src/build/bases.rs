@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use cache::LayerId;
 use frontend::{BaseImage as Wanted, Plan};
 use futures_util::future::try_join_all;
+use image::ImageConfig;
 
 use super::dockerfile::Source;
 use crate::images::{ImageError, OnTransfer, PullRequest, Stage, Transfer};
@@ -29,9 +31,12 @@ impl Asking<'_> {
 
 impl Engine {
     /// Resolves every image that the target stands on or copies from, those of ONBUILD triggers included. Those that
-    /// have to be pulled are pulled at the same time.
-    pub(super) async fn resolve(&self, asking: &Asking<'_>) -> Result<BaseImages, BuildError> {
-        let mut bases = BaseImages::default();
+    /// have to be pulled are pulled at the same time. Those of `bases` are known already.
+    pub(super) async fn resolve(
+        &self,
+        asking: &Asking<'_>,
+        mut bases: BaseImages,
+    ) -> Result<BaseImages, BuildError> {
         loop {
             let missing = asking
                 .plan
@@ -123,11 +128,14 @@ impl Engine {
         };
         let Some(stored) = self.store.image(&id)? else { return Ok(None) };
         let config = crate::images::read_config(&self.store, &id)?;
-        let created = config.created.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        let created_unix_ns =
-            created.map_or(0, |time| i64::try_from(time.as_nanosecond()).unwrap_or_default());
-        Ok(Some(BaseImage { config, layers: stored.layers.into(), created_unix_ns }))
+        Ok(Some(base_image(config, stored.layers)))
     }
+}
+
+pub(super) fn base_image(config: ImageConfig, layers: Vec<LayerId>) -> BaseImage {
+    let created = config.created.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let created_unix_ns = created.map_or(0, |time| i64::try_from(time.as_nanosecond()).unwrap_or_default());
+    BaseImage { config, layers: layers.into(), created_unix_ns }
 }
 
 /// Shows the news of a pull as parts of the step that needs it.

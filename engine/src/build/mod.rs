@@ -4,6 +4,7 @@ mod bases;
 mod context;
 mod dockerfile;
 mod finish;
+mod layouts;
 pub mod questions;
 
 use std::collections::BTreeMap;
@@ -114,7 +115,8 @@ impl Engine {
             None => plan,
         };
         source.warn(plan.warnings(), steps);
-        let bases = self.resolve(&Asking { plan: &plan, source, steps, pull: request.pull }).await?;
+        let layouts = self.layouts(request, &plan, steps).await?;
+        let bases = self.resolve(&Asking { plan: &plan, source, steps, pull: request.pull }, layouts).await?;
         let epoch = plan.source_date_epoch();
         let lowered = plan.lower(&bases.configs()).map_err(|diagnostics| {
             // Findings can be what is wrong.
@@ -182,7 +184,10 @@ fn load_contexts(
     let main = (graph::ContextSource::MAIN, main, Some(source));
     let named = request.named_contexts.iter().filter_map(|(name, context)| match context {
         NamedContext::Directory(path) => Some((name.as_str(), ContextRoot::own(path.clone()), None)),
-        NamedContext::Image(_) | NamedContext::Remote(_) | NamedContext::Stage(_) => None,
+        NamedContext::Image(_)
+        | NamedContext::Remote(_)
+        | NamedContext::Stage(_)
+        | NamedContext::Layout { .. } => None,
     });
     let mut contexts = BTreeMap::new();
     for (name, root, beside) in std::iter::once(main).chain(named) {
@@ -229,17 +234,24 @@ fn plan_options(request: &BuildRequest, platform: &Platform) -> PlanOptions {
         network: request.network,
         surroundings: request.surroundings.clone(),
         source_date_epoch: request.source_date_epoch,
-        named_contexts: request.named_contexts.iter().map(|(name, it)| (name.clone(), it.plan())).collect(),
+        named_contexts: request
+            .named_contexts
+            .iter()
+            .enumerate()
+            .map(|(index, (name, it))| (name.clone(), it.plan(index)))
+            .collect(),
         ..PlanOptions::new(platform.clone())
     }
 }
 
 impl NamedContext {
-    fn plan(&self) -> frontend::NamedContext {
+    /// What the frontend needs to know of the context with this place among all.
+    fn plan(&self, index: usize) -> frontend::NamedContext {
         match self {
             Self::Directory(_) => frontend::NamedContext::Files,
             Self::Image(reference) => frontend::NamedContext::Image(reference.clone()),
             Self::Remote(RemoteFiles(remote)) => frontend::NamedContext::Remote(remote.clone()),
+            Self::Layout { .. } => frontend::NamedContext::Image(layouts::reference(index)),
             Self::Stage(name) => frontend::NamedContext::Stage(name.clone()),
         }
     }

@@ -39,7 +39,7 @@ use image::{Digest, ImageId, Reference};
 
 use crate::{Engine, Output};
 
-pub use archive::{ArchiveError, Source};
+pub use archive::{ArchiveError, LayoutName, Source};
 pub use config::read_config;
 pub use error::{ImageError, PullError, PushError};
 pub use export::{export, export_docker, export_oci, export_tar};
@@ -50,6 +50,7 @@ pub use history::{HistoryEntry, history};
 pub use import::{ImportOptions, import};
 pub use inspect::{Inspection, inspect};
 pub use list::{ImageSummary, list};
+pub(crate) use load::borrow;
 pub use load::{Loaded, load};
 pub use pattern::Pattern;
 pub use pull::{Freshness, PullRequest, Pulled};

@@ -4,6 +4,7 @@ mod call;
 mod csv;
 mod destination;
 pub(super) mod inquire;
+pub(super) mod named_context;
 pub(super) mod request;
 mod result_files;
 mod secret;
@@ -47,8 +48,8 @@ pub(crate) struct Args {
     /// Set build-time variables; NAME alone takes the value of the environment
     #[arg(long, value_name = "NAME=VALUE")]
     build_arg: Vec<String>,
-    /// Additional build contexts: a directory, docker-image://IMAGE, target:STAGE, or the URL of a file or a git
-    /// repository
+    /// Additional build contexts: a directory, docker-image://IMAGE, oci-layout://DIRECTORY[:TAG|@DIGEST],
+    /// target:STAGE, or the URL of a file or a git repository
     #[arg(long, value_name = "NAME=PATH")]
     build_context: Vec<String>,
     /// Set method for evaluating the build ("build", "check", "outline", "targets", with ",format=json" for programs)

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::path::Path;
 
-use engine::{Agents, BuildRequest, Context, Entitlement, NamedContext, Network, NoCache, Output};
+use engine::{Agents, BuildRequest, Context, Entitlement, Network, NoCache, Output};
 
 use super::super::{EPOCH_NAME, parse_epoch, source_date_epoch};
 use super::Args;
 use super::destination::{OutputSpec, goes_to_stdout};
+use super::named_context::named_contexts;
 use super::secret;
-use super::sources::{directory, remote, sources};
+use super::sources::sources;
 use super::ssh::{self, SshSpec};
 use crate::console;
 use crate::report::Report;
@@ -56,45 +56,6 @@ fn agents(specs: Vec<SshSpec>, context: &Context) -> Result<Agents, Report> {
         true => Ok(ssh::of_user()),
         false => ssh::read(specs),
     }
-}
-
-/// How an image is written among the named contexts.
-const IMAGE_SCHEME: &str = "docker-image://";
-
-/// How a stage of the same Dockerfile is written there, as in a bake file.
-const STAGE_SCHEME: &str = "target:";
-
-/// `NAME=DIRECTORY` or `NAME=docker-image://IMAGE`.
-pub(in crate::commands) fn named_contexts(
-    texts: &[String],
-) -> Result<BTreeMap<String, NamedContext>, Report> {
-    let mut contexts = BTreeMap::new();
-    for text in texts {
-        let (name, value) = text
-            .split_once('=')
-            .filter(|(name, value)| !name.is_empty() && !value.is_empty())
-            .ok_or_else(|| Report::mistake(format!("invalid build context `{text}`, expected NAME=PATH")))?;
-        let context = match value.strip_prefix(IMAGE_SCHEME) {
-            Some(image) => NamedContext::Image(
-                image.parse().map_err(|error: image::ReferenceError| Report::mistake(error.to_string()))?,
-            ),
-            None if let Some(stage) = value.strip_prefix(STAGE_SCHEME) => {
-                NamedContext::Stage(stage.to_owned())
-            }
-            None if !Path::new(value).is_dir()
-                && let Some(remote) = remote(value)? =>
-            {
-                NamedContext::Remote(remote)
-            }
-            None if value.contains("://") => {
-                return Err(Report::mistake(format!("build context `{text}` is not supported"))
-                    .hint(format!("pass a directory, or an image as `{name}={IMAGE_SCHEME}IMAGE`")));
-            }
-            None => NamedContext::Directory(directory(Path::new(value))?),
-        };
-        contexts.insert(name.to_owned(), context);
-    }
-    Ok(contexts)
 }
 
 /// `NAME=VALUE`, or `NAME` for the value of the environment; a name without a value anywhere is not set.

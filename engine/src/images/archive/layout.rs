@@ -42,6 +42,72 @@ pub(crate) fn oci_images(archive: &Archive, platform: &Platform) -> Result<Vec<A
     Ok(images.into_values().collect())
 }
 
+/// Which image of a layout is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LayoutName {
+    /// The one with this tag.
+    Tag(String),
+    /// The one whose manifest, or index of manifests, has this digest.
+    Digest(image::BlobDigest),
+}
+
+impl std::fmt::Display for LayoutName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tag(tag) => f.write_str(tag),
+            Self::Digest(digest) => write!(f, "{digest}"),
+        }
+    }
+}
+
+/// The tag that is meant when nothing is said.
+const DEFAULT_TAG: &str = "latest";
+
+/// The image of a layout that is meant. Without a name it is `latest`, or the only one that there is.
+pub(crate) fn oci_image(
+    archive: &Archive,
+    name: Option<&LayoutName>,
+    platform: &Platform,
+) -> Result<ArchivedImage, ArchiveError> {
+    let index = read_index(archive, INDEX, INDEX, None)?;
+    let images: Vec<&Descriptor> = index.manifests.iter().filter(|descriptor| is_image(descriptor)).collect();
+    let named = |wanted: &LayoutName| -> Vec<&Descriptor> {
+        images.iter().copied().filter(|descriptor| is_named(descriptor, wanted)).collect()
+    };
+    let mut chosen = named(name.unwrap_or(&LayoutName::Tag(DEFAULT_TAG.to_owned())));
+    if let (None, true, [only]) = (name, chosen.is_empty(), images.as_slice()) {
+        chosen.push(only);
+    }
+    let missing = || ArchiveError::NoImage {
+        name: name.map_or_else(|| DEFAULT_TAG.to_owned(), LayoutName::to_string),
+        found: images.iter().map(|descriptor| shown(descriptor)).collect(),
+    };
+    if chosen.is_empty() {
+        return Err(missing());
+    }
+    let (descriptor, manifest) =
+        resolve(archive, choose(&chosen, platform)?, INDEX, platform, 0)?.ok_or_else(missing)?;
+    Ok(image(&descriptor, &manifest))
+}
+
+fn is_named(descriptor: &Descriptor, wanted: &LayoutName) -> bool {
+    let annotation = |name: &str| descriptor.annotations.get(name).map(String::as_str);
+    match wanted {
+        LayoutName::Digest(digest) => descriptor.digest == *digest,
+        LayoutName::Tag(tag) => {
+            let full = annotation(NAME_ANNOTATION).and_then(|name| name.parse::<Reference>().ok());
+            annotation(REF_NAME_ANNOTATION) == Some(tag) || full.is_some_and(|full| full.tag() == Some(tag))
+        }
+    }
+}
+
+/// How an image of a layout can be named.
+fn shown(descriptor: &Descriptor) -> String {
+    let name =
+        descriptor.annotations.get(REF_NAME_ANNOTATION).or(descriptor.annotations.get(NAME_ANNOTATION));
+    name.cloned().unwrap_or_else(|| descriptor.digest.to_string())
+}
+
 /// Descriptors that carry the same name describe one image for several platforms.
 fn same_name(descriptors: &[Descriptor]) -> Vec<Vec<&Descriptor>> {
     let mut groups: Vec<Vec<&Descriptor>> = Vec::new();

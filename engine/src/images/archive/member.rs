@@ -1,29 +1,53 @@
-//! An image archive on disk, with the places of its members.
+//! An image archive on disk: a tar with the places of its members, or a directory.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Deref;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use cache::layer::Compression;
 use image::{BlobDigest, DiffId, Digest, Sha256};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
 use super::ArchiveError;
 use super::index::{Member, members, normal_name};
 use super::limits::{DOCUMENT_BYTES_MAX, LINKS_MAX};
 use super::open::MAGIC_BYTES;
 
-/// A tar in a file, whose members are read in any order.
-pub(crate) struct Archive {
-    file: File,
-    members: BTreeMap<String, Member>,
+/// Members that are read in any order.
+pub(crate) struct Archive(Form);
+
+enum Form {
+    /// A tar in a file.
+    Tar { file: File, members: BTreeMap<String, Member> },
+    /// A directory with a file for each member. Nothing in it leads out.
+    Directory(OwnedFd),
 }
 
 /// Reads the bytes of one member.
 pub(crate) struct MemberReader<'a> {
-    file: &'a File,
+    file: MemberFile<'a>,
     at: u64,
     end: u64,
+}
+
+enum MemberFile<'a> {
+    OfTar(&'a File),
+    Own(File),
+}
+
+impl Deref for MemberFile<'_> {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        match self {
+            Self::OfTar(file) => file,
+            Self::Own(file) => file,
+        }
+    }
 }
 
 impl Archive {
@@ -31,22 +55,46 @@ impl Archive {
     pub(super) fn new(file: File) -> Result<Self, ArchiveError> {
         let length = file.metadata().map_err(|source| ArchiveError::Read { source })?.len();
         let members = members(&file, length)?;
-        Ok(Self { file, members })
+        Ok(Self(Form::Tar { file, members }))
+    }
+
+    /// An archive whose members are the files of a directory.
+    pub(crate) fn directory(path: &Path) -> Result<Self, ArchiveError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, path, flags, Mode::empty());
+        directory
+            .map(|it| Self(Form::Directory(it)))
+            .map_err(|error| ArchiveError::Read { source: error.into() })
     }
 
     /// Whether there is a member of that name.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.members.contains_key(name)
+        match &self.0 {
+            Form::Tar { members, .. } => members.contains_key(name),
+            Form::Directory(directory) => open_beneath(directory, name).is_ok(),
+        }
     }
 
     /// The bytes of a member, with links followed, and how many they are.
     pub(crate) fn open(&self, name: &str, named_by: &str) -> Result<MemberReader<'_>, ArchiveError> {
         let missing = || ArchiveError::Missing { name: name.to_owned(), named_by: named_by.to_owned() };
         let mut current = normal_name("", name)?;
+        let (file, members) = match &self.0 {
+            Form::Tar { file, members } => (file, members),
+            Form::Directory(directory) => {
+                let file = match open_beneath(directory, &current) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
+                    opened => opened.map_err(|source| ArchiveError::Read { source })?,
+                };
+                let end = file.metadata().map_err(|source| ArchiveError::Read { source })?.len();
+                return Ok(MemberReader { file: MemberFile::Own(file), at: 0, end });
+            }
+        };
         for _ in 0..=LINKS_MAX {
-            match self.members.get(&current).ok_or_else(missing)? {
+            match members.get(&current).ok_or_else(missing)? {
                 Member::File { offset, size_bytes } => {
-                    return Ok(MemberReader { file: &self.file, at: *offset, end: offset + size_bytes });
+                    let file = MemberFile::OfTar(file);
+                    return Ok(MemberReader { file, at: *offset, end: offset + size_bytes });
                 }
                 Member::Link { target } => current.clone_from(target),
             }
@@ -128,6 +176,16 @@ impl Read for MemberReader<'_> {
         }
         self.at += count as u64;
         Ok(count)
+    }
+}
+
+/// Opens a regular file; a pipe would never open.
+fn open_beneath(directory: &OwnedFd, name: &str) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(openat2(directory, name, flags, Mode::empty(), ResolveFlags::BENEATH)?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is not a regular file"))),
     }
 }
 

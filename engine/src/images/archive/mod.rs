@@ -13,8 +13,9 @@ use std::io;
 use image::{BlobDigest, DiffId, Digest, Reference};
 
 pub(crate) use docker::{MANIFEST, REPOSITORIES, docker_images, manifest_json, repositories_json};
+pub use layout::LayoutName;
 pub(crate) use layout::{
-    INDEX, LAYOUT, LAYOUT_JSON, NAME_ANNOTATION, REF_NAME_ANNOTATION, is_attestation, oci_images,
+    INDEX, LAYOUT, LAYOUT_JSON, NAME_ANNOTATION, REF_NAME_ANNOTATION, is_attestation, oci_image, oci_images,
 };
 pub(crate) use limits::{INDEX_DEPTH_MAX, MANIFESTS_MAX};
 pub(crate) use member::Archive;
@@ -67,6 +68,17 @@ pub enum ArchiveError {
         "not an image archive: it has neither `manifest.json` nor `index.json`; a file system is imported with `slipway import`"
     )]
     NotAnArchive,
+    /// A directory that is none.
+    #[error("not an OCI layout: it has no `index.json`")]
+    NotALayout,
+    /// There is no image of that name.
+    #[error("the layout has no image `{name}`, only {}", if found.is_empty() { "none".to_owned() } else { found.join(", ") })]
+    NoImage {
+        /// What was looked for.
+        name: String,
+        /// Tags and digests of those that there are.
+        found: Vec<String>,
+    },
     /// The tar ends too early.
     #[error("the archive is truncated at byte {at}")]
     Truncated {

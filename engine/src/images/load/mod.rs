@@ -3,12 +3,13 @@
 mod layers;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use cache::{Layer, Store};
 use image::{DiffId, Digest, ImageConfig, ImageId, Platform, Reference};
 
 use self::layers::load_layers;
-use super::archive::{self, Archive, ArchiveError, ArchivedBlob, ArchivedImage, Source};
+use super::archive::{self, Archive, ArchiveError, ArchivedBlob, ArchivedImage, LayoutName, Source};
 use super::publish::publish;
 use super::tag::check_target;
 use super::{ImageError, OnProgress};
@@ -74,6 +75,32 @@ pub fn load(
     }
     store.make_durable()?;
     Ok(loaded)
+}
+
+/// An image of a layout whose layers are in the store; the image itself is not.
+pub(crate) struct Borrowed {
+    pub(crate) config: ImageConfig,
+    pub(crate) layers: Vec<Layer>,
+}
+
+/// Brings the layers of one image of an OCI layout, a directory, into the store. Everything is checked as by
+/// [`load`]; the image is not listed.
+pub(crate) fn borrow(
+    store: &Store,
+    layout: &Path,
+    name: Option<&LayoutName>,
+    platform: &Platform,
+    on_progress: OnProgress<'_>,
+) -> Result<Borrowed, ImageError> {
+    let archive = Archive::directory(layout)?;
+    if !archive.has(archive::INDEX) {
+        return Err(ArchiveError::NotALayout.into());
+    }
+    let Checked { config, image, .. } = check(&archive, archive::oci_image(&archive, name, platform)?)?;
+    let wanted = config.rootfs.diff_ids.iter().copied().zip(&image.layers).collect();
+    let layers = load_layers(store, &archive, &wanted, on_progress)?;
+    let layers = config.rootfs.diff_ids.iter().map(|diff_id| layers[diff_id].clone()).collect();
+    Ok(Borrowed { config, layers })
 }
 
 fn images(archive: &Archive) -> Result<Vec<ArchivedImage>, ArchiveError> {

@@ -1,5 +1,7 @@
 //! What a template consists of.
 
+use std::collections::BTreeMap;
+
 use super::Value;
 
 /// A place in the template's text, in bytes.
@@ -18,6 +20,33 @@ pub(super) enum Node {
     With(Branch),
     /// `{{range}}`: once for each element.
     Range(Branch),
+    /// `{{break}}`: the end of the innermost `range`.
+    Break,
+    /// `{{continue}}`: the next element of the innermost `range`.
+    Continue,
+    /// `{{template "name" pipeline}}`, and what a `{{block}}` leaves where it stands.
+    Template(Invocation),
+}
+
+/// A template by its name, with what is its dot.
+#[derive(Debug)]
+pub(super) struct Invocation {
+    pub(super) name: String,
+    /// None: the dot is absent.
+    pub(super) dot: Option<Pipeline>,
+    /// Where the name stands.
+    pub(super) position: Position,
+    /// Its own text from there on, for messages.
+    pub(super) text: String,
+}
+
+/// A template with those that it defines.
+#[derive(Debug, Default)]
+pub(super) struct Definitions {
+    /// What is shown.
+    pub(super) main: Vec<Node>,
+    /// `{{define}}` and `{{block}}`, by name.
+    pub(super) named: BTreeMap<String, Vec<Node>>,
 }
 
 /// A condition and what follows from it.

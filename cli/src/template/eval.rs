@@ -1,6 +1,8 @@
 //! Runs a template over data.
 
-use super::ast::{Branch, Command, Expression, Kind, Node, Pipeline, Position};
+use std::ops::ControlFlow;
+
+use super::ast::{Branch, Command, Definitions, Expression, Invocation, Kind, Node, Pipeline, Position};
 use super::functions::Refusal;
 use super::lex::line_of;
 use super::print::print;
@@ -12,17 +14,33 @@ const OUTPUT_BYTES_MAX: usize = 64 << 20;
 /// Highest number that `range` counts to.
 const RANGE_MAX: i64 = 1 << 16;
 
-/// The text that `nodes` make of `data`.
+/// Lists of nodes within one another, templates that use one another included; what is written without them stays below
+/// half of it.
+const DEPTH_MAX: usize = 250;
+
+/// The text that a template makes of `data`.
 pub(super) fn render(
-    nodes: &[Node],
+    definitions: &Definitions,
     source: &str,
     data: &Value,
     functions: Functions,
 ) -> Result<String, TemplateError> {
     let variables = vec![(String::new(), data.clone())];
-    let mut state = State { source, functions, variables, output: String::new() };
-    state.walk(nodes, data)?;
+    let mut state =
+        State { source, functions, definitions, variables, output: String::new(), template: "", depth: 0 };
+    // The parser lets nothing out of a `range` that is not in one.
+    let _ = state.walk(&definitions.main, data)?;
     Ok(state.output)
+}
+
+/// How the innermost `range` goes on after a list of nodes.
+type Flow = ControlFlow<Jump>;
+
+/// What leaves a list of nodes early.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Jump {
+    Break,
+    Continue,
 }
 
 struct State<'a> {
@@ -31,6 +49,10 @@ struct State<'a> {
     /// The innermost last; the first is `$` itself.
     variables: Vec<(String, Value)>,
     output: String,
+    definitions: &'a Definitions,
+    /// The definition that is shown.
+    template: &'a str,
+    depth: usize,
 }
 
 /// What a message points at.
@@ -45,36 +67,76 @@ impl At<'_> {
     }
 }
 
-impl State<'_> {
+impl<'a> State<'a> {
     fn error<T>(&self, at: &At<'_>, message: impl Into<String>) -> Result<T, TemplateError> {
         let before = &self.source.as_bytes()[..at.position];
         let column = before.iter().rev().take_while(|byte| **byte != b'\n').count();
         let (line, node, message) = (line_of(self.source, at.position), at.text.to_owned(), message.into());
-        Err(TemplateError::Execution { line, column, node, message })
+        Err(TemplateError::Execution { template: self.template.to_owned(), line, column, node, message })
     }
 
-    fn walk(&mut self, nodes: &[Node], dot: &Value) -> Result<(), TemplateError> {
+    fn walk(&mut self, nodes: &'a [Node], dot: &Value) -> Result<Flow, TemplateError> {
+        if self.depth == DEPTH_MAX {
+            let message = format!("exceeded maximum template depth ({DEPTH_MAX})");
+            return self.error(&At { position: 0, text: self.template }, message);
+        }
+        self.depth += 1;
+        let flow = self.each(nodes, dot)?;
+        self.depth -= 1;
+        Ok(flow)
+    }
+
+    fn each(&mut self, nodes: &'a [Node], dot: &Value) -> Result<Flow, TemplateError> {
         for node in nodes {
-            match node {
-                Node::Text(text) => self.output.push_str(text),
+            let flow = match node {
+                Node::Text(text) => {
+                    self.output.push_str(text);
+                    Flow::Continue(())
+                }
                 Node::Action(pipeline) => {
                     let value = self.pipeline(pipeline, dot)?;
                     if pipeline.variables.is_empty() {
                         self.output.push_str(&print(&value));
                     }
+                    Flow::Continue(())
                 }
                 Node::If(branch) => self.branch(branch, dot, Sets::Nothing)?,
                 Node::With(branch) => self.branch(branch, dot, Sets::Dot)?,
                 Node::Range(branch) => self.range(branch, dot)?,
-            }
+                Node::Break => Flow::Break(Jump::Break),
+                Node::Continue => Flow::Break(Jump::Continue),
+                Node::Template(invocation) => self.invoke(invocation, dot)?,
+            };
             if self.output.len() > OUTPUT_BYTES_MAX {
                 return self.error(&At { position: 0, text: "output" }, "output too long");
             }
+            if flow.is_break() {
+                return Ok(flow);
+            }
         }
-        Ok(())
+        Ok(Flow::Continue(()))
     }
 
-    fn branch(&mut self, branch: &Branch, dot: &Value, sets: Sets) -> Result<(), TemplateError> {
+    /// Shows a definition: it sees its dot, and no variable of those who use it.
+    fn invoke(&mut self, invocation: &'a Invocation, dot: &Value) -> Result<Flow, TemplateError> {
+        let Invocation { name, dot: pipeline, position, text } = invocation;
+        let Some((name, nodes)) = self.definitions.named.get_key_value(name) else {
+            let text = format!("{{{{template {text}}}}}");
+            let message = format!("template {name:?} not defined");
+            return self.error(&At { position: *position, text: &text }, message);
+        };
+        let dot = match pipeline {
+            Some(pipeline) => self.pipeline(pipeline, dot)?,
+            None => Value::Absent,
+        };
+        let variables = std::mem::replace(&mut self.variables, vec![(String::new(), dot.clone())]);
+        let template = std::mem::replace(&mut self.template, name);
+        let flow = self.walk(nodes, &dot)?;
+        (self.variables, self.template) = (variables, template);
+        Ok(flow)
+    }
+
+    fn branch(&mut self, branch: &'a Branch, dot: &Value, sets: Sets) -> Result<Flow, TemplateError> {
         let scope = self.variables.len();
         let condition = self.pipeline(&branch.condition, dot)?;
         let result = match (condition.is_true(), sets) {
@@ -86,7 +148,7 @@ impl State<'_> {
         result
     }
 
-    fn range(&mut self, branch: &Branch, dot: &Value) -> Result<(), TemplateError> {
+    fn range(&mut self, branch: &'a Branch, dot: &Value) -> Result<Flow, TemplateError> {
         let scope = self.variables.len();
         let over = self.pipeline(&branch.condition, dot)?;
         let elements = match over {
@@ -110,10 +172,12 @@ impl State<'_> {
         }
         for (key, element) in elements {
             self.bind_element(&branch.condition, scope, key, &element);
-            self.walk(&branch.then, &element)?;
+            if self.walk(&branch.then, &element)? == Flow::Break(Jump::Break) {
+                break;
+            }
         }
         self.variables.truncate(scope);
-        Ok(())
+        Ok(Flow::Continue(()))
     }
 
     /// Sets `$x` of `range $x :=`, or both of `range $i, $x :=`.

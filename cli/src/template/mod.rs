@@ -1,8 +1,8 @@
 //! Go templates, as far as `--format` of Docker's commands needs them.
 //!
 //! Behaviour follows the documentation of Go's `text/template` with the functions that Docker adds
-//! (`json`, `join`, `split`, `lower`, `upper`, `title`, `pad`, `truncate`). Absent are `define`, `template`,
-//! `block`, `break`, `continue`, `call` and the functions that escape for HTML, JavaScript and URLs.
+//! (`json`, `join`, `split`, `lower`, `upper`, `title`, `pad`, `truncate`). Absent are `call` and the functions
+//! that escape for HTML, JavaScript and URLs.
 
 mod ast;
 mod compare;
@@ -23,7 +23,7 @@ pub(crate) use value::Value;
 /// A parsed template.
 #[derive(Debug)]
 pub(crate) struct Template {
-    nodes: Vec<ast::Node>,
+    definitions: ast::Definitions,
     source: String,
 }
 
@@ -39,8 +39,10 @@ pub(crate) enum TemplateError {
         message: String,
     },
     /// The template asks for something that the data or a function refuses.
-    #[error("template: :{line}:{column}: executing \"\" at <{node}>: {message}")]
+    #[error("template: :{line}:{column}: executing {template:?} at <{node}>: {message}")]
     Execution {
+        /// The name of the definition; empty for the template itself.
+        template: String,
         /// Line in the template, from 1.
         line: usize,
         /// Byte in that line, from 0.
@@ -55,11 +57,11 @@ pub(crate) enum TemplateError {
 impl Template {
     /// Reads a template.
     pub(crate) fn parse(source: &str) -> Result<Self, TemplateError> {
-        Ok(Self { nodes: parse::parse(source)?, source: source.to_owned() })
+        Ok(Self { definitions: parse::parse(source)?, source: source.to_owned() })
     }
 
     /// The text that the template makes of `data`.
     pub(crate) fn render(&self, data: &Value, functions: Functions) -> Result<String, TemplateError> {
-        eval::render(&self.nodes, &self.source, data, functions)
+        eval::render(&self.definitions, &self.source, data, functions)
     }
 }

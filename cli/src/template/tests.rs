@@ -98,6 +98,13 @@ fn what_is_nested_too_deeply_is_refused() {
 }
 
 #[test]
+fn definitions_that_use_themselves_end() {
+    let circle = "{{define \"a\"}}{{template \"b\" .}}{{end}}{{define \"b\"}}{{if true}}{{template \"a\" .}}{{end}}{{end}}";
+    let error = show(&format!("{circle}{{{{template \"a\" .}}}}")).unwrap_err();
+    assert!(error.contains("exceeded maximum template depth"), "{error}");
+}
+
+#[test]
 fn output_is_bounded() {
     let nested = "{{range 1000}}{{range 1000}}{{printf \"%4096d\" 1}}{{end}}{{end}}";
     assert!(show(nested).unwrap_err().contains("too long"));
@@ -127,6 +134,12 @@ fn fragment() -> impl Strategy<Value = String> {
         "end",
         "range",
         "with",
+        "break",
+        "continue",
+        "define",
+        "template",
+        "block",
+        "\"t\"",
         "printf",
         "\"%d\"",
         "\"%*.*f\"",

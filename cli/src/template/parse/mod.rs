@@ -1,21 +1,42 @@
 //! Words to a tree.
 
-use super::ast::{Branch, Command, Expression, Kind, Node, Pipeline, Position};
+mod action;
+mod number;
+
+use std::collections::BTreeMap;
+
+use super::ast::{Command, Definitions, Expression, Kind, Node, Pipeline, Position};
 use super::lex::{Token, TokenKind, lex, syntax};
 use super::{TemplateError, Value, functions};
+use number::number;
 
 /// Actions and parentheses within one another; far more than anyone writes, far less than the stack holds.
 const NESTING_MAX: usize = 100;
 
 /// Reads a template.
-pub(super) fn parse(source: &str) -> Result<Vec<Node>, TemplateError> {
+pub(super) fn parse(source: &str) -> Result<Definitions, TemplateError> {
     let tokens = lex(source)?;
-    let mut parser = Parser { source, tokens, next: 0, variables: vec![String::new()], depth: 0 };
-    match parser.nodes()? {
-        (nodes, Ending::Source) => Ok(nodes),
+    let mut parser = Parser {
+        source,
+        tokens,
+        next: 0,
+        variables: vec![String::new()],
+        depth: 0,
+        ranges: 0,
+        named: BTreeMap::new(),
+    };
+    match parser.nodes(Place::Top)? {
+        (main, Ending::Source) => Ok(Definitions { main, named: parser.named }),
         (_, Ending::End(at)) => Err(syntax(source, at, "unexpected {{end}}")),
         (_, Ending::Else(at)) => Err(syntax(source, at, "unexpected {{else}}")),
     }
+}
+
+/// Where a list of nodes stands: only at the top can there be a `define`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Top,
+    Inside,
 }
 
 /// What ended a list of nodes. After `Else` the words of its action are still unread.
@@ -32,6 +53,10 @@ struct Parser<'a> {
     /// Names in scope, the innermost last; the first is `$` itself.
     variables: Vec<String>,
     depth: usize,
+    /// How many `range` the parser is in.
+    ranges: usize,
+    /// What was defined so far.
+    named: BTreeMap<String, Vec<Node>>,
 }
 
 impl Parser<'_> {
@@ -93,7 +118,7 @@ impl Parser<'_> {
         result
     }
 
-    fn nodes(&mut self) -> Result<(Vec<Node>, Ending), TemplateError> {
+    fn nodes(&mut self, place: Place) -> Result<(Vec<Node>, Ending), TemplateError> {
         let mut nodes = Vec::new();
         loop {
             let position = self.position();
@@ -112,6 +137,10 @@ impl Parser<'_> {
                             self.next += 1;
                             return Ok((nodes, Ending::Else(position)));
                         }
+                        Some(TokenKind::Word(word)) if word == "define" && place == Place::Top => {
+                            self.next += 1;
+                            self.nested(Self::definition)?;
+                        }
                         _ => nodes.push(self.nested(Self::action)?),
                     }
                 }
@@ -126,61 +155,6 @@ impl Parser<'_> {
         }
         self.next += 1;
         Ok(())
-    }
-
-    fn action(&mut self) -> Result<Node, TemplateError> {
-        if let Some(TokenKind::Word(word)) = self.peek() {
-            let make = match word.as_str() {
-                "if" => Node::If,
-                "with" => Node::With,
-                "range" => Node::Range,
-                "break" | "continue" | "define" | "template" | "block" => {
-                    return self.error(format!("{{{{{word}}}}} is not supported"));
-                }
-                _ => return self.plain_action(),
-            };
-            let word = word.clone();
-            self.next += 1;
-            return Ok(make(self.control(&word)?));
-        }
-        self.plain_action()
-    }
-
-    fn plain_action(&mut self) -> Result<Node, TemplateError> {
-        let pipeline = self.pipeline("command")?;
-        self.close("command")?;
-        Ok(Node::Action(pipeline))
-    }
-
-    /// The rest of `if`, `with` or `range`, up to and with its `end`.
-    fn control(&mut self, word: &str) -> Result<Branch, TemplateError> {
-        let scope = self.variables.len();
-        let condition = self.pipeline(word)?;
-        self.close(word)?;
-        let (then, ending) = self.nodes()?;
-        let otherwise = match ending {
-            Ending::Source => return self.error("unexpected EOF"),
-            Ending::End(_) => Vec::new(),
-            Ending::Else(_) => self.otherwise(word)?,
-        };
-        self.variables.truncate(scope);
-        Ok(Branch { condition, then, otherwise })
-    }
-
-    /// What follows `{{else`: its own list, or another `if` (`with`) that shares the one `end`.
-    fn otherwise(&mut self, word: &str) -> Result<Vec<Node>, TemplateError> {
-        self.skip_space();
-        if word != "range" && self.peek() == Some(&TokenKind::Word(word.to_owned())) {
-            let make = if word == "if" { Node::If } else { Node::With };
-            self.next += 1;
-            return Ok(vec![make(self.nested(|parser| parser.control(word))?)]);
-        }
-        self.close("else")?;
-        match self.nodes()? {
-            (nodes, Ending::End(_)) => Ok(nodes),
-            (_, Ending::Source) => self.error("unexpected EOF"),
-            (_, Ending::Else(at)) => Err(syntax(self.source, at, "expected end; found {{else}}")),
-        }
     }
 
     fn pipeline(&mut self, context: &str) -> Result<Pipeline, TemplateError> {
@@ -341,7 +315,7 @@ impl Parser<'_> {
                 "true" => Kind::Literal(Value::Bool(true)),
                 "false" => Kind::Literal(Value::Bool(false)),
                 "nil" => Kind::Nil,
-                "if" | "with" | "range" | "else" | "end" => return self.unexpected("command"),
+                "if" | "with" | "range" | "else" | "end" | "define" => return self.unexpected("command"),
                 name if functions::is_known(name) => Kind::Function(name.to_owned()),
                 name => return self.error(format!("function {name:?} not defined")),
             },
@@ -350,36 +324,4 @@ impl Parser<'_> {
         self.next += 1;
         Ok(kind)
     }
-}
-
-/// Go's integer literals in bases 2, 8, 10 and 16 with `_` between digits, and its decimal floats.
-fn number(text: &str) -> Option<Value> {
-    let (sign, magnitude) = match text.as_bytes().first()? {
-        b'-' => ("-", &text[1..]),
-        b'+' => ("", &text[1..]),
-        _ => ("", text),
-    };
-    let digits = magnitude.replace('_', "");
-    let lower = digits.to_ascii_lowercase();
-    let (radix, body) = match lower.get(..2) {
-        Some("0x") => (16, &lower[2..]),
-        Some("0b") => (2, &lower[2..]),
-        Some("0o") => (8, &lower[2..]),
-        _ if lower.len() > 1 && lower.starts_with('0') && lower.bytes().all(|b| b.is_ascii_digit()) => {
-            (8, &lower[1..])
-        }
-        _ => (10, lower.as_str()),
-    };
-    if body.starts_with(['+', '-']) {
-        return None;
-    }
-    if let Ok(value) = i64::from_str_radix(&format!("{sign}{body}"), radix) {
-        return Some(Value::Int(value));
-    }
-    let decimal = body.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'+' | b'-'));
-    if radix != 10 || !decimal {
-        return None;
-    }
-    let value: f64 = format!("{sign}{body}").parse().ok()?;
-    value.is_finite().then_some(Value::Float(value))
 }

@@ -70,6 +70,9 @@ pub enum BuildError {
         /// The line that asks for it.
         rendered: String,
     },
+    /// File times are to follow a time that nobody gave.
+    #[error("rewrite-timestamp=true needs SOURCE_DATE_EPOCH, which is not set")]
+    NoEpoch,
     /// A base image cannot be pulled.
     #[error("cannot pull `{}`", reference.familiar())]
     Pull {

@@ -41,7 +41,8 @@ pub use graph::{Network, Surroundings, Ulimit};
 pub use net::{Fault, HttpError};
 pub use network::{Dns, HOST_GATEWAY};
 pub use request::{
-    BuildOutcome, BuildRequest, Destination, DockerfileSource, NamedContext, NoCache, Output, PullPolicy,
+    Archive, ArchivePlace, BuildOutcome, BuildRequest, Destination, DockerfileSource, ImageOutput,
+    NamedContext, NoCache, Output, PullPolicy,
 };
 pub use run::{Console, Exit, RunError, RunHandle, RunRequest, Running, Terminal, WindowSize};
 pub use secrets::{SECRET_BYTES_MAX, Secret, SecretTooLarge, Secrets};

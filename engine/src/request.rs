@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 pub use frontend::NoCache;
 use graph::{Network, Surroundings};
-use image::{ImageId, Platform, Reference};
+use image::{Descriptor, ImageId, Platform, Reference};
 
 use crate::agent::Agents;
 use crate::entitlement::Entitlements;
-use crate::images::LayoutName;
+use crate::images::{ImageForm, LayoutName, PushAs};
 use crate::secrets::Secrets;
 use crate::{Context, RemoteFiles};
 
@@ -100,14 +100,64 @@ pub enum DockerfileSource {
 /// `--output type=...`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// An OCI layout, as a tar.
-    Oci(Destination),
-    /// A tar that `docker load` reads.
-    Docker(Destination),
+    /// The store, where every image goes anyway, with more names, or a registry.
+    Image(ImageOutput),
+    /// An OCI layout.
+    Oci(Archive),
+    /// An archive that `docker load` reads.
+    Docker(Archive),
     /// The files of the image, as a tar.
     Tar(Destination),
     /// The files of the image, into a directory.
     Local(PathBuf),
+}
+
+impl Output {
+    /// The form that the image is to have; none for its bare files.
+    pub fn form(&self) -> Option<&ImageForm> {
+        match self {
+            Self::Image(image) => Some(&image.form),
+            Self::Oci(archive) | Self::Docker(archive) => Some(&archive.form),
+            Self::Tar(_) | Self::Local(_) => None,
+        }
+    }
+}
+
+/// An image that stays in the store or goes to a registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageOutput {
+    /// Its names; none are those of `--tag`.
+    pub names: Vec<Reference>,
+    /// `push`, and how; none is not at all.
+    pub push: Option<PushAs>,
+    /// Its form in the registry.
+    pub form: ImageForm,
+}
+
+/// An archive of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// Where it goes.
+    pub to: ArchivePlace,
+    /// The names in it; none are those of `--tag`.
+    pub names: Vec<Reference>,
+    /// The form of the image.
+    pub form: ImageForm,
+}
+
+/// Where an archive goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArchivePlace {
+    /// As one tar.
+    Tar(Destination),
+    /// Its members as files of a directory (`tar=false`).
+    Directory(PathBuf),
+}
+
+impl From<Destination> for Archive {
+    fn from(to: Destination) -> Self {
+        Self { to: ArchivePlace::Tar(to), names: Vec::new(), form: ImageForm::default() }
+    }
 }
 
 /// Where an exported tar goes.
@@ -126,6 +176,8 @@ pub struct BuildOutcome {
     pub image: ImageId,
     /// Its new names.
     pub tags: Vec<Reference>,
+    /// Its manifest in the registry, when it was pushed.
+    pub manifest: Option<Descriptor>,
     /// Steps whose result was there already.
     pub steps_cached: usize,
     /// Steps that ran.

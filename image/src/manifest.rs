@@ -38,6 +38,18 @@ impl MediaType {
         }
     }
 
+    /// The media type of Docker's manifests, schema 2.
+    pub fn as_docker_str(self) -> &'static str {
+        match self {
+            Self::Config => "application/vnd.docker.container.image.v1+json",
+            Self::Manifest => "application/vnd.docker.distribution.manifest.v2+json",
+            Self::Index => "application/vnd.docker.distribution.manifest.list.v2+json",
+            Self::Layer => "application/vnd.docker.image.rootfs.diff.tar",
+            Self::LayerGzip => "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            Self::LayerZstd => "application/vnd.docker.image.rootfs.diff.tar.zstd",
+        }
+    }
+
     /// Reads an OCI media type or the Docker one of the same meaning.
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {

@@ -1,6 +1,6 @@
 //! `slipway push`.
 
-use engine::images::ImageError;
+use engine::images::{ImageError, PushRequest};
 use image::Reference;
 
 use crate::arguments::Global;
@@ -57,12 +57,13 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
     let pushes = async {
         for name in &names {
             let layers = if quiet { Layers::silent() } else { Layers::on(Stream::Stdout) };
-            let pushed = engine.push(name, &layers.listener()).await;
+            let pushed = engine.push(&PushRequest::new(name.clone()), &layers.listener()).await;
             layers.finish();
             let pushed = pushed.map_err(|error: ImageError| Report::from(error))?;
             if !quiet {
                 let tag = name.tag().unwrap_or_default();
-                let line = format!("{tag}: digest: {} size: {}\n", pushed.digest, pushed.size_bytes);
+                let manifest = &pushed.manifest;
+                let line = format!("{tag}: digest: {} size: {}\n", manifest.digest, manifest.size_bytes);
                 console::print(&line)?;
             }
         }

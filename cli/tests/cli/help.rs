@@ -125,7 +125,7 @@ fn wrong_values_are_explained() {
     insta::assert_snapshot!(shown(&["build", "-o", "type=zip", "."]), @"
     exit code 1
     ---- stderr
-    error: invalid value 'type=zip' for '--output <DEST>': unknown type `zip`, expected one of docker, local, oci, tar
+    error: invalid value 'type=zip' for '--output <DEST>': unknown type `zip`, expected one of cacheonly, docker, image, local, oci, registry, tar
 
     For more information, try '--help'.
     ");

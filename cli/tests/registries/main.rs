@@ -7,6 +7,8 @@ mod support;
 
 mod access;
 mod build;
+mod hostile;
+mod outputs;
 mod pull;
 mod push;
 mod server;

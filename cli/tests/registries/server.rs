@@ -154,17 +154,30 @@ fn certificates(directory: &Path) {
 
 /// Sends a document to a registry that needs no proof of who we are.
 pub(crate) fn put(registry: &Registry, path: &str, media_type: &str, body: &str) {
+    let answer = request(registry, "PUT", path, media_type, body.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+}
+
+/// Sends a request past all code of ours; the answer as text.
+pub(crate) fn request(
+    registry: &Registry,
+    method: &str,
+    path: &str,
+    media_type: &str,
+    body: &[u8],
+) -> String {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(&registry.authority).unwrap();
+    let (host, length) = (&registry.authority, body.len());
     write!(
         stream,
-        "PUT {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\r\n"
     )
     .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    stream.write_all(body).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// The lines in order: layers come and go in any.

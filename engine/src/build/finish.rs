@@ -1,28 +1,32 @@
 //! Makes an image of a solved graph: its config, its record, its names, its exports.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache::{LayerId, StoredImage};
 use frontend::Lowered;
 use graph::Op;
-use image::{DiffId, ImageConfig, ImageId, canonical_json};
+use image::{Descriptor, DiffId, ImageConfig, ImageId, canonical_json};
 use jiff::Timestamp;
 use solver::Solved;
 
 use crate::blocking::blocking;
+use crate::images::{OnTransfer, PushRequest, Stage};
 use crate::ops::{BuildWorker, Layers, Output};
-use crate::{BuildError, BuildRequest, Output as Destined};
+use crate::{BuildError, BuildRequest, Engine, ImageOutput, Output as Destined};
 
 const NANOSECONDS: i64 = 1_000_000_000;
 /// Digests that take longer are of large layers.
 const WRITE_BACK_AFTER: Duration = Duration::from_millis(20);
 
+/// Makes the image, and exports it; with the manifest that it has in a registry.
 pub(super) async fn finish(
+    engine: &Engine,
     worker: &BuildWorker,
     request: &BuildRequest,
     lowered: Lowered,
     solved: &Solved<Output>,
-) -> Result<ImageId, BuildError> {
+) -> Result<(ImageId, Option<Descriptor>), BuildError> {
     let step = worker.steps.begin("exporting to image");
     wait_for_digests(worker, !request.tags.is_empty()).await;
     let layers = solved.target.output.layers().expect("a target has layers").clone();
@@ -34,10 +38,11 @@ pub(super) async fn finish(
     let config = config(worker, lowered, solved, diff_ids);
     let id = store_image(worker, request, &config, &layers, size_bytes).await?;
     worker.steps.complete(step);
+    let mut manifest = None;
     for output in &request.outputs {
-        export(worker, request, id, output).await?;
+        manifest = export(engine, worker, request, id, output).await?.or(manifest);
     }
-    Ok(id)
+    Ok((id, manifest))
 }
 
 /// Waits for the digests that are still being computed. If that takes long there is much to write as well:
@@ -58,12 +63,14 @@ async fn wait_for_digests(worker: &BuildWorker, is_promised: bool) {
 }
 
 async fn export(
+    engine: &Engine,
     worker: &BuildWorker,
     request: &BuildRequest,
     id: ImageId,
     output: &Destined,
-) -> Result<(), BuildError> {
+) -> Result<Option<Descriptor>, BuildError> {
     let step = worker.steps.begin(match output {
+        Destined::Image(image) => return push(engine, worker, request, id, image).await,
         Destined::Oci(_) => "exporting to oci image format",
         Destined::Docker(_) => "exporting to docker image format",
         Destined::Tar(_) => "exporting to client tarball",
@@ -80,7 +87,46 @@ async fn export(
         Ok(()) => worker.steps.complete(step),
         Err(error) => worker.steps.fail(step, error.to_string()),
     }
-    Ok(exported?)
+    exported?;
+    Ok(None)
+}
+
+/// Gives the image the names of an output, and pushes it under each of them where that is asked for.
+async fn push(
+    engine: &Engine,
+    worker: &BuildWorker,
+    request: &BuildRequest,
+    id: ImageId,
+    output: &ImageOutput,
+) -> Result<Option<Descriptor>, BuildError> {
+    for name in &output.names {
+        worker.store.tag(name, &id)?;
+    }
+    worker.store.make_durable()?;
+    let Some(push_as) = output.push else { return Ok(None) };
+    let names = if output.names.is_empty() { &request.tags } else { &output.names };
+    let mut manifest = None;
+    for reference in names {
+        let step = worker.steps.begin(&format!("pushing {}", reference.familiar()));
+        let steps = worker.steps.clone();
+        let on_transfer: OnTransfer = Arc::new(move |transfer| {
+            if let Stage::Pushing { current, total } = transfer.stage {
+                steps.progressed(step, &format!("pushing {}", transfer.layer), current, Some(total));
+            }
+        });
+        let request = PushRequest { reference: reference.clone(), push_as, form: output.form.clone() };
+        match engine.push(&request, &on_transfer).await {
+            Ok(pushed) => {
+                worker.steps.complete(step);
+                manifest = Some(pushed.manifest);
+            }
+            Err(error) => {
+                worker.steps.fail(step, error.to_string());
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(manifest)
 }
 
 /// The layers of the image that the target stands on keep the digests that its config gives them.

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use crate::context::{ContextRoot, RemoteFiles};
 use crate::entitlement::{Entitlement, Entitlements};
 use crate::fetch::Access;
+use crate::images::FileTimes;
 use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
 use crate::steps::Steps;
 use crate::sweep::Sweep;
@@ -48,6 +49,11 @@ impl Engine {
         let platform = request.platform.clone().unwrap_or_else(default_platform);
         let Planned { lowered, bases, epoch } =
             self.lower(&request, &source, &platform, &contexts, &steps).await?;
+        let wants_epoch =
+            |output: &crate::Output| output.form().is_some_and(|form| form.file_times == FileTimes::Epoch);
+        if epoch.is_none() && request.outputs.iter().any(wants_epoch) {
+            return Err(BuildError::NoEpoch);
+        }
 
         let worker = BuildWorker {
             store: self.store.clone(),
@@ -80,7 +86,7 @@ impl Engine {
                 return Err(error);
             }
         };
-        let image = finish::finish(&worker, &request, lowered, &solved).await?;
+        let (image, manifest) = finish::finish(self, &worker, &request, lowered, &solved).await?;
         self.remember_build(remembered, Some(image));
         if let Err(error) = self.store.note_uses() {
             tracing::warn!(%error, "cannot note the use of cache records");
@@ -89,6 +95,7 @@ impl Engine {
         Ok(BuildOutcome {
             image,
             tags: request.tags,
+            manifest,
             steps_cached: count(Origin::Cached),
             steps_run: count(Origin::Run),
         })

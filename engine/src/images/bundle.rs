@@ -1,27 +1,29 @@
-//! Writes images as one tar: an OCI layout, for Docker with the documents of its own archives beside it.
+//! Writes images as one archive: an OCI layout, for Docker with the documents of its own archives beside it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write};
+use std::sync::Arc;
 
 use cache::{Store, StoredImage};
-use image::{BlobDigest, Descriptor, Digest, ImageConfig, Index, Manifest, MediaType, Reference, Sha256};
+use image::{BlobDigest, Descriptor, Digest, ImageConfig, Index, MediaType, Reference, Sha256};
 
 use super::archive::{
-    ArchiveWriter, INDEX, LAYOUT, LAYOUT_JSON, MANIFEST, NAME_ANNOTATION, REF_NAME_ANNOTATION, REPOSITORIES,
+    BundleWriter, INDEX, LAYOUT, LAYOUT_JSON, MANIFEST, NAME_ANNOTATION, REF_NAME_ANNOTATION, REPOSITORIES,
     manifest_json, repositories_json,
 };
 use super::compress::compressed;
 use super::config::read_config_bytes;
+use super::form::ImageForm;
 use super::layers::{LayerTar, layer_tars};
 use super::{ImageError, OnProgress};
 
-/// How the layers are in the tar, and for whom it is.
+/// For whom an archive is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// An OCI layout with compressed layers.
+pub enum ArchiveKind {
+    /// An OCI layout, with compressed layers unless its form says otherwise.
     Oci,
-    /// An OCI layout with plain layers that is a Docker archive at the same time, as `docker save` writes
-    /// since version 25.
+    /// An OCI layout that is a Docker archive at the same time, as `docker save` writes since version 25; with plain
+    /// layers unless its form says otherwise.
     Docker,
 }
 
@@ -32,35 +34,38 @@ pub(crate) struct Bundled {
 }
 
 /// What a file under `blobs/sha256` is made of.
-enum Blob<'a> {
+enum Blob {
     Bytes(Vec<u8>),
-    Tar(&'a LayerTar, u64),
+    Tar(Arc<LayerTar>, u64),
     Kept { digest: BlobDigest, size_bytes: u64 },
 }
 
 struct Described {
     config: Vec<u8>,
     platform: image::Platform,
-    layers: Vec<LayerTar>,
+    layers: Vec<Arc<LayerTar>>,
+    /// How each of them is in the archive.
+    layer_blobs: Vec<BlobDigest>,
     references: Vec<Reference>,
 }
 
-/// Writes the tar. The same images and names give the same bytes.
+/// Writes the members. The same images and names give the same bytes.
 pub(crate) fn write_bundle(
     store: &Store,
     images: &[Bundled],
-    form: Form,
-    to: &mut dyn Write,
+    kind: ArchiveKind,
+    form: &ImageForm,
+    to: &mut dyn BundleWriter,
     on_progress: OnProgress<'_>,
 ) -> Result<(), ImageError> {
-    let images = images.iter().map(|image| describe(store, image)).collect::<Result<Vec<_>, _>>()?;
+    let mut images = images.iter().map(|image| describe(store, image)).collect::<Result<Vec<_>, _>>()?;
     let mut blobs = BTreeMap::new();
     let mut index = Index { manifests: Vec::new() };
-    for image in &images {
-        let manifest = add_blobs(store, image, form, &mut blobs, on_progress)?;
+    for image in &mut images {
+        let manifest = add_blobs(store, image, kind, form, &mut blobs, on_progress)?;
         index.manifests.extend(named(&manifest, image));
     }
-    write_tar(store, &images, &blobs, &index, form, to, on_progress)
+    write_members(store, &images, &blobs, &index, kind, to, on_progress)
 }
 
 fn describe(store: &Store, bundled: &Bundled) -> Result<Described, ImageError> {
@@ -69,45 +74,49 @@ fn describe(store: &Store, bundled: &Bundled) -> Result<Described, ImageError> {
     let config: ImageConfig = super::config::parse_config(&bytes, &id)?;
     Ok(Described {
         platform: config.platform(),
-        layers: layer_tars(store, &bundled.image, &config)?,
+        layers: layer_tars(store, &bundled.image, &config)?.into_iter().map(Arc::new).collect(),
+        layer_blobs: Vec::new(),
         config: bytes,
         references: bundled.references.clone(),
     })
 }
 
 /// Adds the blobs of one image; its manifest comes last.
-fn add_blobs<'a>(
+fn add_blobs(
     store: &Store,
-    image: &'a Described,
-    form: Form,
-    blobs: &mut BTreeMap<BlobDigest, Blob<'a>>,
+    image: &mut Described,
+    kind: ArchiveKind,
+    form: &ImageForm,
+    blobs: &mut BTreeMap<BlobDigest, Blob>,
     on_progress: OnProgress<'_>,
 ) -> Result<Descriptor, ImageError> {
     let config = BlobDigest(Digest::of(&image.config));
     let of_config = Descriptor::new(MediaType::Config, config, image.config.len() as u64);
-    let mut manifest = Manifest::new(of_config, Vec::new());
     blobs.insert(config, Blob::Bytes(image.config.clone()));
+    let is_plain = kind == ArchiveKind::Docker && form.layers.compression.is_none();
+    let mut layers = Vec::new();
     for layer in &image.layers {
-        let descriptor = match form {
-            Form::Docker => {
-                let digest = BlobDigest(layer.diff_id.0);
-                let size_bytes = layer.size_bytes(store)?;
-                blobs.insert(digest, Blob::Tar(layer, size_bytes));
-                Descriptor::new(MediaType::Layer, digest, size_bytes)
-            }
-            Form::Oci => {
-                let descriptor = compressed(store, layer, on_progress)?;
-                let (digest, size_bytes) = (descriptor.digest, descriptor.size_bytes);
-                blobs.insert(digest, Blob::Kept { digest, size_bytes });
-                descriptor
-            }
+        let descriptor = if is_plain {
+            let digest = BlobDigest(layer.diff_id.0);
+            let size_bytes = layer.size_bytes(store)?;
+            blobs.insert(digest, Blob::Tar(layer.clone(), size_bytes));
+            Descriptor::new(MediaType::Layer, digest, size_bytes)
+        } else {
+            let descriptor = compressed(store, layer, &form.layers, on_progress)?;
+            let (digest, size_bytes) = (descriptor.digest, descriptor.size_bytes);
+            blobs.insert(digest, Blob::Kept { digest, size_bytes });
+            descriptor
         };
-        manifest.layers.push(descriptor);
+        image.layer_blobs.push(descriptor.digest);
+        layers.push(descriptor);
     }
+    let manifest = form.manifest(of_config, layers);
     let bytes = manifest.to_json();
     let digest = BlobDigest(Digest::of(&bytes));
     let mut descriptor = Descriptor::new(MediaType::Manifest, digest, bytes.len() as u64);
+    descriptor.media_type = manifest.media_type;
     descriptor.platform = Some(image.platform.clone());
+    descriptor.annotations = form.descriptor_annotations.clone();
     blobs.insert(digest, Blob::Bytes(bytes));
     Ok(descriptor)
 }
@@ -129,40 +138,40 @@ fn named(manifest: &Descriptor, image: &Described) -> Vec<Descriptor> {
     }
 }
 
-fn write_tar(
+fn write_members(
     store: &Store,
     images: &[Described],
-    blobs: &BTreeMap<BlobDigest, Blob<'_>>,
+    blobs: &BTreeMap<BlobDigest, Blob>,
     index: &Index,
-    form: Form,
-    to: &mut dyn Write,
+    kind: ArchiveKind,
+    members: &mut dyn BundleWriter,
     on_progress: OnProgress<'_>,
 ) -> Result<(), ImageError> {
     let failed = |source| ImageError::WriteStream { source };
-    let mut tar = ArchiveWriter::new(to);
-    tar.directory("blobs/").map_err(failed)?;
-    tar.directory("blobs/sha256/").map_err(failed)?;
+    members.directory("blobs/").map_err(failed)?;
+    members.directory("blobs/sha256/").map_err(failed)?;
     for (digest, blob) in blobs {
         let name = blob_name(digest);
         match blob {
-            Blob::Bytes(bytes) => tar.bytes(&name, bytes).map_err(failed)?,
+            Blob::Bytes(bytes) => members.bytes(&name, bytes).map_err(failed)?,
             Blob::Tar(layer, size_bytes) => {
-                tar.file(&name, *size_bytes, |to| layer.write(to, Some(*size_bytes), on_progress))?;
+                members
+                    .file(&name, *size_bytes, &mut |to| layer.write(to, Some(*size_bytes), on_progress))?;
             }
             Blob::Kept { digest, size_bytes } => {
-                tar.file(&name, *size_bytes, |to| copy_kept(store, digest, to))?;
+                members.file(&name, *size_bytes, &mut |to| copy_kept(store, digest, to))?;
             }
         }
     }
-    tar.bytes(INDEX, &index.to_json()).map_err(failed)?;
-    if form == Form::Docker {
-        tar.bytes(MANIFEST, &docker_manifest(images)).map_err(failed)?;
+    members.bytes(INDEX, &index.to_json()).map_err(failed)?;
+    if kind == ArchiveKind::Docker {
+        members.bytes(MANIFEST, &docker_manifest(images)).map_err(failed)?;
     }
-    tar.bytes(LAYOUT, LAYOUT_JSON).map_err(failed)?;
-    if form == Form::Docker && images.iter().any(|image| !image.references.is_empty()) {
-        tar.bytes(REPOSITORIES, &repositories(images)).map_err(failed)?;
+    members.bytes(LAYOUT, LAYOUT_JSON).map_err(failed)?;
+    if kind == ArchiveKind::Docker && images.iter().any(|image| !image.references.is_empty()) {
+        members.bytes(REPOSITORIES, &repositories(images)).map_err(failed)?;
     }
-    tar.finish().map_err(failed)
+    members.finish().map_err(failed)
 }
 
 fn blob_name(digest: &BlobDigest) -> String {
@@ -172,7 +181,7 @@ fn blob_name(digest: &BlobDigest) -> String {
 fn docker_manifest(images: &[Described]) -> Vec<u8> {
     manifest_json(images.iter().map(|image| {
         let config = blob_name(&BlobDigest(Digest::of(&image.config)));
-        let layers = image.layers.iter().map(|layer| blob_name(&BlobDigest(layer.diff_id.0))).collect();
+        let layers = image.layer_blobs.iter().map(blob_name).collect();
         (config, image.references.as_slice(), layers)
     }))
 }

@@ -6,16 +6,18 @@ use std::os::fd::AsFd as _;
 use cache::Store;
 use image::{ImageId, Reference};
 
-use super::bundle::{Bundled, Form, write_bundle};
+use super::archive::{ArchiveWriter, DirectoryWriter};
+use super::bundle::{ArchiveKind, Bundled, write_bundle};
 use super::destination::write_file;
+use super::form::ImageForm;
 use super::local::copy_tree;
 use super::{ImageError, OnProgress, stored};
-use crate::{Destination, Output};
+use crate::{Archive, ArchivePlace, Destination, Output};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Exports an image to where `output` says, with these names. Files appear whole or not at all, and are
-/// durable when this returns.
+/// Exports an image to where `output` says, with these names unless it says others. Files appear whole or not at all,
+/// and are durable when this returns. An output to a registry is none of files: see [`Engine::push`](crate::Engine).
 pub fn export(
     store: &Store,
     id: &ImageId,
@@ -24,8 +26,11 @@ pub fn export(
     on_progress: OnProgress<'_>,
 ) -> Result<(), ImageError> {
     match output {
-        Output::Oci(to) => write_to(to, |to| export_oci(store, id, references, to, on_progress)),
-        Output::Docker(to) => write_to(to, |to| export_docker(store, id, references, to, on_progress)),
+        Output::Image(_) => Ok(()),
+        Output::Oci(archive) => export_to(store, id, references, ArchiveKind::Oci, archive, on_progress),
+        Output::Docker(archive) => {
+            export_to(store, id, references, ArchiveKind::Docker, archive, on_progress)
+        }
         Output::Tar(to) => write_to(to, |to| export_tar(store, id, to, on_progress)),
         Output::Local(directory) => {
             copy_tree(store.view(&stored(store, id)?.layers)?.root(), directory, on_progress)
@@ -33,28 +38,42 @@ pub fn export(
     }
 }
 
-/// Writes an image as the tar of an OCI layout with compressed layers. A layer is compressed once and kept.
-pub fn export_oci(
+fn export_to(
     store: &Store,
     id: &ImageId,
     references: &[Reference],
-    to: &mut dyn Write,
+    kind: ArchiveKind,
+    archive: &Archive,
     on_progress: OnProgress<'_>,
 ) -> Result<(), ImageError> {
-    let image = Bundled { image: stored(store, id)?, references: references.to_vec() };
-    write_bundle(store, &[image], Form::Oci, to, on_progress)
+    let Archive { to, names, form } = archive;
+    let names = if names.is_empty() { references } else { names };
+    match to {
+        ArchivePlace::Tar(to) => {
+            write_to(to, |to| export_archive(store, id, names, kind, form, to, on_progress))
+        }
+        ArchivePlace::Directory(path) => {
+            let failed = |source| ImageError::Write { path: path.clone(), source };
+            let images = [Bundled { image: stored(store, id)?, references: names.to_vec() }];
+            let mut members = DirectoryWriter::new(path).map_err(failed)?;
+            write_bundle(store, &images, kind, form, &mut members, on_progress)
+        }
+    }
 }
 
-/// Writes an image as a tar that `docker load` reads, as [`save`](super::save) does.
-pub fn export_docker(
+/// Writes an image as a tar that is an OCI layout, for Docker with its own documents beside it. A layer is compressed
+/// once and kept.
+pub fn export_archive(
     store: &Store,
     id: &ImageId,
     references: &[Reference],
+    kind: ArchiveKind,
+    form: &ImageForm,
     to: &mut dyn Write,
     on_progress: OnProgress<'_>,
 ) -> Result<(), ImageError> {
-    let image = Bundled { image: stored(store, id)?, references: references.to_vec() };
-    write_bundle(store, &[image], Form::Docker, to, on_progress)
+    let images = [Bundled { image: stored(store, id)?, references: references.to_vec() }];
+    write_bundle(store, &images, kind, form, &mut ArchiveWriter::new(to), on_progress)
 }
 
 /// Writes the files of an image, all layers merged, as one tar.

@@ -10,9 +10,14 @@ use libdeflater::{CompressionLvl, Compressor};
 
 /// Names the bytes that come out: compressor, level and size of a member. Whoever keeps them keeps them under
 /// this name, since another version of the compressor gives other bytes.
-pub(crate) const SCHEME: &str = "libdeflate-1.26/4/1MiB";
+pub(crate) fn scheme(level: i32) -> String {
+    format!("libdeflate-1.26/{level}/1MiB")
+}
+
 /// Twice the speed of zlib's level 6, and denser.
-const LEVEL: i32 = 4;
+pub(crate) const LEVEL: i32 = 4;
+/// The highest level of libdeflate.
+const LEVEL_MAX: i32 = 12;
 /// Compressed on its own as one gzip member. Larger ones gain less than a thousandth.
 const MEMBER_BYTES: usize = 1 << 20;
 /// Faster than any disk or network behind it, and bounds the memory: four members for each thread.
@@ -40,17 +45,17 @@ struct Job {
 
 impl<W: Write> GzipWriter<W> {
     /// Starts as many threads as there are cores.
-    pub(crate) fn new(to: W) -> Self {
+    pub(crate) fn new(to: W, level: i32) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::with_threads(to, cores.min(THREADS_MAX))
+        Self::with_threads(to, cores.min(THREADS_MAX), level)
     }
 
-    pub(super) fn with_threads(to: W, threads: usize) -> Self {
+    pub(super) fn with_threads(to: W, threads: usize, level: i32) -> Self {
         let (jobs, receiver) = sync_channel(threads);
         let receiver = Arc::new(Mutex::new(receiver));
         let start = |_| {
             let receiver = Arc::clone(&receiver);
-            std::thread::spawn(move || work(&receiver))
+            std::thread::spawn(move || work(&receiver, level))
         };
         Self {
             to: Some(to),
@@ -120,8 +125,8 @@ impl<W: Write> Drop for GzipWriter<W> {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>) {
-    let level = CompressionLvl::new(LEVEL).expect("libdeflate has this level");
+fn work(jobs: &Mutex<Receiver<Job>>, level: i32) {
+    let level = CompressionLvl::new(level.clamp(0, LEVEL_MAX)).expect("libdeflate has this level");
     let mut compressor = Compressor::new(level);
     loop {
         let job = jobs.lock().expect("no thread panics while it waits").recv();
@@ -142,7 +147,7 @@ mod tests {
 
     fn compress(bytes: &[u8], threads: usize) -> Vec<u8> {
         let mut to = Vec::new();
-        let mut writer = GzipWriter::with_threads(&mut to, threads);
+        let mut writer = GzipWriter::with_threads(&mut to, threads, LEVEL);
         writer.write_all(bytes).expect("a vector takes everything");
         writer.finish().expect("a vector takes everything");
         to
@@ -178,7 +183,7 @@ mod tests {
                 Ok(())
             }
         }
-        let mut writer = GzipWriter::with_threads(Full, 2);
+        let mut writer = GzipWriter::with_threads(Full, 2, LEVEL);
         let error = writer.write_all(&vec![0; 20 * MEMBER_BYTES]).expect_err("the disk is full");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }

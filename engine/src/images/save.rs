@@ -5,7 +5,9 @@ use std::io::Write;
 use cache::Store;
 use image::{ImageId, Reference};
 
-use super::bundle::{Bundled, Form, write_bundle};
+use super::archive::ArchiveWriter;
+use super::bundle::{ArchiveKind, Bundled, write_bundle};
+use super::form::ImageForm;
 use super::{ImageError, OnProgress, find, stored};
 
 /// Writes images as one tar that is a Docker archive and an OCI layout at the same time, as `docker save`
@@ -41,7 +43,8 @@ pub fn save<T: AsRef<str>>(
             references.extend(reference.filter(|reference| !references.contains(reference)));
         }
     }
-    write_bundle(store, &images, Form::Docker, to, on_progress)
+    let form = ImageForm::default();
+    write_bundle(store, &images, ArchiveKind::Docker, &form, &mut ArchiveWriter::new(to), on_progress)
 }
 
 /// The images that a name means, each with the name under which it is saved.

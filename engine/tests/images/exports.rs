@@ -4,8 +4,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
-use engine::images::{export, export_oci, find};
-use engine::{Destination, Output};
+use engine::images::{
+    ArchiveKind, Compression, Existing, ImageError, ImageForm, LayerForm, MediaTypes, OnProgress, export,
+    export_archive, find,
+};
+use engine::{Archive, ArchivePlace, Destination, Output};
 use image::ImageId;
 
 use crate::fixture::{EPOCH, Fixture, NO_PROGRESS, archive_of, docker_members, full_config, run, tar_of};
@@ -36,12 +39,25 @@ fn file(path: PathBuf) -> Destination {
     Destination::File(path)
 }
 
+fn archive(path: PathBuf) -> Archive {
+    Archive::from(file(path))
+}
+
+fn export_oci(
+    store: &cache::Store,
+    id: &ImageId,
+    to: &mut Vec<u8>,
+    on_progress: OnProgress<'_>,
+) -> Result<(), ImageError> {
+    export_archive(store, id, &[], ArchiveKind::Oci, &ImageForm::default(), to, on_progress)
+}
+
 #[test]
 fn an_oci_export_is_what_others_read_and_the_same_each_time() {
     let fixture = Fixture::new();
     let id = layered(&fixture);
-    export_to(&fixture, &id, &Output::Oci(file(fixture.path("one.tar")))).unwrap();
-    export_to(&fixture, &id, &Output::Oci(file(fixture.path("two.tar")))).unwrap();
+    export_to(&fixture, &id, &Output::Oci(archive(fixture.path("one.tar")))).unwrap();
+    export_to(&fixture, &id, &Output::Oci(archive(fixture.path("two.tar")))).unwrap();
     let one = fs::read(fixture.path("one.tar")).unwrap();
     assert!(one == fs::read(fixture.path("two.tar")).unwrap());
     let inside = fixture.path("");
@@ -61,10 +77,10 @@ fn a_layer_is_compressed_once() {
     let id = layered(&fixture);
     let seen = std::sync::Mutex::new(Vec::new());
     let on_progress = |part: &str, _: u64, _: Option<u64>| seen.lock().unwrap().push(part.to_owned());
-    export_oci(&fixture.store, &id, &[], &mut Vec::new(), &on_progress).unwrap();
+    export_oci(&fixture.store, &id, &mut Vec::new(), &on_progress).unwrap();
     assert!(!seen.lock().unwrap().is_empty());
     seen.lock().unwrap().clear();
-    export_oci(&fixture.store, &id, &[], &mut Vec::new(), &on_progress).unwrap();
+    export_oci(&fixture.store, &id, &mut Vec::new(), &on_progress).unwrap();
     assert_eq!(*seen.lock().unwrap(), [""; 0]);
 }
 
@@ -73,7 +89,7 @@ fn a_damaged_compressed_layer_is_noticed_and_made_again() {
     let fixture = Fixture::new();
     let id = fixture.import("app", &[("a", &"text".repeat(1000))], &[]);
     let mut right = Vec::new();
-    export_oci(&fixture.store, &id, &[], &mut right, NO_PROGRESS).unwrap();
+    export_oci(&fixture.store, &id, &mut right, NO_PROGRESS).unwrap();
     let blobs = fixture.store.root().join("blobs/sha256");
     for entry in fs::read_dir(blobs).unwrap() {
         let path = entry.unwrap().path();
@@ -84,10 +100,10 @@ fn a_damaged_compressed_layer_is_noticed_and_made_again() {
             fs::write(path, bytes).unwrap();
         }
     }
-    let error = export_oci(&fixture.store, &id, &[], &mut Vec::new(), NO_PROGRESS).unwrap_err().to_string();
+    let error = export_oci(&fixture.store, &id, &mut Vec::new(), NO_PROGRESS).unwrap_err().to_string();
     assert!(error.starts_with("content has digest sha256:"), "{error}");
     let mut again = Vec::new();
-    export_oci(&fixture.store, &id, &[], &mut again, NO_PROGRESS).unwrap();
+    export_oci(&fixture.store, &id, &mut again, NO_PROGRESS).unwrap();
     assert!(again == right);
 }
 
@@ -95,7 +111,7 @@ fn a_damaged_compressed_layer_is_noticed_and_made_again() {
 fn a_docker_export_is_a_docker_archive() {
     let fixture = Fixture::new();
     let id = layered(&fixture);
-    export_to(&fixture, &id, &Output::Docker(file(fixture.path("app.tar")))).unwrap();
+    export_to(&fixture, &id, &Output::Docker(archive(fixture.path("app.tar")))).unwrap();
     let text = run("skopeo", &["inspect", "docker-archive:app.tar:app:1"], &fixture.path(""));
     assert!(text.contains("\"tier\": \"web\""), "{text}");
     assert!(fs::read(fixture.path("app.tar")).unwrap() == fixture.save(&["app:1"]));
@@ -160,7 +176,7 @@ fn a_file_appears_whole_or_not_at_all() {
     let fixture = Fixture::new();
     let id = fixture.import("app:1", &[("a", "hello")], &[]);
     let path = fixture.path("out/app.tar");
-    let error = export_to(&fixture, &id, &Output::Docker(file(path.clone()))).unwrap_err();
+    let error = export_to(&fixture, &id, &Output::Docker(archive(path.clone()))).unwrap_err();
     assert!(error.starts_with(&format!("cannot write `{}`", path.display())), "{error}");
 
     fs::create_dir(fixture.path("out")).unwrap();
@@ -168,7 +184,7 @@ fn a_file_appears_whole_or_not_at_all() {
     let layer = fixture.store.image(&id).unwrap().unwrap().layers[0];
     let inside = fixture.store.layer(&layer).unwrap().unwrap().fs_path().join("a");
     fs::write(&inside, "other").unwrap();
-    export_to(&fixture, &id, &Output::Docker(file(path.clone()))).unwrap_err();
+    export_to(&fixture, &id, &Output::Docker(archive(path.clone()))).unwrap_err();
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     assert_eq!(fs::read_dir(fixture.path("out")).unwrap().count(), 1);
 }
@@ -184,7 +200,7 @@ fn a_file_that_is_not_complete_has_no_name() {
         let count = fs::read_dir(&directory).unwrap().count();
         most.fetch_max(count + 1, std::sync::atomic::Ordering::Relaxed);
     };
-    let output = Output::Docker(file(directory.join("app.tar")));
+    let output = Output::Docker(archive(directory.join("app.tar")));
     export(&fixture.store, &id, &[], &output, &on_progress).unwrap();
     assert_eq!(most.into_inner(), 1, "progress was told, and there was no file then");
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
@@ -194,7 +210,7 @@ fn a_file_that_is_not_complete_has_no_name() {
 fn pipes_and_devices_are_written_to_and_links_stay() {
     let fixture = Fixture::new();
     let id = fixture.import("app", &[("a", "1")], &[]);
-    export_to(&fixture, &id, &Output::Docker(file("/dev/null".into()))).unwrap();
+    export_to(&fixture, &id, &Output::Docker(archive("/dev/null".into()))).unwrap();
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
     fs::write(fixture.path("target"), "old").unwrap();
     symlink("target", fixture.path("link")).unwrap();
@@ -203,4 +219,78 @@ fn pipes_and_devices_are_written_to_and_links_stay() {
     assert_eq!(run("tar", &["-tf", "target"], &fixture.path("")), "a\n");
     let mode = fs::metadata(fixture.path("target")).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode & 0o600, 0o600);
+}
+
+/// The manifest of an image in this form, in an OCI layout of files.
+fn manifest_in(fixture: &Fixture, id: &ImageId, form: ImageForm) -> String {
+    let has_oci_types = form.media_types == MediaTypes::Oci;
+    let to = ArchivePlace::Directory(fixture.path("layout"));
+    export_to(fixture, id, &Output::Oci(Archive { to, names: Vec::new(), form })).unwrap();
+    if has_oci_types {
+        // Everything that skopeo copies it verifies; in a layout it looks for OCI's types alone.
+        run("skopeo", &["copy", "-q", "--insecure-policy", "oci:layout:1", "dir:copy"], &fixture.path(""));
+        fs::remove_dir_all(fixture.path("copy")).unwrap();
+    }
+    let read = |name: &str| fs::read_to_string(fixture.path("layout").join(name)).unwrap();
+    let index: serde_json::Value = serde_json::from_str(&read("index.json")).unwrap();
+    let digest = index["manifests"][0]["digest"].as_str().unwrap().replace(':', "/");
+    let raw = read(&format!("blobs/{digest}"));
+    fs::remove_dir_all(fixture.path("layout")).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_str(&raw).unwrap();
+    let mut parts = vec![manifest["config"].take()];
+    parts.extend(manifest["layers"].take().as_array().unwrap().clone());
+    let types: Vec<_> = parts.iter().map(|part| part["mediaType"].as_str().unwrap().to_owned()).collect();
+    format!("{}\n{}\n{}", manifest["mediaType"], types.join("\n"), manifest["annotations"])
+}
+
+#[test]
+fn images_leave_in_the_form_that_is_asked_for() {
+    let fixture = Fixture::new();
+    let id = fixture.import("app", &[("a", &"text".repeat(1000))], &[]);
+    let layers = |compression| LayerForm { compression: Some(compression), existing: Existing::Keep };
+    let annotations = [("org.example.key".to_owned(), "value".to_owned())].into();
+    let zstd = ImageForm {
+        layers: layers(Compression::Zstd { level: Some(9) }),
+        annotations,
+        ..ImageForm::default()
+    };
+    insta::assert_snapshot!(manifest_in(&fixture, &id, zstd), @r#"
+    "application/vnd.oci.image.manifest.v1+json"
+    application/vnd.oci.image.config.v1+json
+    application/vnd.oci.image.layer.v1.tar+zstd
+    {"org.example.key":"value"}
+    "#);
+    let plain = ImageForm { layers: layers(Compression::None), ..ImageForm::default() };
+    insta::assert_snapshot!(manifest_in(&fixture, &id, plain), @r#"
+    "application/vnd.oci.image.manifest.v1+json"
+    application/vnd.oci.image.config.v1+json
+    application/vnd.oci.image.layer.v1.tar
+    null
+    "#);
+    let docker = ImageForm {
+        layers: layers(Compression::Gzip { level: Some(1) }),
+        media_types: MediaTypes::Docker,
+        ..ImageForm::default()
+    };
+    insta::assert_snapshot!(manifest_in(&fixture, &id, docker), @r#"
+    "application/vnd.docker.distribution.manifest.v2+json"
+    application/vnd.docker.container.image.v1+json
+    application/vnd.docker.image.rootfs.diff.tar.gzip
+    null
+    "#);
+}
+
+#[test]
+fn layers_that_came_compressed_are_compressed_anew_only_when_told() {
+    let fixture = Fixture::new();
+    let id = layered(&fixture);
+    let mut gzipped = Vec::new();
+    export_oci(&fixture.store, &id, &mut gzipped, NO_PROGRESS).unwrap();
+    let other = Fixture::new();
+    other.load(&gzipped).unwrap();
+    for (existing, expected) in [(Existing::Keep, 2), (Existing::Recompress, 0)] {
+        let layers = LayerForm { compression: Some(Compression::Zstd { level: None }), existing };
+        let form = ImageForm { layers, ..ImageForm::default() };
+        assert_eq!(manifest_in(&other, &id, form).matches("tar+gzip").count(), expected);
+    }
 }

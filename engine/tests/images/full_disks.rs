@@ -5,7 +5,9 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 
 use cache::Store;
-use engine::images::{ImageError, ImportOptions, Source, export, find, import, load};
+use engine::images::{
+    ArchiveKind, ImageError, ImageForm, ImportOptions, Source, export, export_archive, find, import, load,
+};
 use engine::{Destination, Output};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
@@ -79,7 +81,7 @@ fn an_export_leaves_the_old_file() {
     let fixture = Fixture::new();
     let id = fixture.import("app", &[("a", &noise())], &[]);
     let to = |name: &str| Destination::File(disk.path(name));
-    for output in [Output::Docker(to("f")), Output::Oci(to("f")), Output::Tar(to("f"))] {
+    for output in [Output::Docker(to("f").into()), Output::Oci(to("f").into()), Output::Tar(to("f"))] {
         fs::write(disk.path("f"), "old").unwrap();
         let error = export(&fixture.store, &id, &[], &output, NO_PROGRESS).unwrap_err();
         assert_disk_is_full(&error);
@@ -100,7 +102,9 @@ fn compressing_a_layer_leaves_nothing_in_a_full_store() {
     let id = import(&store, &mut &tar_of(&[("a", &noise())])[..], &options, NO_PROGRESS).unwrap();
     let blobs = || fs::read_dir(disk.path("store/blobs/sha256")).unwrap().count();
     let before = blobs();
-    let error = engine::images::export_oci(&store, &id, &[], &mut Vec::new(), NO_PROGRESS).unwrap_err();
+    let form = ImageForm::default();
+    let to = &mut Vec::new();
+    let error = export_archive(&store, &id, &[], ArchiveKind::Oci, &form, to, NO_PROGRESS).unwrap_err();
     assert_disk_is_full(&error);
     assert_eq!(blobs(), before);
 }

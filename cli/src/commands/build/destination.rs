@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use engine::{Destination, Output};
+use engine::images::{Compression, Existing, FileTimes, ImageForm, LayerForm, MediaTypes, PushAs};
+use engine::{Archive, ArchivePlace, Destination, ImageOutput, Output};
+use image::Reference;
 
 use super::csv::{CsvError, fields};
 
@@ -12,7 +14,9 @@ use super::csv::{CsvError, fields};
 pub(crate) enum OutputSpec {
     /// Into the store, where every image goes anyway: `type=docker` without a destination.
     Store,
-    /// To somewhere else.
+    /// Nowhere but into the cache.
+    CacheOnly,
+    /// To somewhere else, or with more to it.
     Export(Output),
 }
 
@@ -25,12 +29,18 @@ pub(crate) enum OutputError {
     NotPair { field: String },
     #[error("type is required for output")]
     NoType,
-    #[error("unknown type `{kind}`, expected one of docker, local, oci, tar")]
+    #[error("unknown type `{kind}`, expected one of cacheonly, docker, image, local, oci, registry, tar")]
     UnknownType { kind: String },
-    #[error("unknown option `{name}`, expected type and dest")]
-    UnknownOption { name: String },
+    #[error("unknown option `{name}` of `type={kind}`, expected {}", list(known))]
+    UnknownOption { name: String, kind: String, known: Vec<&'static str> },
+    #[error("invalid value `{value}` of `{name}`, expected {expected}")]
+    Value { name: String, value: String, expected: &'static str },
     #[error("dest is required for `type={kind}`")]
     NoDestination { kind: String },
+    #[error("compression-level is of gzip and zstd, it says nothing of `compression=uncompressed`")]
+    LevelOfNothing,
+    #[error("name-canonical needs push=true: the digest in the name is that of the registry's manifest")]
+    CanonicalWithoutPush,
 }
 
 impl FromStr for OutputSpec {
@@ -47,44 +57,213 @@ impl FromStr for OutputSpec {
                 directory => Output::Local(PathBuf::from(directory)),
             }));
         }
-        let (mut kind, mut dest) = (None, None);
+        let mut attributes = Vec::new();
         for field in fields {
-            let (name, value) =
-                field.split_once('=').ok_or_else(|| OutputError::NotPair { field: field.clone() })?;
-            match name.trim().to_ascii_lowercase().as_str() {
-                "type" => kind = Some(value.to_owned()),
-                "dest" => dest = Some(value.to_owned()),
-                name => return Err(OutputError::UnknownOption { name: name.to_owned() }),
-            }
+            let pair = field.split_once('=').ok_or_else(|| OutputError::NotPair { field: field.clone() })?;
+            attributes.push((pair.0.trim().to_owned(), pair.1.to_owned()));
         }
-        Self::new(kind.ok_or(OutputError::NoType)?, dest)
+        let kind = attributes.iter().rev().find(|(name, _)| name.eq_ignore_ascii_case("type"));
+        let kind = kind.map(|(_, kind)| kind.clone()).ok_or(OutputError::NoType)?;
+        let mut read = Attributes::new(kind);
+        for (name, value) in attributes {
+            read.take(&name, value)?;
+        }
+        read.finish()
     }
 }
 
-impl OutputSpec {
-    fn new(kind: String, dest: Option<String>) -> Result<Self, OutputError> {
+/// What the attributes of an output say.
+struct Attributes {
+    kind: String,
+    dest: Option<String>,
+    names: Vec<Reference>,
+    pushes: Option<bool>,
+    by_digest: bool,
+    is_canonical: bool,
+    as_tar: bool,
+    compression: Option<String>,
+    level: Option<i32>,
+    form: ImageForm,
+}
+
+/// What a kind of output understands beside `type`.
+const FORM: [&str; 6] = [
+    "compression",
+    "compression-level",
+    "force-compression",
+    "oci-mediatypes",
+    "rewrite-timestamp",
+    "annotation.KEY",
+];
+
+impl Attributes {
+    fn new(kind: String) -> Self {
+        Self {
+            kind,
+            dest: None,
+            names: Vec::new(),
+            pushes: None,
+            by_digest: false,
+            is_canonical: false,
+            as_tar: true,
+            compression: None,
+            level: None,
+            form: ImageForm::default(),
+        }
+    }
+
+    fn known(&self) -> Vec<&'static str> {
+        let own: &[&str] = match self.kind.as_str() {
+            "image" | "registry" => &["name", "name-canonical", "push", "push-by-digest"],
+            "oci" | "docker" => &["dest", "name", "tar"],
+            "tar" | "local" => &["dest"],
+            _ => &[],
+        };
+        let form: &[&str] = match self.kind.as_str() {
+            "image" | "registry" | "oci" | "docker" => &FORM,
+            _ => &[],
+        };
+        [own, form].concat()
+    }
+
+    fn take(&mut self, name: &str, value: String) -> Result<(), OutputError> {
+        let name = if name.starts_with("annotation") { name.to_owned() } else { name.to_ascii_lowercase() };
+        let (word, key) = name.split_once('.').unwrap_or((&name, ""));
+        let known = self.known();
+        let is_annotation =
+            matches!(word, "annotation" | "annotation-manifest" | "annotation-manifest-descriptor");
+        let is_known = match is_annotation {
+            true => known.contains(&"annotation.KEY") && !key.is_empty(),
+            false => word == "type" || known.contains(&name.as_str()),
+        };
+        if !is_known {
+            return Err(OutputError::UnknownOption { name, kind: self.kind.clone(), known });
+        }
+        match word {
+            "dest" => self.dest = Some(value),
+            "name" => self.names = references(&value)?,
+            "push" => self.pushes = Some(boolean(word, &value)?),
+            "push-by-digest" => self.by_digest = boolean(word, &value)?,
+            "tar" => self.as_tar = boolean(word, &value)?,
+            "compression" => self.compression = Some(value),
+            "compression-level" => {
+                let wrong = |_| wrong(word, &value, "a number");
+                self.level = Some(value.parse().map_err(wrong)?);
+            }
+            "force-compression" => {
+                let force = boolean(word, &value)?;
+                self.form.layers.existing = if force { Existing::Recompress } else { Existing::Keep };
+            }
+            "oci-mediatypes" => {
+                let is_oci = boolean(word, &value)?;
+                self.form.media_types = if is_oci { MediaTypes::Oci } else { MediaTypes::Docker };
+            }
+            "rewrite-timestamp" => {
+                let rewrites = boolean(word, &value)?;
+                self.form.file_times = if rewrites { FileTimes::Epoch } else { FileTimes::AsBuilt };
+            }
+            // What is pushed is always known by its digest as well.
+            "name-canonical" if boolean(word, &value)? => self.is_canonical = true,
+            "annotation-manifest-descriptor" => {
+                self.form.descriptor_annotations.insert(key.to_owned(), value);
+            }
+            "annotation" | "annotation-manifest" => {
+                self.form.annotations.insert(key.to_owned(), value);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<OutputSpec, OutputError> {
+        self.form.layers = LayerForm { compression: self.compression()?, ..self.form.layers };
+        let Self { kind, dest, names, pushes, by_digest, is_canonical, as_tar, form, .. } = self;
         let destination = match dest.as_deref() {
             None | Some("-") => Destination::Stdout,
             Some(path) => Destination::File(PathBuf::from(path)),
         };
+        let place = match (as_tar, &dest) {
+            (true, _) => ArchivePlace::Tar(destination.clone()),
+            (false, Some(path)) => ArchivePlace::Directory(PathBuf::from(path)),
+            (false, None) => return Err(OutputError::NoDestination { kind }),
+        };
+        if is_canonical && !pushes.unwrap_or(kind == "registry" || by_digest) {
+            return Err(OutputError::CanonicalWithoutPush);
+        }
+        let push_as = if by_digest { PushAs::Digest } else { PushAs::Tag };
+        let image = |push| {
+            OutputSpec::Export(Output::Image(ImageOutput { names: names.clone(), push, form: form.clone() }))
+        };
         Ok(match kind.as_str() {
-            "docker" if dest.is_none() => Self::Store,
-            "docker" => Self::Export(Output::Docker(destination)),
-            "oci" => Self::Export(Output::Oci(destination)),
-            "tar" => Self::Export(Output::Tar(destination)),
+            "cacheonly" => OutputSpec::CacheOnly,
+            "image" => image(pushes.unwrap_or(by_digest).then_some(push_as)),
+            "registry" => image(pushes.unwrap_or(true).then_some(push_as)),
+            "docker" if dest.is_none() && names.is_empty() => OutputSpec::Store,
+            "docker" if dest.is_none() => image(None),
+            "docker" => OutputSpec::Export(Output::Docker(Archive { to: place, names, form })),
+            "oci" => OutputSpec::Export(Output::Oci(Archive { to: place, names, form })),
+            "tar" => OutputSpec::Export(Output::Tar(destination)),
             "local" => match dest {
-                Some(directory) => Self::Export(Output::Local(PathBuf::from(directory))),
+                Some(directory) => OutputSpec::Export(Output::Local(PathBuf::from(directory))),
                 None => return Err(OutputError::NoDestination { kind }),
             },
             _ => return Err(OutputError::UnknownType { kind }),
         })
     }
+
+    fn compression(&self) -> Result<Option<Compression>, OutputError> {
+        let level = self.level;
+        let checked = |range: std::ops::RangeInclusive<i32>, expected| match level {
+            Some(level) if !range.contains(&level) => {
+                Err(wrong("compression-level", &level.to_string(), expected))
+            }
+            level => Ok(level),
+        };
+        Ok(match self.compression.as_deref() {
+            None if level.is_none() => None,
+            None | Some("gzip") => Some(Compression::Gzip { level: checked(0..=12, "0 to 12 for gzip")? }),
+            Some("zstd") => Some(Compression::Zstd { level: checked(1..=22, "1 to 22 for zstd")? }),
+            Some("uncompressed") if level.is_some() => return Err(OutputError::LevelOfNothing),
+            Some("uncompressed") => Some(Compression::None),
+            Some(other) => return Err(wrong("compression", other, "gzip, zstd or uncompressed")),
+        })
+    }
+}
+
+fn list(known: &[&str]) -> String {
+    if known.is_empty() { "none".to_owned() } else { format!("one of {}", known.join(", ")) }
+}
+
+fn references(text: &str) -> Result<Vec<Reference>, OutputError> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let parse = |name: &str| match name.parse::<Reference>() {
+        Ok(reference) if reference.digest().is_none() => Ok(reference),
+        _ => Err(wrong("name", name, "a name with or without a tag")),
+    };
+    names.map(parse).collect()
+}
+
+fn boolean(name: &str, value: &str) -> Result<bool, OutputError> {
+    match value {
+        "true" | "1" | "t" | "T" | "TRUE" | "True" => Ok(true),
+        "false" | "0" | "f" | "F" | "FALSE" | "False" => Ok(false),
+        _ => Err(wrong(name, value, "true or false")),
+    }
+}
+
+fn wrong(name: &str, value: &str, expected: &'static str) -> OutputError {
+    OutputError::Value { name: name.to_owned(), value: value.to_owned(), expected }
 }
 
 /// Whether an output is written to standard output.
 pub(super) fn goes_to_stdout(output: &Output) -> bool {
-    let (Output::Oci(to) | Output::Docker(to) | Output::Tar(to)) = output else { return false };
-    *to == Destination::Stdout
+    match output {
+        Output::Oci(archive) | Output::Docker(archive) => {
+            archive.to == ArchivePlace::Tar(Destination::Stdout)
+        }
+        Output::Tar(to) => *to == Destination::Stdout,
+        Output::Image(_) | Output::Local(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +293,20 @@ mod tests {
             "dest=x,y=z",
             "dest=x,x",
             "type=image",
+            "type=image,name=a,push=true",
+            "type=registry,\"name=a,b:1\",push-by-digest=true",
+            "type=oci,compression=zstd,compression-level=9,force-compression=true",
+            "type=oci,compression-level=9",
+            "type=oci,compression=zstd,compression-level=99",
+            "type=oci,compression=uncompressed,compression-level=1",
+            "type=oci,compression=estargz",
+            "type=oci,dest=d,tar=false,oci-mediatypes=false,annotation.K=v",
+            "type=oci,tar=false",
+            "type=image,push=maybe",
+            "type=image,name=a,name-canonical=true",
+            "type=cacheonly",
+            "type=cacheonly,dest=x",
+            "type=other",
             "type=local",
             "type=tar,push=true",
             "\"type=tar",
@@ -123,18 +316,32 @@ mod tests {
         out                        Export(Local("out"))
         -                          Export(Tar(Stdout))
         type=local,dest=out        Export(Local("out"))
-        type=oci,dest=a.tar        Export(Oci(File("a.tar")))
-        type=oci                   Export(Oci(Stdout))
+        type=oci,dest=a.tar        Export(Oci(Archive { to: Tar(File("a.tar")), names: [], form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
+        type=oci                   Export(Oci(Archive { to: Tar(Stdout), names: [], form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
         type=docker                Store
-        type=docker,dest=-         Export(Docker(Stdout))
+        type=docker,dest=-         Export(Docker(Archive { to: Tar(Stdout), names: [], form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
         "dest=a,b.tar",type=tar    Export(Tar(File("a,b.tar")))
         type=tar,dest="x"          a quote stands in the middle of `type=tar,dest="x"`; quotes go around NAME=VALUE
                                    invalid value ``, expected NAME=VALUE
-        dest=x,y=z                 unknown option `y`, expected type and dest
+        dest=x,y=z                 type is required for output
         dest=x,x                   invalid value `x`, expected NAME=VALUE
-        type=image                 unknown type `image`, expected one of docker, local, oci, tar
+        type=image                 Export(Image(ImageOutput { names: [], push: None, form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
+        type=image,name=a,push=true Export(Image(ImageOutput { names: [docker.io/library/a:latest], push: Some(Tag), form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
+        type=registry,"name=a,b:1",push-by-digest=true Export(Image(ImageOutput { names: [docker.io/library/a:latest, docker.io/library/b:1], push: Some(Digest), form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
+        type=oci,compression=zstd,compression-level=9,force-compression=true Export(Oci(Archive { to: Tar(Stdout), names: [], form: ImageForm { layers: LayerForm { compression: Some(Zstd { level: Some(9) }), existing: Recompress }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
+        type=oci,compression-level=9 Export(Oci(Archive { to: Tar(Stdout), names: [], form: ImageForm { layers: LayerForm { compression: Some(Gzip { level: Some(9) }), existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
+        type=oci,compression=zstd,compression-level=99 invalid value `99` of `compression-level`, expected 1 to 22 for zstd
+        type=oci,compression=uncompressed,compression-level=1 compression-level is of gzip and zstd, it says nothing of `compression=uncompressed`
+        type=oci,compression=estargz invalid value `estargz` of `compression`, expected gzip, zstd or uncompressed
+        type=oci,dest=d,tar=false,oci-mediatypes=false,annotation.K=v Export(Oci(Archive { to: Directory("d"), names: [], form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Docker, file_times: AsBuilt, annotations: {"K": "v"}, descriptor_annotations: {} } }))
+        type=oci,tar=false         dest is required for `type=oci`
+        type=image,push=maybe      invalid value `maybe` of `push`, expected true or false
+        type=image,name=a,name-canonical=true name-canonical needs push=true: the digest in the name is that of the registry's manifest
+        type=cacheonly             CacheOnly
+        type=cacheonly,dest=x      unknown option `dest` of `type=cacheonly`, expected none
+        type=other                 unknown type `other`, expected one of cacheonly, docker, image, local, oci, registry, tar
         type=local                 dest is required for `type=local`
-        type=tar,push=true         unknown option `push`, expected type and dest
+        type=tar,push=true         unknown option `push` of `type=tar`, expected one of dest
         "type=tar                  a quote is not closed
         "#);
     }

@@ -70,6 +70,9 @@ pub(crate) struct Args {
     /// Write build result metadata to a file
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
+    /// Shorthand for "--output=type=docker": the image goes into the store, where it goes anyway
+    #[arg(long)]
+    load: bool,
     /// Set the networking mode for RUN instructions that do not say theirs ("default", "host", "none")
     #[arg(long, value_name = "MODE", default_value = "default", hide_default_value = true)]
     #[arg(value_parser = parse_network)]
@@ -80,7 +83,7 @@ pub(crate) struct Args {
     /// Do not cache specified stages
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     no_cache_filter: Vec<String>,
-    /// Output destination (format: "type=oci|docker|tar|local,dest=path", "DIR", or "-" for a tar on standard output)
+    /// Output destination (format: "type=image|registry|oci|docker|tar|local|cacheonly,dest=path", "DIR", or "-" for a tar on standard output)
     #[arg(short, long, value_name = "DEST")]
     output: Vec<OutputSpec>,
     /// Set target platform for build
@@ -95,6 +98,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
     #[arg(default_value = "missing", default_missing_value = "always", hide_default_value = true)]
     pull: PullArg,
+    /// Shorthand for "--output=type=registry": push the image to the registry in its name
+    #[arg(long)]
+    push: bool,
     /// Suppress the build output and print image ID on success
     #[arg(short, long)]
     quiet: bool,

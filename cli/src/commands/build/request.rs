@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::env;
 
-use engine::{Agents, BuildRequest, Context, Entitlement, Network, NoCache, Output};
+use engine::images::PushAs;
+use engine::{Agents, BuildRequest, Context, Entitlement, ImageOutput, Network, NoCache, Output};
 
 use super::super::{EPOCH_NAME, parse_epoch, source_date_epoch};
 use super::Args;
@@ -22,6 +23,12 @@ const PROXY_NAMES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PR
 pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
     let build_args = build_args(&args.build_arg)?;
     let (context, dockerfile) = sources(&args.path, args.file)?;
+    let is_cache_only = args.output.contains(&OutputSpec::CacheOnly);
+    let outputs = outputs(args.output, args.push)?;
+    let tags = tags(args.tag)?;
+    check_pushes(&outputs, &tags)?;
+    // Nothing but the cache shall remember it: neither a name nor what a name promises.
+    let tags = if is_cache_only && !args.load { Vec::new() } else { tags };
     Ok(BuildRequest {
         agents: agents(args.ssh, &context)?,
         context,
@@ -38,14 +45,14 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         secrets: secret::read(args.secret)?,
         build_args,
         labels: labels(&args.label)?,
-        tags: tags(args.tag)?,
+        tags,
         no_cache: no_cache(args.no_cache, args.no_cache_filter),
         platform: args.platform,
         pull: args.pull.into(),
         proxy_env: proxy_env(),
         network: args.network,
         surroundings: args.surroundings.into(),
-        outputs: outputs(args.output)?,
+        outputs,
     })
 }
 
@@ -129,12 +136,27 @@ pub(in crate::commands) fn proxy_env() -> Vec<(String, String)> {
     names.filter_map(|name| Some((name.clone(), env::var(name).ok()?))).collect()
 }
 
-fn outputs(specs: Vec<OutputSpec>) -> Result<Vec<Output>, Report> {
+/// What the outputs come to, with `--push` and `--load`.
+fn outputs(specs: Vec<OutputSpec>, push: bool) -> Result<Vec<Output>, Report> {
     let export = |spec| match spec {
         OutputSpec::Export(output) => Some(output),
-        OutputSpec::Store => None,
+        OutputSpec::Store | OutputSpec::CacheOnly => None,
     };
-    let outputs: Vec<_> = specs.into_iter().filter_map(export).collect();
+    let mut outputs: Vec<_> = specs.into_iter().filter_map(export).collect();
+    if push {
+        let images = outputs.iter_mut().filter_map(|output| match output {
+            Output::Image(image) => Some(image),
+            _ => None,
+        });
+        let mut count = 0;
+        for image in images {
+            count += 1;
+            image.push = image.push.or(Some(PushAs::Tag));
+        }
+        if count == 0 {
+            outputs.push(Output::Image(ImageOutput { push: Some(PushAs::Tag), ..ImageOutput::default() }));
+        }
+    }
     match outputs.iter().filter(|output| goes_to_stdout(output)).count() {
         0 => Ok(outputs),
         1 if console::stdout_is_terminal() => {
@@ -143,6 +165,19 @@ fn outputs(specs: Vec<OutputSpec>) -> Result<Vec<Output>, Report> {
         }
         1 => Ok(outputs),
         _ => Err(Report::mistake("more than one output goes to standard output")),
+    }
+}
+
+/// What is pushed needs a name.
+fn check_pushes(outputs: &[Output], tags: &[image::Reference]) -> Result<(), Report> {
+    let is_nameless = |output: &Output| match output {
+        Output::Image(image) => image.push.is_some() && image.names.is_empty() && tags.is_empty(),
+        _ => false,
+    };
+    match outputs.iter().any(is_nameless) {
+        true => Err(Report::mistake("tag is needed when pushing to registry")
+            .hint("name the image with `--tag NAME`")),
+        false => Ok(()),
     }
 }
 

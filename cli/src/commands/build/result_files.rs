@@ -47,6 +47,15 @@ impl ResultFiles {
 fn metadata(outcome: &BuildOutcome) -> String {
     let mut fields =
         vec![("containerimage.config.digest".to_owned(), Value::from(outcome.image.to_string()))];
+    if let Some(manifest) = &outcome.manifest {
+        let descriptor = vec![
+            ("mediaType".to_owned(), Value::from(manifest.media_type.clone())),
+            ("digest".to_owned(), Value::from(manifest.digest.to_string())),
+            ("size".to_owned(), Value::Int(i64::try_from(manifest.size_bytes).unwrap_or(i64::MAX))),
+        ];
+        fields.push(("containerimage.descriptor".to_owned(), Value::Record(descriptor)));
+        fields.push(("containerimage.digest".to_owned(), Value::from(manifest.digest.to_string())));
+    }
     if !outcome.tags.is_empty() {
         let names: Vec<_> = outcome.tags.iter().map(Reference::to_string).collect();
         fields.push(("image.name".to_owned(), Value::from(names.join(","))));

@@ -21,7 +21,7 @@ pub(crate) use limits::{INDEX_DEPTH_MAX, MANIFESTS_MAX};
 pub(crate) use member::Archive;
 pub use open::Source;
 pub(crate) use open::open;
-pub(crate) use writer::ArchiveWriter;
+pub(crate) use writer::{ArchiveWriter, BundleWriter, DirectoryWriter};
 
 /// An image in an archive.
 #[derive(Debug)]

@@ -10,11 +10,12 @@ use image::{BlobDigest, Descriptor, Digest, MediaType, Reference};
 use registry::{Pushed, Repository};
 use tokio::sync::Semaphore;
 
-use self::parts::{Layer, Parts, plan};
+use self::parts::{CameWith, Layer, Parts, plan};
 use self::source::{BlobFile, Bytes};
 use super::blob_source::{remember, repositories};
 use super::compress::compressed;
 use super::error::PushError;
+use super::form::ImageForm;
 use super::pull::with_digest;
 use super::transfer::{OnTransfer, Stage, Teller};
 use super::{ImageError, stored};
@@ -24,21 +25,48 @@ use crate::blocking::blocking;
 /// Layers that are on their way at the same time.
 const LAYERS_AT_ONCE_MAX: usize = 5;
 
+/// What to push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushRequest {
+    /// The name, which says where it goes.
+    pub reference: Reference,
+    /// How the image is known there.
+    pub push_as: PushAs,
+    /// Its form; an image that came from a registry leaves as it came unless it says something.
+    pub form: ImageForm,
+}
+
+/// How a pushed image is known in the registry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PushAs {
+    /// By its tag.
+    #[default]
+    Tag,
+    /// By its digest alone (`push-by-digest`).
+    Digest,
+}
+
+impl PushRequest {
+    /// By its tag, in the usual form.
+    pub fn new(reference: Reference) -> Self {
+        Self { reference, push_as: PushAs::Tag, form: ImageForm::default() }
+    }
+}
+
 /// What was pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushedImage {
     /// The name.
     pub reference: Reference,
-    /// Of the manifest, by which it can be pulled from now on.
-    pub digest: Digest,
-    /// Of the manifest.
-    pub size_bytes: u64,
+    /// Its manifest, by whose digest it can be pulled from now on.
+    pub manifest: Descriptor,
 }
 
 /// What all layers of a push share.
 struct Push<'a> {
     engine: &'a Engine,
     repository: &'a Repository,
+    form: &'a ImageForm,
     on_transfer: &'a OnTransfer,
     /// One layer is compressed at a time, on all cores.
     compressing: Semaphore,
@@ -55,9 +83,10 @@ impl Engine {
     /// [`PushError::NoSuchImage`] when no image has the name; [`ImageError::Registry`].
     pub async fn push(
         &self,
-        reference: &Reference,
+        request: &PushRequest,
         on_transfer: &OnTransfer,
     ) -> Result<PushedImage, ImageError> {
+        let PushRequest { reference, push_as, form } = request;
         let id = self.store.resolve(reference)?;
         let id = id.ok_or_else(|| PushError::NoSuchImage { name: reference.familiar() })?;
         if reference.digest().is_some() {
@@ -65,16 +94,24 @@ impl Engine {
         }
         let repository = self.registries.repository(reference)?;
         let store = self.store.clone();
-        let parts = blocking(move || plan(&store, &stored(&store, &id)?)).await?;
-        let push =
-            Push { engine: self, repository: &repository, on_transfer, compressing: Semaphore::new(1) };
+        let came_with = if *form == ImageForm::default() { CameWith::Manifest } else { CameWith::Nothing };
+        let parts = blocking(move || plan(&store, &stored(&store, &id)?, came_with)).await?;
+        let compressing = Semaphore::new(1);
+        let push = Push { engine: self, repository: &repository, form, on_transfer, compressing };
         let descriptors = push.layers(&parts).await?;
-        let (media_type, manifest) = parts.manifest(descriptors);
+        let (media_type, bytes) = parts.manifest(descriptors, form);
         push.config(&parts).await?;
-        let digest = repository.put_manifest(reference, &media_type, &manifest).await?;
-        self.store.tag(&with_digest(reference, digest.0), &id)?;
+        let by_digest = with_digest(reference, Digest::of(&bytes));
+        let name = match push_as {
+            PushAs::Tag => reference,
+            PushAs::Digest => &by_digest,
+        };
+        let digest = repository.put_manifest(name, &media_type, &bytes).await?;
+        self.store.tag(&by_digest, &id)?;
         self.store.make_durable()?;
-        Ok(PushedImage { reference: reference.clone(), digest: digest.0, size_bytes: manifest.len() as u64 })
+        let mut manifest = Descriptor::new(MediaType::Manifest, digest, bytes.len() as u64);
+        manifest.media_type = media_type;
+        Ok(PushedImage { reference: reference.clone(), manifest })
     }
 
     /// The names of a repository in the store, for a push of all of them.
@@ -111,8 +148,9 @@ impl Push<'_> {
             Some(descriptor) => descriptor.clone(),
             None => {
                 let _slot = self.compressing.acquire().await.expect("nobody closes the slots");
-                let (store, tar) = (self.engine.store.clone(), layer.tar.clone());
-                blocking(move || compressed(&store, &tar, &|_, _, _| ())).await?
+                let (store, tar, form) =
+                    (self.engine.store.clone(), layer.tar.clone(), self.form.layers.clone());
+                blocking(move || compressed(&store, &tar, &form, &|_, _, _| ())).await?
             }
         };
         let source = BlobFile::open(&self.engine.store, &descriptor.digest)?;

@@ -7,6 +7,7 @@ use image::{BlobDigest, Descriptor, Digest, ImageConfig, Manifest, MediaType};
 
 use crate::images::ImageError;
 use crate::images::config::{parse_config, read_config_bytes};
+use crate::images::form::ImageForm;
 use crate::images::layers::{LayerTar, layer_tars};
 
 /// Registries refuse larger manifests.
@@ -20,6 +21,13 @@ pub(super) struct Parts {
     as_it_came: Option<(String, Vec<u8>)>,
 }
 
+/// Whether the manifest that an image came with is of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CameWith {
+    Manifest,
+    Nothing,
+}
+
 /// One layer.
 pub(super) struct Layer {
     pub(super) tar: Arc<LayerTar>,
@@ -28,11 +36,14 @@ pub(super) struct Layer {
 }
 
 /// Looks up what there is of an image.
-pub(super) fn plan(store: &Store, image: &StoredImage) -> Result<Parts, ImageError> {
+pub(super) fn plan(store: &Store, image: &StoredImage, manifest: CameWith) -> Result<Parts, ImageError> {
     let bytes = read_config_bytes(store, &image.id)?;
     let config: ImageConfig = parse_config(&bytes, &image.id)?;
     let tars = layer_tars(store, image, &config)?;
-    let came_with = came_with(store, image, tars.len())?;
+    let came_with = match manifest {
+        CameWith::Manifest => came_with(store, image, tars.len())?,
+        CameWith::Nothing => None,
+    };
     let described = came_with.as_ref().map(|(_, manifest)| manifest.layers.as_slice());
     let layers = tars.into_iter().enumerate().map(|(at, tar)| Layer {
         tar: Arc::new(tar),
@@ -67,13 +78,13 @@ fn came_with(
 
 impl Parts {
     /// The manifest with its media type: the one that the image came with, or a new one of these layers.
-    pub(super) fn manifest(&self, layers: Vec<Descriptor>) -> (String, Vec<u8>) {
+    pub(super) fn manifest(&self, layers: Vec<Descriptor>, form: &ImageForm) -> (String, Vec<u8>) {
         if let Some(came_with) = &self.as_it_came {
             return came_with.clone();
         }
         let digest = BlobDigest(Digest::of(&self.config));
         let config = Descriptor::new(MediaType::Config, digest, self.config.len() as u64);
-        let manifest = Manifest::new(config, layers);
+        let manifest = form.manifest(config, layers);
         (manifest.media_type.clone(), manifest.to_json())
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::Error;
+use crate::transfer::{TRANSFERS, Transfer};
 use crate::work::{WORK, Work};
 
 const USAGE: &str = "usage: cargo xtask bench [ROW...] [--runs N] [--json FILE] [--markdown FILE]";
@@ -15,6 +16,7 @@ const ROUNDS_MAX: u64 = 1000;
 /// What to measure, and where to write the results beside the terminal.
 pub(crate) struct Arguments {
     pub(crate) work: Vec<&'static Work>,
+    pub(crate) transfers: Vec<Transfer>,
     pub(crate) rounds: u64,
     pub(crate) json: Option<PathBuf>,
     pub(crate) markdown: Option<PathBuf>,
@@ -22,7 +24,13 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, Error> {
-        let mut arguments = Self { work: Vec::new(), rounds: ROUNDS_DEFAULT, json: None, markdown: None };
+        let mut arguments = Self {
+            work: Vec::new(),
+            transfers: Vec::new(),
+            rounds: ROUNDS_DEFAULT,
+            json: None,
+            markdown: None,
+        };
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| usage(format!("`{word}` wants a value")));
@@ -30,11 +38,15 @@ impl Arguments {
                 "--runs" => arguments.rounds = rounds(&value()?)?,
                 "--json" => arguments.json = Some(value()?.into()),
                 "--markdown" => arguments.markdown = Some(value()?.into()),
-                id => arguments.work.push(work(id)?),
+                id => match transfer(id) {
+                    Some(transfer) => arguments.transfers.push(transfer),
+                    None => arguments.work.push(work(id)?),
+                },
             }
         }
-        if arguments.work.is_empty() {
+        if arguments.work.is_empty() && arguments.transfers.is_empty() {
             arguments.work = WORK.iter().collect();
+            arguments.transfers = TRANSFERS.to_vec();
         }
         Ok(arguments)
     }
@@ -47,8 +59,14 @@ fn rounds(text: &str) -> Result<u64, Error> {
 
 fn work(id: &str) -> Result<&'static Work, Error> {
     let found = WORK.iter().find(|work| work.id.eq_ignore_ascii_case(id));
-    let known = WORK.map(|work| work.id).join(", ");
+    let known: Vec<_> =
+        WORK.iter().map(|work| work.id).chain(TRANSFERS.iter().map(|transfer| transfer.id())).collect();
+    let known = known.join(", ");
     found.ok_or_else(|| usage(format!("`{id}` is none of {known}")))
+}
+
+fn transfer(id: &str) -> Option<Transfer> {
+    TRANSFERS.into_iter().find(|transfer| transfer.id().eq_ignore_ascii_case(id))
 }
 
 fn usage(problem: String) -> Error {
@@ -68,14 +86,20 @@ mod tests {
     #[test]
     fn without_rows_all_are_measured() {
         let arguments = parse("--runs 3 --json out.json").expect("these are right");
-        assert_eq!(arguments.work.len(), WORK.len());
+        assert_eq!((arguments.work.len(), arguments.transfers.len()), (WORK.len(), TRANSFERS.len()));
         assert_eq!((arguments.rounds, arguments.json), (3, Some("out.json".into())));
+    }
+
+    #[test]
+    fn a_row_alone_is_measured_alone() {
+        let arguments = parse("p8").expect("it is a row");
+        assert_eq!((arguments.work.len(), arguments.transfers), (0, vec![Transfer::Pull]));
     }
 
     #[test]
     fn mistakes_are_named() {
         let problem = |line| parse(line).err().expect("these are wrong");
-        assert_eq!(problem("P1 P2"), "`P2` is none of P1, P4, P5, P6, P7, S27");
+        assert_eq!(problem("P1 P2"), "`P2` is none of P1, P4, P5, P6, P7, S27, P8, P9");
         assert_eq!(problem("--runs 0"), "`0` is not a number from 1 to 1000");
         assert_eq!(problem("--json"), "`--json` wants a value");
     }

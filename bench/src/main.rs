@@ -13,6 +13,7 @@ mod process;
 mod random;
 mod report;
 mod run_directory;
+mod transfer;
 mod work;
 
 use std::error::Error as _;
@@ -21,10 +22,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use arguments::Arguments;
-use builder::{Builder, Setup};
+use builder::{Absent, Builder, Setup};
 use error::Error;
 use report::{Report, Row};
 use run_directory::RunDirectory;
+use transfer::Transfer;
 use work::Work;
 
 /// The binary to measure.
@@ -66,12 +68,23 @@ fn variable(variable: &'static str) -> Result<PathBuf, Error> {
 }
 
 fn measure_all(arguments: &Arguments, setup: &Setup) -> Result<Report, Error> {
+    let (rows, absent) =
+        if arguments.work.is_empty() { (Vec::new(), Vec::new()) } else { measure_work(arguments, setup)? };
+    let transfer = |transfer: &Transfer| {
+        eprintln!("{}: {}", transfer.id(), transfer.title());
+        transfer::measure(*transfer, &setup.slipway, arguments.rounds, &setup.directory)
+    };
+    let transfers = arguments.transfers.iter().map(transfer).collect::<Result<_, _>>()?;
+    Ok(Report { rows, transfers, absent, rounds: arguments.rounds })
+}
+
+fn measure_work(arguments: &Arguments, setup: &Setup) -> Result<(Vec<Row>, Vec<Absent>), Error> {
     let mut builders = vec![builder::ours(setup)?];
     let (peers, absent) = builder::peers(setup);
     builders.extend(peers);
     let row = |work| measure_row(work, &builders, arguments.rounds, &setup.directory);
     let rows = arguments.work.iter().copied().map(row).collect::<Result<_, _>>()?;
-    Ok(Report { rows, absent, rounds: arguments.rounds })
+    Ok((rows, absent))
 }
 
 fn measure_row(

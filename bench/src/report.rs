@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::builder::Absent;
 use crate::count::Counts;
 use crate::measure::Sample;
+use crate::transfer::TransferRow;
 use crate::work::Work;
 
 /// What was measured on one piece of work.
@@ -22,6 +23,7 @@ pub(crate) struct Row {
 /// All results of one run.
 pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
+    pub(crate) transfers: Vec<TransferRow>,
     pub(crate) absent: Vec<Absent>,
     pub(crate) rounds: u64,
 }
@@ -30,20 +32,42 @@ impl Report {
     /// A Markdown table of medians, with what was fastest and slowest, and how many times ours the others took.
     pub(crate) fn markdown(&self) -> String {
         let mut text = String::new();
-        let Some(first) = self.rows.first() else { return text };
+        self.add_rows(&mut text);
+        self.add_transfers(&mut text);
+        text
+    }
+
+    fn add_transfers(&self, text: &mut String) {
+        let Some(first) = self.transfers.first() else { return };
+        let mut header = vec!["Transfer".to_owned()];
+        header.extend(first.samples.iter().map(|sample| sample.builder.clone()));
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        line(text, &header);
+        line(text, &vec!["---".to_owned(); header.len()]);
+        for row in &self.transfers {
+            let mut cells = vec![format!("{}: {}", row.transfer.id(), row.transfer.title())];
+            cells.extend(times(&row.samples));
+            line(text, &cells);
+        }
+        writeln!(text, "\nMedian of {} rounds (fastest - slowest), in turn.", self.rounds).expect(IN_MEMORY);
+    }
+
+    fn add_rows(&self, text: &mut String) {
+        let Some(first) = self.rows.first() else { return };
         let mut header = vec!["Work".to_owned(), "Target".to_owned()];
         header.extend(first.samples.iter().map(|sample| sample.builder.clone()));
         header.extend(["System calls", "Forks", "Syncs"].map(str::to_owned));
-        line(&mut text, &header);
-        line(&mut text, &vec!["---".to_owned(); header.len()]);
+        line(text, &header);
+        line(text, &vec!["---".to_owned(); header.len()]);
         for row in &self.rows {
-            line(&mut text, &row.cells());
+            line(text, &row.cells());
         }
         writeln!(text, "\n{}", self.conditions()).expect(IN_MEMORY);
         for absent in &self.absent {
             writeln!(text, "Not measured: {}, since {}.", absent.name, absent.why).expect(IN_MEMORY);
         }
-        text
     }
 
     fn conditions(&self) -> String {
@@ -64,6 +88,7 @@ impl Report {
             "cores": cores(),
             "rounds": self.rounds,
             "rows": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "transfers": self.transfers.iter().map(transfer_json).collect::<Vec<_>>(),
             "absent": absent.collect::<Vec<_>>(),
         })
     }
@@ -77,13 +102,7 @@ impl Row {
     fn cells(&self) -> Vec<String> {
         let Self { work, samples, counts } = self;
         let mut cells = vec![format!("{}: {}", work.id, work.title), format!("{} ms", work.target_ms)];
-        let ours = self.ours();
-        cells.extend(samples.iter().enumerate().map(|(at, sample)| {
-            let range =
-                format!("{} ({} - {}) ms", ms(sample.median()), ms(sample.fastest()), ms(sample.slowest()));
-            let factor = sample.median().as_secs_f64() / ours.as_secs_f64();
-            if at == 0 { range } else { format!("{range}, {factor:.1}x") }
-        }));
+        cells.extend(times(samples));
         cells.extend([counts.system_calls, counts.forks, counts.syncs].map(|count| count.to_string()));
         cells
     }
@@ -109,6 +128,34 @@ impl Row {
             "syncs": counts.syncs,
         })
     }
+}
+
+fn transfer_json(row: &TransferRow) -> Value {
+    let samples = row.samples.iter().map(|sample| {
+        json!({
+            "mover": sample.builder,
+            "median_ms": as_ms(sample.median()),
+            "fastest_ms": as_ms(sample.fastest()),
+            "slowest_ms": as_ms(sample.slowest()),
+        })
+    });
+    json!({
+        "id": row.transfer.id(),
+        "title": row.transfer.title(),
+        "samples": samples.collect::<Vec<_>>(),
+    })
+}
+
+/// A cell for each sample; the first one is ours, and what the others are compared with.
+fn times(samples: &[Sample]) -> Vec<String> {
+    let ours = samples.first().map_or(0.0, |sample| sample.median().as_secs_f64());
+    let cell = |(at, sample): (usize, &Sample)| {
+        let range =
+            format!("{} ({} - {}) ms", ms(sample.median()), ms(sample.fastest()), ms(sample.slowest()));
+        let factor = sample.median().as_secs_f64() / ours;
+        if at == 0 { range } else { format!("{range}, {factor:.1}x") }
+    };
+    samples.iter().enumerate().map(cell).collect()
 }
 
 const IN_MEMORY: &str = "writing to a string cannot fail";
@@ -153,6 +200,7 @@ mod tests {
                 samples: vec![sample("ours", &[4, 5, 9]), sample("theirs", &[100, 120, 1000])],
                 counts: Counts { system_calls: 700, forks: 0, syncs: 0 },
             }],
+            transfers: Vec::new(),
             absent: vec![Absent { name: "other", why: "`other` is missing".to_owned() }],
             rounds: 3,
         }
@@ -168,6 +216,17 @@ mod tests {
              120 (100 - 1000) ms, 24.0x | 700 | 0 | 0 |"
         );
         assert!(markdown.ends_with("Not measured: other, since `other` is missing.\n"));
+    }
+
+    #[test]
+    fn transfers_have_a_table_of_their_own() {
+        let sample = |name: &str, seconds| Sample::new(name, vec![Duration::from_secs(seconds)]);
+        let transfer = crate::transfer::Transfer::Pull;
+        let row = TransferRow { transfer, samples: vec![sample("ours", 2), sample("theirs", 5)] };
+        let report = Report { rows: Vec::new(), transfers: vec![row], absent: Vec::new(), rounds: 1 };
+        let markdown = report.markdown();
+        assert!(markdown.starts_with("| Transfer | ours | theirs |\n"), "{markdown}");
+        assert!(markdown.contains("2000 (2000 - 2000) ms | 5000 (5000 - 5000) ms, 2.5x |"), "{markdown}");
     }
 
     #[test]

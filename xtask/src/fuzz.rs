@@ -43,10 +43,11 @@ struct Target {
 }
 
 /// The targets that are quick to compile, which CI runs, and the others.
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     Target { name: "dockerfile", input_bytes_max: 4096, dictionary: Some("dockerfile.dict"), feature: None },
     Target { name: "expand", input_bytes_max: 512, dictionary: None, feature: None },
     Target { name: "ignore", input_bytes_max: 256, dictionary: None, feature: None },
+    Target { name: "remote", input_bytes_max: 256, dictionary: Some("remote.dict"), feature: None },
     Target { name: "manifest", input_bytes_max: 4096, dictionary: None, feature: Some("registry") },
     Target { name: "registry_headers", input_bytes_max: 512, dictionary: None, feature: Some("registry") },
     Target { name: "layer_apply", input_bytes_max: 8192, dictionary: None, feature: Some("layers") },
@@ -153,6 +154,9 @@ fn write_seeds(target: &Target, directory: &Path) -> Result<(), Error> {
         "dockerfile" => texts.iter().flat_map(|text| dockerfiles(text)).collect(),
         "expand" => texts.iter().flat_map(|text| text.lines()).filter(|line| line.contains('$')).collect(),
         "ignore" => texts.iter().flat_map(|text| text.lines()).filter(|line| line.contains('*')).collect(),
+        "remote" => {
+            texts.iter().flat_map(|text| text.split_whitespace()).filter(|word| is_remote(word)).collect()
+        }
         _ => BTreeSet::new(),
     };
     for (number, seed) in seeds.iter().enumerate() {
@@ -160,6 +164,11 @@ fn write_seeds(target: &Target, directory: &Path) -> Result<(), Error> {
         fs::write(&path, seed).map_err(|source| Error::File { path: path.clone(), source })?;
     }
     Ok(())
+}
+
+/// Whether a word looks like something from elsewhere.
+fn is_remote(word: &str) -> bool {
+    word.contains("://") || word.contains("git@")
 }
 
 /// The Dockerfiles of a fixture, or the whole of a Dockerfile.

@@ -17,6 +17,7 @@
 mod capabilities;
 mod child;
 mod command;
+mod device_file;
 mod devices;
 mod dispatch;
 mod engine_binary;

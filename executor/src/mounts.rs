@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountAttrFlags;
 
+use crate::device_file::device_file;
 use crate::devices::Scratch;
 use crate::error::{OrKernel, SandboxError};
 use crate::mounting::{Depth, Parameter, clone_host, clone_mount, flags, mount_new, restrict};
@@ -51,6 +52,9 @@ pub(crate) fn mount_one(
             let file = scratch.file(content.bytes(), *mode, Some((*uid, *gid)))?;
             restrict(&file, flags::KERNEL | flags::READ_ONLY, Depth::One)?;
             (file, target)
+        }
+        Mount::Device { source, target, owner, mode } => {
+            (device_file(scratch, source, *owner, *mode)?, target)
         }
         Mount::Socket { target, mode, uid, gid } => {
             let Listening { socket, file } = scratch.listen(*mode, (*uid, *gid))?;

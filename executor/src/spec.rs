@@ -209,7 +209,7 @@ pub struct Rlimit {
 /// Something mounted inside the root.
 ///
 /// A target that does not exist is created, and removed from the upper directory afterwards if it is still the
-/// same and empty. Device files on these mounts cannot be opened.
+/// same and empty. Device files on these mounts cannot be opened, [`Mount::Device`] aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mount {
     /// A directory or file of the host, with what is mounted below it.
@@ -260,6 +260,18 @@ pub enum Mount {
         uid: u32,
         /// Its group.
         gid: u32,
+    },
+    /// A device file of the host, which works, whatever else does not.
+    Device {
+        /// Absolute path on the host, trusted.
+        #[serde(with = "crate::wire::path")]
+        source: PathBuf,
+        /// Path inside the root.
+        target: String,
+        /// Another owner and group than on the host. The kernel refuses this and another mode in a user namespace.
+        owner: Option<(u32, u32)>,
+        /// Other permissions than on the host.
+        mode: Option<u32>,
     },
     /// A unix socket whose connections the caller accepts, see [`crate::Child::take_listeners`]. [`SOCKETS_MAX`] at
     /// most. It is in memory, and in no directory of the host.

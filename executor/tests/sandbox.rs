@@ -75,6 +75,7 @@ fn main() -> std::process::ExitCode {
         EVERYBODY files::swapped_links_lead_nowhere,
         EVERYBODY files::overlay_mounts,
         EVERYBODY files::secret_files,
+        EVERYBODY files::device_files,
         EVERYBODY files::sockets,
         EVERYBODY files::moved_parents_of_memory_mounts,
         EVERYBODY files::a_work_directory_is_for_one_run,

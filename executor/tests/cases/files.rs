@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use executor::{Exit, Mount, SandboxError, Spec, spawn};
 
-use crate::support::{Collected, World, exists, output, refused, run};
+use crate::support::{Collected, Mode, World, exists, output, refused, run};
 
 pub(crate) fn changes_are_in_the_upper_directory(world: &World) {
     fs::write(world.image("etc/old"), "old").unwrap();
@@ -325,6 +325,33 @@ fn with_host_programs(world: &World, spec: Spec) -> Spec {
     let usr =
         Mount::Bind { source: "/usr".into(), subpath: String::new(), target: "/usr".into(), read_only: true };
     Spec { mounts: [vec![usr], spec.mounts].concat(), ..spec }
+}
+
+pub(crate) fn device_files(world: &World) {
+    let device = |source: &str, target: &str, owner, mode| Mount::Device {
+        source: source.into(),
+        target: target.into(),
+        owner,
+        mode,
+    };
+    let mut spec = world
+        .shell("head -c 3 /dev/mine | wc -c; echo x > /srv/sink && stat -c %F /srv/sink; ls -d /dev/mine");
+    spec.mounts =
+        vec![device("/dev/zero", "/dev/mine", None, None), device("/dev/null", "/srv/sink", None, None)];
+    assert_eq!(output(&spec), "3\ncharacter special file\n/dev/mine");
+    assert_eq!(world.upper_names(""), [""; 0]);
+    let mut spec = world.shell("stat -c '%a %u %g' /dev/mine && head -c 3 /dev/mine | wc -c");
+    spec.mounts = vec![device("/dev/zero", "/dev/mine", Some((1, 2)), Some(0o640))];
+    if world.mode == Mode::Root {
+        assert_eq!(output(&spec), "640 1 2\n3");
+    } else {
+        assert!(matches!(refused(&spec), SandboxError::Kernel { source, .. } if source.0 == libc::EPERM));
+    }
+    fs::write(world.path("file"), "").unwrap();
+    let file = world.path("file");
+    let mut spec = world.spec(&["true"]);
+    spec.mounts = vec![device(file.to_str().unwrap(), "/dev/mine", None, None)];
+    assert!(matches!(refused(&spec), SandboxError::BadField { .. }));
 }
 
 pub(crate) fn sockets(world: &World) {

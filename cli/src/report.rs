@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use engine::images::ImageError;
 use engine::registries::{RegistriesError, RegistryError};
 use engine::sandbox::NamespaceError;
-use engine::{AgentError, BuildError, Fault, FetchError, GitError, HttpError, RunError, SecretError};
+use engine::{
+    AgentError, BuildError, DeviceError, Fault, FetchError, GitError, HttpError, RunError, SecretError,
+};
 
 use crate::console::print_error;
 use crate::progress::NoTerminal;
@@ -210,6 +212,21 @@ impl From<BuildError> for Report {
             BuildError::Copy { rendered, .. } => base().excerpt(rendered),
             BuildError::NotAllowed { entitlement, rendered } => {
                 base().excerpt(rendered).hint(format!("allow it if you trust the Dockerfile: `--allow {entitlement}`"))
+            }
+            BuildError::Device { rendered, error: device } => {
+                let report = base().excerpt(rendered);
+                match device {
+                    DeviceError::NotAllowed { name } => {
+                        report.hint(format!("allow it if you trust the Dockerfile: `--allow device={name}`"))
+                    }
+                    DeviceError::NotRegistered { .. } => {
+                        report.hint("files in `/etc/cdi` and `/var/run/cdi` describe devices; `--device=NAME` without `required` does without")
+                    }
+                    DeviceError::Invalid { name } => {
+                        report.hint(format!("if that is a name of yours: `--allow device=VENDOR/CLASS=NAME,alias={name}`"))
+                    }
+                    DeviceError::Unsupported { .. } => report,
+                }
             }
             BuildError::Secret { id, rendered, source: SecretError::Missing } => base()
                 .excerpt(rendered)

@@ -114,6 +114,14 @@ pub enum BuildError {
         /// The line that asks for it.
         rendered: String,
     },
+    /// A step cannot get a device.
+    #[error("{error}")]
+    Device {
+        /// What is wrong with it.
+        error: crate::DeviceError,
+        /// The line that asks for it.
+        rendered: String,
+    },
     /// A step cannot get a secret that it needs.
     #[error("secret `{id}`")]
     Secret {

@@ -11,6 +11,7 @@ use cache::{Store, StoreError};
 mod agent;
 mod blocking;
 mod build;
+mod cdi;
 mod context;
 mod entitlement;
 mod error;
@@ -31,6 +32,7 @@ pub mod why;
 
 pub use agent::{Agent, AgentError, Agents};
 pub use build::{FetchedContext, default_platform, questions};
+pub use cdi::{DeviceError, DeviceGrant};
 pub use context::{ByteStream, Context, RemoteFiles, StreamContent};
 pub use entitlement::{Entitlement, Entitlements, UnknownEntitlement};
 pub use error::{BuildError, SecretError, StepFailure};

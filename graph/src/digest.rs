@@ -6,9 +6,9 @@
 use image::{Digest, Hasher};
 
 use crate::{
-    CacheBase, CacheSharing, ContextSource, Copy, File, FileAction, GitSource, HttpSource, ImageSource,
-    MakeDirectory, MakeFile, Mount, MountSource, Network, Op, Run, SecretEnv, Security, Surroundings, Ulimit,
-    redacted,
+    CacheBase, CacheSharing, ContextSource, Copy, Device, File, FileAction, GitSource, HttpSource,
+    ImageSource, MakeDirectory, MakeFile, Mount, MountSource, Network, Op, Run, SecretEnv, Security,
+    Surroundings, Ulimit, redacted,
 };
 
 /// The digest of an operation alone, without its inputs: equal operations do the same to equal inputs.
@@ -93,8 +93,19 @@ impl GitSource {
 
 impl Run {
     fn digest(&self) -> Digest {
-        let Self { argv, env, proxy_env: _, cwd, user, network, security, mounts, secret_env, surroundings } =
-            self;
+        let Self {
+            argv,
+            env,
+            proxy_env: _,
+            cwd,
+            user,
+            network,
+            security,
+            mounts,
+            secret_env,
+            devices,
+            surroundings,
+        } = self;
         Hasher::new("run/v1")
             .list("argv", argv)
             .list("env", env.iter().flat_map(|(name, value)| [name, value]))
@@ -104,6 +115,7 @@ impl Run {
             .field("security", security.name())
             .list("mounts", mounts.iter().map(|mount| mount.digest().0))
             .list("secret_env", secret_env.iter().map(|secret| secret.digest().0))
+            .list("devices", devices.iter().map(|device| device.digest().0))
             .field("surroundings", surroundings.digest().0)
             .finish()
     }
@@ -121,8 +133,16 @@ impl Run {
                 .iter()
                 .map(|secret| (format!("secret env {}", secret.name), format!("{secret:?}"))),
         );
+        named.extend(self.devices.iter().map(|device| ("device".to_owned(), device.name.clone())));
         named.extend(self.surroundings.ingredients());
         named
+    }
+}
+
+impl Device {
+    fn digest(&self) -> Digest {
+        let Self { name, required } = self;
+        Hasher::new("device/v1").field("name", name).field("required", [u8::from(*required)]).finish()
     }
 }
 
@@ -363,6 +383,9 @@ mod tests {
                 |run| run.secret_env.push(secret_env("B", "a", false)),
                 |run| run.secret_env.push(secret_env("A", "b", false)),
                 |run| run.secret_env.push(secret_env("A", "a", true)),
+                |run| run.devices.push(Device { name: "a".into(), required: false }),
+                |run| run.devices.push(Device { name: "b".into(), required: false }),
+                |run| run.devices.push(Device { name: "a".into(), required: true }),
             ],
         ));
         let mut proxied = run();

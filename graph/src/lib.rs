@@ -19,7 +19,7 @@ pub use build_graph::{BuildGraph, Label, Location, Vertex, VertexId};
 pub use digest::OpDigest;
 pub use file::{Copy, File, FileAction, MakeDirectory, MakeFile};
 pub use mount::{CacheBase, CacheSharing, Mount, MountSource};
-pub use run::{Network, Run, SecretEnv, Security, Surroundings, Ulimit};
+pub use run::{Device, Network, Run, SecretEnv, Security, Surroundings, Ulimit};
 pub use source::{ContextSource, GitSource, HttpSource, ImageSource, redacted};
 
 /// One operation.

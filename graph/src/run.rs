@@ -23,8 +23,20 @@ pub struct Run {
     pub mounts: Vec<Mount>,
     /// Secrets in the environment, in order. They win over `env`.
     pub secret_env: Vec<SecretEnv>,
+    /// Devices of the machine.
+    pub devices: Vec<Device>,
     /// What else the process can notice.
     pub surroundings: Surroundings,
+}
+
+/// A device that a process gets, see the Container Device Interface. Which device files, directories and variables that
+/// means the machine says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// `vendor.com/class=name`, or what the user of the build calls it.
+    pub name: String,
+    /// Whether the step fails without it.
+    pub required: bool,
 }
 
 /// A secret of the build's user as a variable of one process. Only its name is known here: the value is in no

@@ -1,6 +1,123 @@
 //! What a Dockerfile gets only when the user says so.
 
+use std::fs;
+use std::process::{Command, Output};
+
 use crate::support::Home;
+
+/// Two devices in files of either kind, which together have all that a step can get.
+const DEVICES_JSON: &str = r#"{
+  "cdiVersion": "0.6.0",
+  "kind": "slipway.test/sink",
+  "containerEdits": { "env": ["SINKS=1"] },
+  "devices": [{ "name": "null", "containerEdits": { "deviceNodes": [{ "path": "/dev/sink", "hostPath": "/dev/null" }] } }]
+}"#;
+const DEVICES_YAML: &str = "
+cdiVersion: 1.0.0
+kind: slipway.test/source
+devices:
+- name: zero
+  containerEdits:
+    env: [SOURCE=/dev/source]
+    deviceNodes: [{path: /dev/source, hostPath: /dev/zero}]
+    mounts: [{hostPath: /usr/lib/os-release, containerPath: /etc/host-release, options: [ro, bind]}]
+- name: zero-hooked
+  containerEdits: {hooks: [{hookName: createContainer, path: /bin/true}]}
+";
+
+/// A build in a mount namespace in which these devices are described; the host does not see them.
+fn build_with_devices(home: &Home, arguments: &[&str], steps: &str) -> Output {
+    fs::create_dir_all(home.path("cdi")).unwrap();
+    fs::write(home.path("cdi/sink.json"), DEVICES_JSON).unwrap();
+    fs::write(home.path("cdi/source.yaml"), DEVICES_YAML).unwrap();
+    let context = home.context(&format!("FROM base\n{steps}\n"), &[]);
+    let build = home.command(&[&["build", "-q", "-t", "image"], arguments, &[&context]].concat());
+    let script = "mount -t tmpfs none /run && mkdir /run/cdi && cp cdi/* /run/cdi && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh"]).arg(build.get_program()).args(build.get_args());
+    command.env("SLIPWAY_ROOT", home.store()).current_dir(home.path("")).output().unwrap()
+}
+
+#[test]
+fn a_step_gets_the_devices_that_are_allowed() {
+    let home = Home::new();
+    let steps = "RUN --device=slipway.test/sink --device=slipway.test/source=zero,required \\
+        busybox head -c 3 $SOURCE | busybox wc -c > /seen && echo x > /dev/sink && echo $SINKS >> /seen && \\
+        busybox cmp /etc/host-release /etc/host-release && ! touch /etc/host-release
+RUN --device=slipway.test/other ! test -e /dev/sink && echo ${SINKS-none} >> /seen
+RUN --device=zero test -c /dev/source";
+    let allowed = ["--allow=device=slipway.test/sink", "--allow=device=slipway.test/source=*"];
+    let alias = "--allow=device=slipway.test/source=zero,alias=zero";
+    let output = build_with_devices(&home, &[&allowed[..], &[alias]].concat(), steps);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(home.ok(&["run", "--rm", "image", "cat", "/seen"]), "3\n1\nnone\n");
+    let files = home.ok(&[
+        "run",
+        "--rm",
+        "image",
+        "sh",
+        "-c",
+        "ls /dev/sink /dev/source /etc/host-release 2>&1; true",
+    ]);
+    assert_eq!(files.matches("No such file").count(), 3, "{files}");
+    let all = build_with_devices(
+        &home,
+        &["--allow", "device"],
+        &steps.replace("=zero test", "=slipway.test/source test"),
+    );
+    assert!(all.status.success(), "{}", String::from_utf8_lossy(&all.stderr));
+}
+
+#[test]
+fn devices_that_a_step_cannot_have() {
+    let home = Home::new();
+    let error = |device: &str, arguments: &[&str]| {
+        let output = build_with_devices(&home, arguments, &format!("RUN --device={device} true"));
+        format!("{:?}\n{}\n", output.status.code(), String::from_utf8_lossy(&output.stderr))
+    };
+    let errors = [
+        error("slipway.test/sink=null", &[]),
+        error("slipway.test/sink=absent,required", &["--allow=device"]),
+        error("gpu", &["--allow=device"]),
+        error("slipway.test/source=zero-hooked", &["--allow=device"]),
+    ];
+    insta::assert_snapshot!(errors.concat(), @r#"
+    Some(1)
+    error: this step asks for a device
+     --> Dockerfile:2:1
+    2 | RUN --device=slipway.test/sink=null true
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+    ERROR: device slipway.test/sink=null is requested by the build but not allowed
+    hint: allow it if you trust the Dockerfile: `--allow device=slipway.test/sink=null`
+
+    Some(1)
+    error: this step asks for a device
+     --> Dockerfile:2:1
+    2 | RUN --device=slipway.test/sink=absent,required true
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+    ERROR: required device "slipway.test/sink=absent" is not registered
+    hint: files in `/etc/cdi` and `/var/run/cdi` describe devices; `--device=NAME` without `required` does without
+
+    Some(1)
+    error: this step asks for a device
+     --> Dockerfile:2:1
+    2 | RUN --device=gpu true
+      | ^^^^^^^^^^^^^^^^^^^^^
+
+    ERROR: invalid device `gpu`, expected VENDOR/CLASS=NAME
+    hint: if that is a name of yours: `--allow device=VENDOR/CLASS=NAME,alias=gpu`
+
+    Some(1)
+    error: this step asks for a device
+     --> Dockerfile:2:1
+    2 | RUN --device=slipway.test/source=zero-hooked true
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+    ERROR: device slipway.test/source=zero-hooked needs hooks, which would run outside of the sandbox (`/var/run/cdi/source.yaml`)
+    "#);
+}
 
 #[test]
 fn nothing_is_allowed_unless_somebody_says_so() {
@@ -35,7 +152,7 @@ fn nothing_is_allowed_unless_somebody_says_so() {
     hint: allow it if you trust the Dockerfile: `--allow network.host`
 
     1
-    error: invalid value 'security.unsafe' for '--allow <ENTITLEMENT>': unknown entitlement security.unsafe, expected network.host or security.insecure
+    error: invalid value 'security.unsafe' for '--allow <ENTITLEMENT>': unknown entitlement security.unsafe, expected network.host, security.insecure or device[=NAME[,alias=ALIAS]]
 
     For more information, try '--help'.
     ");

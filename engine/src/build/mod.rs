@@ -3,6 +3,7 @@
 mod bases;
 mod context;
 mod dockerfile;
+mod entitled;
 mod finish;
 mod layouts;
 pub mod questions;
@@ -17,8 +18,8 @@ use image::Platform;
 use solver::{Event as SolverEvent, Origin, Solved};
 use tokio::sync::Semaphore;
 
+use crate::cdi::DeviceEdits;
 use crate::context::{ContextRoot, RemoteFiles};
-use crate::entitlement::{Entitlement, Entitlements};
 use crate::fetch::Access;
 use crate::images::FileTimes;
 use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
@@ -47,7 +48,7 @@ impl Engine {
         let source = load_definition(&request, &context, &steps)?;
         let contexts = load_contexts(&request, context, &source, &steps)?;
         let platform = request.platform.clone().unwrap_or_else(default_platform);
-        let Planned { lowered, bases, epoch } =
+        let Planned { devices, lowered, bases, epoch } =
             self.lower(&request, &source, &platform, &contexts, &steps).await?;
         let wants_epoch =
             |output: &crate::Output| output.form().is_some_and(|form| form.file_times == FileTimes::Epoch);
@@ -62,6 +63,7 @@ impl Engine {
             bases,
             contexts,
             opened: Mutex::new(Vec::new()),
+            devices,
             secrets: request.secrets.clone(),
             agents: access.agents.clone(),
             access,
@@ -131,30 +133,16 @@ impl Engine {
             errors(&diagnostics)
         })?;
         source.warn(&lowered.warnings, steps);
-        check_entitlements(&lowered.graph, &request.entitlements, source)?;
-        Ok(Planned { lowered, bases, epoch })
+        let devices = entitled::check(&lowered.graph, &request.entitlements, source)?;
+        Ok(Planned { devices, lowered, bases, epoch })
     }
-}
-
-/// Every vertex is needed, so whatever one of them does happens.
-fn check_entitlements(graph: &BuildGraph, allowed: &Entitlements, source: &Source) -> Result<(), BuildError> {
-    for (_, vertex) in graph.vertices() {
-        let Op::Run(run) = &vertex.op else { continue };
-        let forbidden = Entitlement::needed_by(run).into_iter().find(|needed| !allowed.contains(needed));
-        if let Some(entitlement) = forbidden {
-            let message = format!("this step needs the entitlement `{entitlement}`");
-            let span = vertex.label.location.as_ref().map_or(0..0, |location| location.span.clone());
-            let diagnostic = Diagnostic::error("Entitlement", span, message);
-            let rendered = frontend::render(&diagnostic, &source.name, &source.text);
-            return Err(BuildError::NotAllowed { entitlement, rendered });
-        }
-    }
-    Ok(())
 }
 
 /// A build whose graph is known.
 struct Planned {
     lowered: Lowered,
+    /// What its steps get with their devices.
+    devices: BTreeMap<VertexId, DeviceEdits>,
     bases: BaseImages,
     /// `SOURCE_DATE_EPOCH`, from wherever it came.
     epoch: Option<i64>,

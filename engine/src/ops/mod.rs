@@ -29,6 +29,7 @@ use tokio::task::JoinHandle;
 
 use crate::agent::AgentPool;
 use crate::blocking::blocking;
+use crate::cdi::DeviceEdits;
 use crate::context::ContextRoot;
 use crate::fetch::{Access, Commit};
 use crate::secrets::Secrets;
@@ -94,6 +95,8 @@ pub(crate) struct BuildWorker {
     pub(crate) contexts: BTreeMap<String, ContextSource>,
     /// Those that were looked at.
     pub(crate) opened: Mutex<Vec<Arc<ContextFiles>>>,
+    /// What steps get with their devices.
+    pub(crate) devices: BTreeMap<VertexId, DeviceEdits>,
     /// What steps may ask for and nobody else may see.
     pub(crate) secrets: Secrets,
     pub(crate) agents: Arc<AgentPool>,

@@ -13,6 +13,7 @@ use super::{BuildWorker, Output, ahead, secret};
 use crate::BuildError;
 use crate::agent::Forwarding;
 use crate::blocking::blocking;
+use crate::cdi::DeviceEdits;
 use crate::network::{Dns, HOST_GATEWAY, grant};
 use crate::run::cancel::Cancel;
 use crate::run::files::{HOSTNAME_OF_BUILDS, hosts, rlimits};
@@ -29,7 +30,12 @@ pub(super) async fn execute(
     let secret_env = secret::variables(worker, vertex, run)?;
     let secretive = secret::hide(worker, run);
     let layer = worker.store.begin_layer()?;
-    let spec = specification(worker, run, inputs, &layer, &mounts, secret_env)?;
+    let mut spec = specification(worker, run, inputs, &layer, &mounts, secret_env)?;
+    if let Some(DeviceEdits { env, mounts }) = worker.devices.get(&id) {
+        spec.env.retain(|(name, _)| !env.iter().any(|(given, _)| given == name));
+        spec.env.extend(env.iter().cloned());
+        spec.mounts.extend(mounts.iter().cloned());
+    }
     let recorder = Arc::new(Mutex::new(Recorder::new(worker, worker.step(id), secretive)));
     let cancel = Cancel::new();
     let _kill_when_dropped = cancel.guard();

@@ -5,6 +5,7 @@ mod add;
 mod chmod;
 mod config;
 mod copy;
+mod devices;
 mod display;
 mod golang;
 mod mounts;
@@ -34,9 +35,6 @@ use crate::remote::Remote;
 pub(crate) use paths::clean;
 use stage::StageState;
 pub(crate) use taken::{Taken, TakenMount};
-
-/// Rules for what is right but not possible in this version.
-const UNSUPPORTED: [&str; 1] = ["UnsupportedFlag"];
 
 /// A plan as operations, and the image that they make.
 #[derive(Debug, Clone)]
@@ -186,10 +184,8 @@ impl Lowering<'_> {
             Kind::Volume(volumes) => self.volume(state, volumes),
             Kind::Workdir(path) => self.workdir(state, instruction, path),
         };
-        match result {
-            Err(diagnostic) if self.purpose.is_question() && UNSUPPORTED.contains(&diagnostic.rule) => {}
-            Err(diagnostic) => self.diagnostics.push(*diagnostic),
-            Ok(()) => {}
+        if let Err(diagnostic) = result {
+            self.diagnostics.push(*diagnostic);
         }
     }
 
@@ -391,4 +387,13 @@ fn set_platform(config: &mut ImageConfig, platform: &Platform) {
 /// The label of a vertex that no instruction stands for.
 fn internal(what: &str) -> Label {
     Label { name: format!("[internal] {what}"), stage: String::new(), location: None }
+}
+
+/// What Go's `strconv.ParseBool` takes for a boolean.
+fn go_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
 }

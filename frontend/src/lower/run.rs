@@ -4,7 +4,7 @@ use graph::{File, FileAction, MakeFile, Mount, MountSource, Network, Op, Securit
 
 use super::mounts::Surroundings;
 use super::stage::StageState;
-use super::{Lowering, UNSUPPORTED, config, display, internal, paths};
+use super::{Lowering, config, devices, display, internal, paths};
 use crate::ast::{CommandLine, HereDocument, Instruction, Run};
 use crate::diagnostic::Diagnostic;
 use crate::environment::Variables;
@@ -35,9 +35,6 @@ impl Lowering<'_> {
         let command = command(state, run);
         let size_bytes: usize = command.argv.iter().map(String::len).sum();
         self.spend(2 * size_bytes + instruction.code.len() + state.env.size_bytes(), &instruction.span)?;
-        if !self.purpose.is_question() {
-            refuse_unsupported(run)?;
-        }
         let mut surroundings = Surroundings { inputs: vec![state.tip], ..Surroundings::default() };
         if let Some((name, content)) = command.script {
             let document = self.document(&name, content.into_bytes(), 0o755);
@@ -52,11 +49,7 @@ impl Lowering<'_> {
             surroundings.inputs.push(document);
         }
         for mount in &run.mounts {
-            match self.mount(state, mount, &mut surroundings) {
-                Ok(()) => {}
-                Err(error) if self.purpose.is_question() && UNSUPPORTED.contains(&error.rule) => {}
-                Err(error) => return Err(error),
-            }
+            self.mount(state, mount, &mut surroundings)?;
         }
         let Surroundings { inputs, mounts, secret_env, agents } = surroundings;
         let name = display::run_name(
@@ -77,6 +70,7 @@ impl Lowering<'_> {
             mounts,
             secret_env,
             surroundings: self.plan.options.surroundings.clone(),
+            devices: devices::lower(&run.devices)?,
         });
         let vertex = self.step(state, op, inputs, &name, instruction);
         state.record(format!("RUN {} # buildkit", created_by(state, &command.argv)), Some(vertex));
@@ -134,16 +128,6 @@ fn security(run: &Run) -> Security {
         Some("insecure") => Security::Insecure,
         // The parser knows no other word than `sandbox`.
         Some(_) | None => Security::Sandbox,
-    }
-}
-
-fn refuse_unsupported(run: &Run) -> Result<()> {
-    match run.devices.first() {
-        Some(device) => {
-            let message = "`RUN --device` is not supported by this version";
-            Err(Box::new(Diagnostic::error("UnsupportedFlag", device.span.clone(), message)))
-        }
-        None => Ok(()),
     }
 }
 

@@ -18,6 +18,8 @@ mod values;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub(crate) use run::csv;
+
 use crate::ast::{CommandLine, Dockerfile, HereDocument, Instruction, Kind, Stage};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::limits::{INSTRUCTIONS_MAX, TEXT_BYTES_MAX, WORDS_MAX};

@@ -113,7 +113,7 @@ fn option(field: &str) -> Result<(String, Option<String>), (String, Option<Strin
 }
 
 /// One record of comma-separated values (RFC 4180); none when a quote is not closed.
-fn csv(text: &str) -> Option<Vec<String>> {
+pub(crate) fn csv(text: &str) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut field = String::new();
     let mut chars = text.chars().peekable();

@@ -194,7 +194,8 @@ fn show_op(op: &Op, out: &mut String) {
 }
 
 fn show_run(run: &Run, out: &mut String) {
-    let Run { argv, env, proxy_env, cwd, user, network, security, mounts, secret_env, surroundings } = run;
+    let Run { argv, env, proxy_env, cwd, user, network, security, mounts, secret_env, devices, surroundings } =
+        run;
     let _ = writeln!(out, "  run {argv:?} in {cwd}{}", prefixed(" as ", user));
     let env: Vec<_> = env
         .iter()
@@ -224,6 +225,9 @@ fn show_run(run: &Run, out: &mut String) {
             }
             other => writeln!(out, "    mount {target} {other:?}"),
         };
+    }
+    for device in devices {
+        let _ = writeln!(out, "    {device:?}");
     }
     for secret in secret_env {
         let _ = writeln!(out, "    {secret:?}");

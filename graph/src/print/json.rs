@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    BuildGraph, FileAction, GitSource, HttpSource, Mount, MountSource, Op, Run, SecretEnv, Surroundings,
-    Ulimit, Vertex, VertexId, redacted,
+    BuildGraph, Device, FileAction, GitSource, HttpSource, Mount, MountSource, Op, Run, SecretEnv,
+    Surroundings, Ulimit, Vertex, VertexId, redacted,
 };
 
 pub(super) fn render(graph: &BuildGraph, target: VertexId) -> String {
@@ -88,11 +88,17 @@ fn process(run: &Run) -> Value {
         "network": run.network.name(),
         "security": run.security.name(),
         "mounts": run.mounts.iter().map(mount).collect::<Vec<_>>(),
+        "devices": run.devices.iter().map(device).collect::<Vec<_>>(),
         "secretEnv": run.secret_env.iter().map(secret_env).collect::<Vec<_>>(),
         "extraHosts": hosts.iter().map(|(name, address)| format!("{name}={address}")).collect::<Vec<_>>(),
         "shmSizeBytes": shm_size_bytes,
         "ulimits": ulimits.iter().map(Ulimit::written).collect::<Vec<_>>(),
     })
+}
+
+fn device(device: &Device) -> Value {
+    let Device { name, required } = device;
+    json!({ "name": name, "required": required })
 }
 
 fn secret_env(secret: &SecretEnv) -> Value {

@@ -9,8 +9,8 @@ mod svg;
 use std::fmt::Write;
 
 use crate::{
-    BuildGraph, CacheSharing, FileAction, GitSource, HttpSource, Mount, MountSource, Network, Op, Run,
-    SecretEnv, Security, Surroundings, VertexId, redacted,
+    BuildGraph, CacheSharing, Device, FileAction, GitSource, HttpSource, Mount, MountSource, Network, Op,
+    Run, SecretEnv, Security, Surroundings, VertexId, redacted,
 };
 
 impl BuildGraph {
@@ -116,6 +116,9 @@ fn describe_run(run: &Run) -> Vec<String> {
         lines.push(format!("security {}", run.security.name()));
     }
     lines.extend(run.mounts.iter().map(describe_mount));
+    lines.extend(
+        run.devices.iter().map(|Device { name, required }| format!("device {name}{}", needed(*required))),
+    );
     lines.extend(
         run.secret_env.iter().map(|SecretEnv { name, id, required }| {
             format!("env {name} from secret {id}{}", needed(*required))

@@ -74,6 +74,7 @@ fn graph() -> (BuildGraph, VertexId) {
                 },
             },
         ],
+        devices: vec![Device { name: "vendor.com/gpu=0".to_owned(), required: true }],
         secret_env: vec![SecretEnv { name: "TOKEN".to_owned(), id: "token".to_owned(), required: false }],
     };
     let ran = add(Op::Run(run), &[base, context], "[build 2/2] RUN echo \"a\\b\"", "build");
@@ -114,6 +115,7 @@ fn text_says_what_each_vertex_does() {
            mount /c from cache go, locked, at first /b of input 1
            mount /s from secret key, required
            mount /a from agent default
+           device vendor.com/gpu=0, required
            env TOKEN from secret token
            host db at 10.0.0.1
            /dev/shm of 1048576 bytes
@@ -233,6 +235,12 @@ fn json_has_every_field_but_the_proxies() {
           "echo \"a\\b\"\n"
         ],
         "cwd": "/w",
+        "devices": [
+          {
+            "name": "vendor.com/gpu=0",
+            "required": true
+          }
+        ],
         "env": [
           "A=1"
         ],

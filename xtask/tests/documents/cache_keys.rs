@@ -48,7 +48,8 @@ fn patterns_are_read_with_their_type() {
     let code = "
 impl Run {
     fn digest(&self) -> Digest {
-        let Self { argv, proxy: _ } = self;
+        let Self { argv, proxy: _ } =
+            self;
         match source {
             Source::Input { path, read_only } => hasher
                 .field(path),
@@ -73,11 +74,18 @@ fn destructured(code: &str) -> Decisions {
     let code = code.split("#[cfg(test)]").next().unwrap_or(code);
     let mut decisions = Decisions::new();
     let mut owner = "";
-    for line in code.lines() {
+    let mut lines = code.lines();
+    while let Some(line) = lines.next() {
         if let Some(header) = line.strip_prefix("impl ") {
             owner = header.trim_end_matches(" {");
         }
-        let Some((kind, fields)) = pattern(line.trim(), owner) else { continue };
+        let mut line = line.trim().to_owned();
+        // A long pattern goes on in the next lines.
+        while line.starts_with("let Self {") && !line.ends_with(';') {
+            let Some(next) = lines.next() else { break };
+            line = format!("{line} {}", next.trim());
+        }
+        let Some((kind, fields)) = pattern(&line, owner) else { continue };
         for field in fields.split(',').map(str::trim).filter(|field| !field.is_empty()) {
             let (name, is_in) = field.strip_suffix(": _").map_or((field, true), |name| (name, false));
             *decisions.entry((kind.to_owned(), name.to_owned())).or_default() |= is_in;

@@ -42,7 +42,8 @@ pub(crate) struct Args {
     /// a Dockerfile, or "-" for a tar or a Dockerfile on standard input
     #[arg(value_name = "PATH", hide = true)]
     path: PathBuf,
-    /// Allow what a Dockerfile must not do by itself ("network.host", "security.insecure")
+    /// Allow what a Dockerfile must not do by itself ("network.host", "security.insecure",
+    /// "device[=NAME[,alias=ALIAS]]")
     #[arg(long, value_name = "ENTITLEMENT")]
     allow: Vec<Entitlement>,
     /// Set build-time variables; NAME alone takes the value of the environment

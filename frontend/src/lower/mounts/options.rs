@@ -2,6 +2,7 @@
 
 use graph::CacheSharing;
 
+use crate::lower::go_bool;
 use crate::suggest::nearest;
 
 const TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
@@ -100,9 +101,8 @@ fn number(key: &str, text: &str, radix: u32) -> OptionResult<u32> {
 /// A Go boolean; the key alone means yes.
 fn switch(key: &str, value: Option<&str>) -> OptionResult<bool> {
     match value {
-        None | Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(true),
-        Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
-        Some(other) => Err(invalid(key, other)),
+        None => Ok(true),
+        Some(text) => go_bool(text).ok_or_else(|| invalid(key, text)),
     }
 }
 

@@ -219,7 +219,7 @@ fn json_has_every_field_but_the_proxies() {
     assert_eq!(value["vertices"].as_array().map(Vec::len), Some(graph.len()));
     insta::assert_snapshot!(format!("{:#}", value["vertices"][3]), @r#"
     {
-      "digest": "sha256:1520728c5c3f994e56a35a1ec32d786efdcd2514645858b121e052aea8f7474b",
+      "digest": "sha256:b36ed11203c0b174f3dfa5541f4f9af5f7bdbc9f7ed80515e7bb031ee1c7ec9a",
       "id": 3,
       "inputs": [
         0,

@@ -154,6 +154,25 @@ fn a_commit_is_fetched_once_and_a_named_one_asks_nobody() {
     build(&fresh, &url, &named, &[]);
 }
 
+/// No depth, no commit by its name: everything is fetched, file by file.
+#[test]
+fn a_server_that_knows_nothing_of_git() {
+    let (home, server) = world();
+    let repository = Repository::new(&home, "a");
+    let first = repository.write("file", "first\n").commit();
+    repository.write("file", "second\n").commit();
+    let bare = home.path("served/a.git");
+    git(&bare, &["update-server-info"]);
+    let url = server.url("files/a.git");
+    let dockerfile = format!("FROM base\nADD REPO#main /main\nADD --keep-git-dir REPO#{first} /first\n");
+    build(&home, &url, &dockerfile, &["-t", "image"]);
+    let unpacked = home.unpack("image");
+    assert_eq!(fs::read_to_string(unpacked.path("main/file")).unwrap(), "second\n");
+    assert_eq!(fs::read_to_string(unpacked.path("first/file")).unwrap(), "first\n");
+    assert_eq!(git(&unpacked.path("first"), &["status", "--porcelain"]), "");
+    assert_eq!(git(&unpacked.path("first"), &["for-each-ref", "--format=%(refname)"]), "");
+}
+
 #[test]
 fn a_kept_git_directory_is_a_repository() {
     let (home, server) = world();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::manifest::ManifestCommand;
 use crate::commands::{
     HELP, build, builder_prune, df, fmt, graph, history, image_prune, images, import, info, inspect, load,
     login, logout, pull, push, rmi, run, save, search, system_prune, tag, version, why,
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Builder(BuilderCommand),
     #[command(subcommand)]
     Image(ImageCommand),
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
     #[command(subcommand)]
     System(SystemCommand),
     Fmt(fmt::Args),

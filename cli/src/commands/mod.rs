@@ -16,6 +16,7 @@ pub(crate) mod inspect;
 pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod manifest;
 mod prune;
 pub(crate) mod pull;
 mod pull_policy;
@@ -77,6 +78,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
         Command::Load(args) => load::run(&args, &global),
         Command::Login(args) => login::run(args),
         Command::Logout(args) => logout::run(args),
+        Command::Manifest(command) => manifest::run(command, &global),
         Command::Pull(args) => pull::run(args, &global),
         Command::Push(args) => push::run(args, &global),
         Command::Search(args) => search::run(args),

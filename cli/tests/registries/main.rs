@@ -8,6 +8,7 @@ mod support;
 mod access;
 mod build;
 mod hostile;
+mod lists;
 mod outputs;
 mod pull;
 mod push;

@@ -291,6 +291,20 @@ pub enum PushError {
         /// The name.
         name: String,
     },
+    /// No list of that name was made here.
+    #[error("no such manifest list: {name}; make it with `manifest create`")]
+    NoSuchList {
+        /// The name.
+        name: String,
+    },
+    /// A list can only name what is in its own repository.
+    #[error("`{member}` is not in the repository `{list}` of the list: push the image there as well")]
+    OtherRepository {
+        /// The image.
+        member: String,
+        /// The repository of the list.
+        list: String,
+    },
     /// A manifest gets its digest from its bytes, not from a name.
     #[error("cannot push `{name}`: a digest reference, which nobody can choose")]
     WithDigest {

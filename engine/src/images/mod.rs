@@ -21,6 +21,7 @@ mod inspect;
 mod layer_blob;
 mod layers;
 mod list;
+mod lists;
 mod load;
 mod local;
 mod pattern;

@@ -41,7 +41,10 @@ pub(super) fn every_platform(
 }
 
 /// The images in an index, without what only describes them.
-fn descriptors(reference: &Reference, document: &FetchedManifest) -> Result<Vec<Descriptor>, ImageError> {
+pub(crate) fn descriptors(
+    reference: &Reference,
+    document: &FetchedManifest,
+) -> Result<Vec<Descriptor>, ImageError> {
     let unusable = |source| PullError::Manifest { name: reference.familiar(), source };
     let index = Index::parse(&document.bytes).map_err(unusable)?;
     if index.manifests.len() as u64 > MANIFESTS_MAX {

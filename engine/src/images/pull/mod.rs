@@ -18,7 +18,7 @@ use super::{ImageError, config};
 use crate::Engine;
 use crate::blocking::blocking;
 
-pub(crate) use choose::choose;
+pub(crate) use choose::{choose, descriptors};
 
 /// What to pull.
 #[derive(Debug, Clone, PartialEq, Eq)]

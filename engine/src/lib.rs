@@ -41,7 +41,7 @@ pub use fetch::{FetchError, GitError};
 pub use frontend::remote::RemoteError;
 pub use graph::{Network, Surroundings, Ulimit};
 pub use net::{Fault, HttpError};
-pub use network::{Dns, HOST_GATEWAY};
+pub use network::{DefaultNetwork, Dns, HOST_GATEWAY};
 pub use request::{
     Archive, ArchivePlace, BuildOutcome, BuildRequest, Destination, DockerfileSource, ImageOutput,
     NamedContext, NoCache, Output, PullPolicy,

@@ -10,6 +10,7 @@ use image::{Descriptor, ImageId, Platform, Reference};
 use crate::agent::Agents;
 use crate::entitlement::Entitlements;
 use crate::images::{ImageForm, LayoutName, PushAs};
+use crate::network::DefaultNetwork;
 use crate::secrets::Secrets;
 use crate::{Context, RemoteFiles};
 
@@ -48,6 +49,8 @@ pub struct BuildRequest {
     pub source_date_epoch: Option<i64>,
     /// `--network`: what RUN steps get that do not say it themselves.
     pub network: Network,
+    /// What [`Network::Default`] is for these steps.
+    pub default_network: DefaultNetwork,
     /// `--add-host`, `--shm-size`, `--ulimit`: what else RUN steps can notice.
     pub surroundings: Surroundings,
     /// `--output`, in order; none keeps the image in the store.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use engine::questions::PlannedGraph;
-use engine::{Agents, BuildRequest, Entitlements, Network, NoCache, Secrets, Surroundings};
+use engine::{Agents, BuildRequest, DefaultNetwork, Entitlements, Network, NoCache, Secrets, Surroundings};
 use image::{Platform, Reference};
 
 use super::build::inquire::{Asked, ask};
@@ -84,6 +84,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         pull: engine::PullPolicy::Never,
         proxy_env: request::proxy_env(),
         network: Network::default(),
+        default_network: DefaultNetwork::default(),
         surroundings: Surroundings::default(),
         outputs: Vec::new(),
     })

@@ -204,3 +204,17 @@ fn a_step_in_the_network_of_the_host() {
     server.join().unwrap().unwrap();
     assert_eq!(home.ok(&["run", "--rm", "image", "cat", "/said"]), "hello\n");
 }
+
+#[test]
+fn a_step_has_the_network_of_the_host_or_one_of_its_own() {
+    let home = Home::new();
+    let see = |network: &str, id: &str| {
+        let dockerfile = format!("FROM base\nRUN readlink /proc/self/ns/net > /seen # {id}\n");
+        home.ok(&["build", "-q", "-t", id, "--network", network, &home.context(&dockerfile, &[])]);
+        home.ok(&["run", "--rm", id, "cat", "/seen"])
+    };
+    let host = std::fs::read_link("/proc/self/ns/net").unwrap();
+    assert_eq!(see("default", "one").trim_end(), host.to_str().unwrap());
+    assert_ne!(see("bridge", "two").trim_end(), host.to_str().unwrap());
+    assert_ne!(see("none", "three").trim_end(), host.to_str().unwrap());
+}

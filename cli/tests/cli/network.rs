@@ -106,13 +106,16 @@ fn steps_of_a_build_have_it_too() {
         world.ok([&["build", "-q", "-t", "net"], arguments, &["context"]].concat());
         world.ok(["run", "net", "sh", "-c", "cat /net /none /hosts /files"])
     };
-    let own = built(&["--ulimit", "nofile=99"]);
+    let bridge = ["--network", "bridge", "--ulimit"];
+    let own = built(&[&bridge[..], &["nofile=99"]].concat());
     assert_eq!(own, "eth0\nlo\nlo\n99\n");
     assert_eq!(
-        built(&["--ulimit", "nofile=99", "--add-host", "db:10.0.0.9"]),
+        built(&[&bridge[..], &["nofile=99", "--add-host", "db:10.0.0.9"]].concat()),
         "eth0\nlo\nlo\n10.0.0.9\tdb\n99\n"
     );
     // No step says so itself, and so nobody has to allow it.
-    assert!(built(&["--network", "host", "--ulimit", "nofile=97"]).ends_with("lo\n97\n"));
+    let host = built(&["--network", "host", "--ulimit", "nofile=97"]);
+    assert!(host.ends_with("lo\n97\n"));
+    assert_eq!(built(&["--ulimit", "nofile=97"]), host, "for now that is the default");
     assert_eq!(built(&["--network", "none", "--ulimit", "nofile=98"]), "lo\nlo\n98\n");
 }

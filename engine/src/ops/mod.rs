@@ -32,6 +32,7 @@ use crate::blocking::blocking;
 use crate::cdi::DeviceEdits;
 use crate::context::ContextRoot;
 use crate::fetch::{Access, Commit};
+use crate::network::DefaultNetwork;
 use crate::secrets::Secrets;
 use crate::steps::Steps;
 use crate::sweep::Sweep;
@@ -106,6 +107,8 @@ pub(crate) struct BuildWorker {
     /// What became of each step, for explanations.
     pub(crate) journal: Journal,
     pub(crate) ahead: Ahead,
+    /// What steps get that ask for no network by name.
+    pub(crate) default_network: DefaultNetwork,
     pub(crate) sweep: Sweep,
     /// Limits the steps that run at the same time.
     pub(crate) slots: Semaphore,

@@ -40,7 +40,8 @@ pub(super) async fn execute(
     let cancel = Cancel::new();
     let _kill_when_dropped = cancel.guard();
     let more_to_come = worker.ahead.started(id);
-    let (network, extra_hosts) = (run.network, run.surroundings.extra_hosts.clone());
+    let network = worker.default_network.resolve(run.network);
+    let extra_hosts = run.surroundings.extra_hosts.clone();
     let (thread_recorder, thread_cancel) = (recorder.clone(), cancel.clone());
     // The layer goes along: when nobody waits any more, it is thrown away after the process is gone.
     let (ended, committed) = blocking(move || {

@@ -13,11 +13,11 @@ mod ssh;
 
 use std::path::PathBuf;
 
-use engine::{BuildError, Entitlement, Network};
+use engine::{BuildError, DefaultNetwork, Entitlement, Network};
 use image::{Platform, Reference};
 
 use super::pull_policy::PullArg;
-use super::surroundings::parse_network;
+use super::surroundings::parse_build_network;
 use crate::arguments::Global;
 use crate::console;
 use crate::progress::{Mode, Ui, Warning};
@@ -74,10 +74,11 @@ pub(crate) struct Args {
     /// Shorthand for "--output=type=docker": the image goes into the store, where it goes anyway
     #[arg(long)]
     load: bool,
-    /// Set the networking mode for RUN instructions that do not say theirs ("default", "host", "none")
+    /// Set the networking mode for RUN instructions that do not say theirs ("default", "bridge", "host", "none"): the
+    /// default is the host's network, "bridge" one of their own
     #[arg(long, value_name = "MODE", default_value = "default", hide_default_value = true)]
-    #[arg(value_parser = parse_network)]
-    network: Network,
+    #[arg(value_parser = parse_build_network)]
+    network: (Network, DefaultNetwork),
     /// Do not use cache when building the image
     #[arg(long)]
     no_cache: bool,

@@ -96,10 +96,22 @@ impl Mover {
             Transfer::Push => process::time(&mut self.push),
             Transfer::Pull => {
                 let took = process::time(&mut self.pull)?;
-                fs::remove_dir_all(&self.state).map_err(Error::at(&self.state))?;
+                self.forget()?;
                 Ok(took)
             }
         }
+    }
+}
+
+impl Mover {
+    /// Empties the store. That of skopeo is mounted on itself, which only the namespace of the benchmark sees.
+    fn forget(&self) -> Result<(), Error> {
+        let overlay = self.state.join("root/overlay");
+        if overlay.exists() {
+            // It need not be mounted; if it is and stays so, the next line says so.
+            let _ = process::run(Command::new("umount").arg("--lazy").arg(&overlay));
+        }
+        fs::remove_dir_all(&self.state).map_err(Error::at(&self.state))
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Global {
 /// Every command, in the order of the help.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Run(run::Args),
+    Run(Box<run::Args>),
     Build(Box<build::Args>),
     Pull(pull::Args),
     Push(push::Args),

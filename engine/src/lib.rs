@@ -37,6 +37,7 @@ pub use context::{ByteStream, Context, RemoteFiles, StreamContent};
 pub use entitlement::{Entitlement, Entitlements, UnknownEntitlement};
 pub use error::{BuildError, SecretError, StepFailure};
 pub use event::{Event, Progress, Step, StepId, Stream};
+pub use executor::{Resources, Swap};
 pub use fetch::{FetchError, GitError};
 pub use frontend::remote::RemoteError;
 pub use graph::{Network, Surroundings, Ulimit};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use executor::Resources;
 pub use frontend::NoCache;
 use graph::{Network, Surroundings};
 use image::{Descriptor, ImageId, Platform, Reference};
@@ -51,6 +52,8 @@ pub struct BuildRequest {
     pub network: Network,
     /// What [`Network::Default`] is for these steps.
     pub default_network: DefaultNetwork,
+    /// `--memory` and its like: limits of each RUN step, in no key.
+    pub resources: Resources,
     /// `--add-host`, `--shm-size`, `--ulimit`: what else RUN steps can notice.
     pub surroundings: Surroundings,
     /// `--output`, in order; none keeps the image in the store.

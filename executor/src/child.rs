@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::capabilities::Capability;
+use crate::cgroup::{Account, Cgroups};
 use crate::devices::set_window_size;
 use crate::error::{OrKernel, SandboxError};
 use crate::helper::Helper;
@@ -54,6 +55,8 @@ pub struct Outcome {
     pub exit: Exit,
     /// What it used.
     pub usage: Usage,
+    /// What its control groups counted, if it had any.
+    pub account: Option<Account>,
 }
 
 /// Starts a command in a sandbox. Returns when the sandbox is complete and the command is about to be executed.
@@ -65,7 +68,9 @@ pub struct Outcome {
 pub fn spawn(spec: &Spec, io: Io) -> Result<Child, SandboxError> {
     let begin = Instant::now();
     let Connected { streams, theirs, ours } = connect(io)?;
-    let job = Job { spec: spec.clone(), filter: seccomp::filter(spec), streams };
+    let groups = Cgroups::make(&spec.resources)?;
+    let entrances = groups.as_ref().map(Cgroups::entrances).unwrap_or_default();
+    let job = Job { spec: spec.clone(), filter: seccomp::filter(spec), streams, entrances };
     let upper = upper(&spec.rootfs)?;
     let connection = match spec.network {
         Network::Private => Some(network::take().map_err(SandboxError::Network)?),
@@ -84,6 +89,7 @@ pub fn spawn(spec: &Spec, io: Io) -> Result<Child, SandboxError> {
         listeners: Vec::new(),
         upper,
         stubs: Stubs::default(),
+        groups,
         connection,
         may_change_network: may_change_network(spec),
         begin,
@@ -141,6 +147,8 @@ pub struct Child {
     listeners: Vec<OwnedFd>,
     upper: OwnedFd,
     stubs: Stubs,
+    /// Removed after the helper, and with it the command, is gone.
+    groups: Option<Cgroups>,
     /// Its way out of a private network, for a later sandbox if this one cannot have changed it.
     connection: Option<Connection>,
     may_change_network: bool,
@@ -204,7 +212,7 @@ impl Child {
             connection.give_back();
         }
         let (status, usage) = self.progress.exited.ok_or_else(|| lost("ended without a report"))?;
-        Ok(Outcome { exit: exit(status), usage })
+        Ok(Outcome { exit: exit(status), usage, account: self.groups.as_ref().map(Cgroups::account) })
     }
 
     /// Kills a command whose helper is gone, and waits until it is. It is not our child; a pidfd works for any.

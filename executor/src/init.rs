@@ -1,7 +1,7 @@
 //! The first process of the sandbox: sets up its surroundings from inside, then becomes the command.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
@@ -47,8 +47,11 @@ fn prepare(
     network: Option<&NetworkSource>,
     control: &OwnedFd,
 ) -> Result<Command, SandboxError> {
-    let Job { spec, filter, streams } = job;
+    let Job { spec, filter, streams, entrances } = job;
     die_with_parent()?;
+    if !entrances.is_empty() {
+        join_groups(entrances)?;
+    }
     if let Some(network) = network {
         nix::sched::setns(&network.namespace, CloneFlags::CLONE_NEWNET)
             .or_kernel(|| String::from("setns(CLONE_NEWNET)"))?;
@@ -87,6 +90,14 @@ fn prepare(
     let ready = Report::Ready { stubs, listeners: listeners.len() };
     send(control, &ready, &ours).or_kernel(|| String::from("sendmsg(control, Ready)"))?;
     Ok(command)
+}
+
+/// Joins the control groups of the sandbox before it starts anything, and makes them the root of what it sees.
+fn join_groups(entrances: &[PathBuf]) -> Result<(), SandboxError> {
+    for entrance in entrances {
+        std::fs::write(entrance, "0").or_kernel(|| format!("write({entrance:?}, \"0\")"))?;
+    }
+    nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).or_kernel(|| String::from("unshare(CLONE_NEWCGROUP)"))
 }
 
 /// What can be refused before anything is set up.

@@ -15,6 +15,7 @@
 //! ```
 
 mod capabilities;
+mod cgroup;
 mod child;
 mod command;
 mod device_file;
@@ -46,6 +47,7 @@ mod user;
 mod wire;
 
 pub use capabilities::{Capabilities, Capability};
+pub use cgroup::{Account, Resources, Swap};
 pub use child::{Child, Exit, Handle, Outcome, Terminal, Usage, spawn};
 pub use dispatch::dispatch;
 pub use error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Errno, ErrorKind, SandboxError};

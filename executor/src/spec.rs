@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::capabilities::Capabilities;
+use crate::cgroup::Resources;
 
 /// Most directories that an overlay can stack below its upper one (`OVL_MAX_STACK`).
 pub const LOWERS_MAX: usize = 500;
@@ -64,6 +65,8 @@ pub struct Spec {
     pub sysctls: Vec<(String, String)>,
     /// Size limit of `/dev/shm`.
     pub shm_size_bytes: u64,
+    /// Limits of the whole sandbox.
+    pub resources: Resources,
 }
 
 impl Spec {
@@ -92,6 +95,7 @@ impl Spec {
             umask: UMASK_DEFAULT,
             sysctls: Vec::new(),
             shm_size_bytes: SHM_SIZE_BYTES_DEFAULT,
+            resources: Resources::default(),
         }
     }
 }

@@ -90,17 +90,15 @@ fn network(job: &Job, fds: &mut Vec<OwnedFd>) -> Result<Option<NetworkSource>, S
 }
 
 fn namespaces(job: &Job) -> u64 {
-    let base = libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWCGROUP;
+    let base = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    // The root of what the command sees is the group in which the namespace is made: its own, once it is in it.
+    let cgroup = if job.entrances.is_empty() { libc::CLONE_NEWCGROUP } else { 0 };
     let network = match job.spec.network {
         // A private one is there already.
         Network::Host | Network::Private => 0,
         Network::None => libc::CLONE_NEWNET,
     };
-    (base | network) as u64
+    (base | cgroup | network) as u64
 }
 
 /// Waits for the end of the command, or of the engine. True if the engine ended first.

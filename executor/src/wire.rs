@@ -31,6 +31,9 @@ pub(crate) struct Job {
     /// The compiled seccomp filter, empty for none.
     pub(crate) filter: Vec<u64>,
     pub(crate) streams: Streams,
+    /// Files by which the command joins its control groups; none leaves it in those of the engine.
+    #[serde(with = "paths")]
+    pub(crate) entrances: Vec<std::path::PathBuf>,
 }
 
 /// The only message to the helper. It carries the memory file of the job, and the standard streams if there is no

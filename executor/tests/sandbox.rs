@@ -15,6 +15,8 @@ mod lifetime;
 mod namespace;
 #[path = "cases/network.rs"]
 mod network;
+#[path = "cases/resources.rs"]
+mod resources;
 #[path = "cases/running.rs"]
 mod running;
 mod support;
@@ -54,6 +56,9 @@ fn main() -> std::process::ExitCode {
     }
     if arguments.get(1).is_some_and(|word| word == network::ON_HOST) {
         return network::on_host();
+    }
+    if arguments.get(1).is_some_and(|word| word == resources::SWEEP) {
+        return resources::sweep();
     }
     harness::main(scenarios![
         EVERYBODY namespace::root_stays_root,
@@ -129,6 +134,12 @@ fn main() -> std::process::ExitCode {
         EVERYBODY running::many_layers_and_odd_paths,
         EVERYBODY running::parents_ignored_signals_are_not_inherited,
         EVERYBODY running::directory_as_root,
+        ROOT resources::a_memory_hog_is_killed_and_told,
+        ROOT resources::a_fork_bomb_meets_its_limit,
+        ROOT resources::the_account_counts,
+        ROOT resources::groups_are_those_of_the_sandbox_and_go_with_it,
+        ROOT resources::impossible_limits_are_named,
+        ROOT resources::what_was_left_behind_is_swept,
         ROOT network::veth_reaches_the_outside,
         ROOT network::users_have_a_program_for_it,
         ROOT network::without_an_outlet_there_are_reasons,

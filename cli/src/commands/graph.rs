@@ -85,6 +85,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         proxy_env: request::proxy_env(),
         network: Network::default(),
         default_network: DefaultNetwork::default(),
+        resources: engine::Resources::default(),
         surroundings: Surroundings::default(),
         outputs: Vec::new(),
     })

@@ -13,6 +13,7 @@ pub(crate) mod images;
 pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod inspect;
+mod limits;
 pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod logout;
@@ -61,7 +62,7 @@ pub(crate) const HELP_WITH_ALIASES: &str = "Usage:  {usage}\n\n{about}\n{before-
 pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
     let Arguments { global, command } = arguments;
     match command {
-        Command::Run(args) => run::run(args, &global),
+        Command::Run(args) => run::run(*args, &global),
         Command::Build(args) | Command::Builder(BuilderCommand::Build(args)) => build::run(*args, &global),
         Command::Builder(BuilderCommand::Prune(args)) => builder_prune::run(&args, &global),
         Command::System(SystemCommand::Df(args)) => df::run(&args, &global),

@@ -92,6 +92,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
     #[command(flatten)]
+    limits: super::limits::ContainerLimitArgs,
+    #[command(flatten)]
     surroundings: super::surroundings::SurroundingsArgs,
 }
 
@@ -141,5 +143,6 @@ fn request(args: Args) -> Result<RunRequest, Report> {
         network: args.network,
         dns: Dns { servers: args.dns, search: args.dns_search, options: args.dns_option },
         surroundings: args.surroundings.into(),
+        resources: args.limits.into(),
     })
 }

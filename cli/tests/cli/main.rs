@@ -9,6 +9,7 @@ mod build;
 mod generate;
 mod help;
 mod images;
+mod limits;
 mod network;
 mod questions;
 mod rootless;

@@ -73,6 +73,7 @@ impl Engine {
             journal: Journal::default(),
             ahead: Ahead::new(&lowered.graph, request.default_network),
             default_network: request.default_network,
+            resources: request.resources.clone(),
             commits: Mutex::new(BTreeMap::new()),
             fetched: Mutex::new(BTreeMap::new()),
             sweep: Sweep::default(),

@@ -109,6 +109,8 @@ pub(crate) struct BuildWorker {
     pub(crate) ahead: Ahead,
     /// What steps get that ask for no network by name.
     pub(crate) default_network: DefaultNetwork,
+    /// Limits of each step that runs a process.
+    pub(crate) resources: executor::Resources,
     pub(crate) sweep: Sweep,
     /// Limits the steps that run at the same time.
     pub(crate) slots: Semaphore,

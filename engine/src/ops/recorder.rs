@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use executor::Exit;
+use executor::{Exit, Outcome};
 use graph::{Run, Vertex};
 
 use super::BuildWorker;
@@ -116,11 +116,15 @@ impl Recorder {
         worker: &BuildWorker,
         vertex: &Vertex,
         run: &Run,
-        exit: Exit,
+        outcome: Outcome,
     ) -> BuildError {
-        let how = match exit {
+        let how = match outcome.exit {
             Exit::Code(code) => format!("exit code: {code}"),
             Exit::Signal(signal) => format!("killed by signal {signal}"),
+        };
+        let how = match outcome.account.and_then(|account| account.memory_kill()) {
+            Some(killed) => format!("{how}, {killed}"),
+            None => how,
         };
         let command = run.argv.join(" ");
         BuildError::Step(Box::new(StepFailure {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use cache::{ActiveLayer, Layer};
-use executor::{Child, Exit, Io, SandboxError, Spec};
+use executor::{Child, Exit, Io, Outcome, SandboxError, Spec};
 use graph::{Run, Security, Vertex, VertexId};
 
 use super::mount::Mounts;
@@ -50,7 +50,7 @@ pub(super) async fn execute(
             ahead::prepare();
         }
         let ended = child.and_then(|child| run_to_end(child, &thread_cancel, mounts.agents()));
-        let committed = matches!(ended, Ok(Exit::Code(0))).then(|| layer.commit());
+        let committed = matches!(ended, Ok(Outcome { exit: Exit::Code(0), .. })).then(|| layer.commit());
         (ended, committed)
     })
     .await;
@@ -59,9 +59,9 @@ pub(super) async fn execute(
         return Ok(committed?);
     }
     match ended {
-        Ok(exit) => {
+        Ok(outcome) => {
             let mut recorder = recorder.lock().expect("no holder of the lock panics");
-            Err(recorder.failure(worker, vertex, run, exit))
+            Err(recorder.failure(worker, vertex, run, outcome))
         }
         Err(source) => {
             let rendered = worker.render(vertex, "this step could not be started", None);
@@ -97,10 +97,10 @@ fn start(spec: &Spec, recorder: Arc<Mutex<Recorder>>) -> Result<Child, SandboxEr
     executor::spawn(spec, Io::Pipes { stdin: None, output })
 }
 
-fn run_to_end(mut child: Child, cancel: &Cancel, agents: &[PathBuf]) -> Result<Exit, SandboxError> {
+fn run_to_end(mut child: Child, cancel: &Cancel, agents: &[PathBuf]) -> Result<Outcome, SandboxError> {
     cancel.watch(child.handle());
     let _forwarding = Forwarding::start(child.take_listeners(), agents);
-    Ok(child.wait()?.exit)
+    child.wait()
 }
 
 fn specification(
@@ -125,6 +125,7 @@ fn specification(
         hostname: HOSTNAME_OF_BUILDS.to_owned(),
         shm_size_bytes: run.surroundings.shm_size_bytes.unwrap_or(executor::SHM_SIZE_BYTES_DEFAULT),
         rlimits: rlimits(&run.surroundings),
+        resources: worker.resources.clone(),
         mounts: mounts.specs(),
         ..Spec::new(rootfs, run.argv.clone())
     };

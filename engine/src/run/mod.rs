@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use cache::{ActiveLayer, LayerId, StoreError};
-use executor::{Child, Io, SandboxError, Spec};
+use executor::{Child, Io, Outcome, SandboxError, Spec};
 use image::ImageConfig;
 
 use crate::Engine;
@@ -49,6 +49,8 @@ pub struct RunRequest {
     pub console: Console,
     /// `--network`.
     pub network: graph::Network,
+    /// `--memory` and its like.
+    pub resources: executor::Resources,
     /// `--dns` and its like.
     pub dns: Dns,
     /// `--add-host`, `--shm-size`, `--ulimit`.
@@ -121,7 +123,11 @@ impl Running {
         let Self { child, layer, _sweep } = self;
         let ended = child.wait();
         drop(layer);
-        Ok(ended?.exit)
+        let Outcome { exit, account, .. } = ended?;
+        if let Some(killed) = account.and_then(|account| account.memory_kill()) {
+            tracing::warn!("{killed}");
+        }
+        Ok(exit)
     }
 }
 
@@ -175,6 +181,7 @@ impl Engine {
             network: granted.network,
             shm_size_bytes: request.surroundings.shm_size_bytes.unwrap_or(executor::SHM_SIZE_BYTES_DEFAULT),
             rlimits: files::rlimits(&request.surroundings),
+            resources: request.resources.clone(),
             hostname,
             ..Spec::new(rootfs, argv)
         })

@@ -118,6 +118,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
+    limits: super::limits::LimitArgs,
+    #[command(flatten)]
     surroundings: super::surroundings::SurroundingsArgs,
     /// Set the target build stage to build
     #[arg(long, value_name = "STAGE")]

@@ -53,6 +53,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         network: args.network.0,
         default_network: args.network.1,
         surroundings: args.surroundings.into(),
+        resources: args.limits.into(),
         outputs,
     })
 }

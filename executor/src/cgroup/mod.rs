@@ -1,0 +1,322 @@
+//! Limits on what a whole sandbox uses, and the account of it, see cgroups(7).
+//!
+//! A sandbox gets control groups only when somebody asks for a limit or for the account: they cost some twenty
+//! system calls. Each controller is used where the host has it, in a hierarchy of version 1 or in the one of
+//! version 2. The groups are children of the caller's own, so that what limits the caller limits its sandboxes too.
+
+mod hierarchy;
+mod sweep;
+mod v1;
+mod v2;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{OrKernel, SandboxError};
+pub(crate) use hierarchy::hierarchies;
+use hierarchy::{Hierarchy, Version};
+
+/// How long to wait for the kernel to let go of processes that are dead already.
+const REMOVAL_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Between two attempts to remove a group.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(2);
+
+/// The file through which processes join a group.
+pub(crate) const PROCESSES: &str = "cgroup.procs";
+
+/// Limits on a sandbox. What is not set is not limited.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Most memory, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Most memory and swap together.
+    pub memory_swap: Swap,
+    /// Weight in the competition for processors; 1024 is everybody's.
+    pub cpu_shares: Option<u64>,
+    /// Time on processors in each period, in microseconds.
+    pub cpu_quota_us: Option<u64>,
+    /// The period, in microseconds; 100 ms if only a quota is given.
+    pub cpu_period_us: Option<u64>,
+    /// Processors that may be used, `0-2,4`; empty for all.
+    pub cpuset_cpus: String,
+    /// Memory nodes that may be used; empty for all.
+    pub cpuset_mems: String,
+    /// Most processes and threads.
+    pub pids_max: Option<u64>,
+    /// Weight in the competition for block devices, 10 to 1000.
+    pub block_weight: Option<u16>,
+    /// The group in which that of the sandbox is made, from the root of each hierarchy; empty for the caller's own.
+    pub parent: String,
+    /// Whether the account is wanted even without a limit.
+    pub account: bool,
+}
+
+/// A limit on memory and swap together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Swap {
+    /// As in Docker: with a limit on memory as much swap again, if the kernel counts swap.
+    #[default]
+    Default,
+    /// No limit.
+    Unlimited,
+    /// This many bytes.
+    Bytes(u64),
+}
+
+/// What a sandbox used, by the account of its groups. What no group counts is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Account {
+    /// The most memory at one time.
+    pub memory_peak_bytes: Option<u64>,
+    /// Its limit.
+    pub memory_limit_bytes: Option<u64>,
+    /// Processes that the kernel killed because the limit was reached.
+    pub memory_kills: u64,
+    /// Time on processors.
+    pub cpu: Option<Duration>,
+    /// Bytes read from block devices and written to them.
+    pub block_bytes: Option<(u64, u64)>,
+    /// Attempts to start a process that the limit refused.
+    pub pids_refused: u64,
+}
+
+impl Account {
+    /// Says that the limit on memory ended a process, if it did: `killed for memory: limit 64 MiB, peak 64 MiB`.
+    pub fn memory_kill(&self) -> Option<String> {
+        let mebibytes = |bytes: Option<u64>| {
+            bytes.map_or(String::from("unknown"), |bytes| format!("{} MiB", bytes >> 20))
+        };
+        let (limit, peak) = (mebibytes(self.memory_limit_bytes), mebibytes(self.memory_peak_bytes));
+        (self.memory_kills > 0).then(|| format!("killed for memory: limit {limit}, peak {peak}"))
+    }
+}
+
+/// Something that limits or counts; the names are those of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Controller {
+    Memory,
+    Cpu,
+    CpuAccount,
+    CpuSet,
+    Pids,
+    Block,
+}
+
+impl Controller {
+    const ALL: [Self; 6] = [Self::Memory, Self::Cpu, Self::CpuAccount, Self::CpuSet, Self::Pids, Self::Block];
+
+    fn name(self, version: Version) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            // Every group of version 2 counts its time.
+            Self::CpuAccount if version == Version::Two => "cpu",
+            Self::CpuAccount => "cpuacct",
+            Self::CpuSet => "cpuset",
+            Self::Pids => "pids",
+            Self::Block if version == Version::Two => "io",
+            Self::Block => "blkio",
+        }
+    }
+}
+
+impl Resources {
+    /// Whether a sandbox needs groups at all.
+    fn is_asked(&self) -> bool {
+        self.account || !self.parent.is_empty() || Controller::ALL.iter().any(|it| self.needs(*it))
+    }
+
+    /// Whether there is a limit that this controller keeps.
+    fn needs(&self, controller: Controller) -> bool {
+        match controller {
+            Controller::Memory => self.memory_bytes.is_some() || self.memory_swap != Swap::Default,
+            Controller::Cpu => {
+                self.cpu_shares.is_some() || self.cpu_quota_us.is_some() || self.cpu_period_us.is_some()
+            }
+            Controller::CpuSet => !self.cpuset_cpus.is_empty() || !self.cpuset_mems.is_empty(),
+            Controller::Pids => self.pids_max.is_some(),
+            Controller::Block => self.block_weight.is_some(),
+            Controller::CpuAccount => false,
+        }
+    }
+}
+
+/// The groups of one sandbox, one in each hierarchy that is needed. Dropping it kills whoever is in them, and
+/// removes them.
+#[derive(Debug)]
+pub(crate) struct Cgroups {
+    groups: Vec<Group>,
+}
+
+#[derive(Debug)]
+struct Group {
+    version: Version,
+    controllers: Vec<Controller>,
+    directory: PathBuf,
+}
+
+impl Cgroups {
+    /// Makes the groups with their limits; `None` if none are needed.
+    pub(crate) fn make(resources: &Resources) -> Result<Option<Self>, SandboxError> {
+        if !resources.is_asked() {
+            return Ok(None);
+        }
+        check(resources)?;
+        let hierarchies = hierarchies().or_kernel(|| String::from("read(\"/proc/self/mountinfo\")"))?;
+        sweep::once(&hierarchies, &resources.parent);
+        let name = sweep::new_name();
+        let mut made = Self { groups: Vec::new() };
+        for (hierarchy, controllers) in assign(resources, &hierarchies)? {
+            let directory = hierarchy.make(&resources.parent, &name, &controllers)?;
+            made.groups.push(Group { version: hierarchy.version, controllers, directory });
+            let group = made.groups.last().expect("it was just added");
+            match group.version {
+                Version::One => v1::limit(&group.directory, &group.controllers, resources)?,
+                Version::Two => v2::limit(&group.directory, &group.controllers, resources)?,
+            }
+        }
+        Ok(Some(made))
+    }
+
+    /// The files by which a process joins all groups.
+    pub(crate) fn entrances(&self) -> Vec<PathBuf> {
+        self.groups.iter().map(|group| group.directory.join(PROCESSES)).collect()
+    }
+
+    /// What was used so far.
+    pub(crate) fn account(&self) -> Account {
+        let mut account = Account::default();
+        for group in &self.groups {
+            match group.version {
+                Version::One => v1::read(&group.directory, &group.controllers, &mut account),
+                Version::Two => v2::read(&group.directory, &mut account),
+            }
+        }
+        account
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        for group in &self.groups {
+            if group.version == Version::Two {
+                // The processes are dead with the first one of their pid namespace; this is for whoever is not.
+                let _ = fs::write(group.directory.join("cgroup.kill"), "1");
+            }
+            remove(&group.directory);
+        }
+    }
+}
+
+/// Removes a group when the last of its processes is gone. What stays is removed by a later process.
+fn remove(directory: &Path) {
+    let begin = Instant::now();
+    while fs::remove_dir(directory).is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
+        if begin.elapsed() > REMOVAL_TIME_MAX {
+            return;
+        }
+        thread::sleep(REMOVAL_PAUSE);
+    }
+}
+
+/// Which hierarchy does what. What counts without a limit is taken where it is to be had.
+fn assign<'a>(
+    resources: &Resources,
+    hierarchies: &'a [Hierarchy],
+) -> Result<Vec<(&'a Hierarchy, Vec<Controller>)>, SandboxError> {
+    let mut assigned: Vec<(&Hierarchy, Vec<Controller>)> = Vec::new();
+    for controller in Controller::ALL {
+        let is_needed = resources.needs(controller);
+        let is_counted = !matches!(controller, Controller::CpuSet | Controller::Cpu);
+        let is_wanted = is_needed || resources.account && is_counted;
+        if !is_wanted {
+            continue;
+        }
+        let Some(hierarchy) = hierarchies.iter().find(|it| it.has(controller)) else {
+            if is_needed {
+                return Err(no_controller(controller));
+            }
+            continue;
+        };
+        match assigned.iter_mut().find(|(known, _)| std::ptr::eq(*known, hierarchy)) {
+            Some((_, controllers)) => controllers.push(controller),
+            None => assigned.push((hierarchy, vec![controller])),
+        }
+    }
+    Ok(assigned)
+}
+
+fn no_controller(controller: Controller) -> SandboxError {
+    SandboxError::BadField {
+        field: String::from("resources"),
+        value: String::from(controller.name(Version::One)),
+        problem: String::from("no control group hierarchy of this machine has this controller"),
+    }
+}
+
+/// What the kernel would refuse without saying why.
+fn check(resources: &Resources) -> Result<(), SandboxError> {
+    let wrong = |field: &str, value: String, problem: &str| {
+        Err(SandboxError::BadField { field: String::from(field), value, problem: String::from(problem) })
+    };
+    if let (Swap::Bytes(swap), memory) = (resources.memory_swap, resources.memory_bytes)
+        && memory.is_none_or(|memory| swap < memory)
+    {
+        return wrong(
+            "memory_swap",
+            swap.to_string(),
+            "it includes the memory, whose limit must be set and not larger",
+        );
+    }
+    if resources.memory_bytes.is_some_and(|bytes| bytes < MEMORY_BYTES_MIN) {
+        let bytes = resources.memory_bytes.unwrap_or_default().to_string();
+        return wrong("memory_bytes", bytes, "the minimum is 6 MiB");
+    }
+    if resources.block_weight.is_some_and(|weight| !(10..=1000).contains(&weight)) {
+        let weight = resources.block_weight.unwrap_or_default().to_string();
+        return wrong("block_weight", weight, "it must be between 10 and 1000");
+    }
+    let is_path = resources.parent.split('/').all(|name| name != "..");
+    if !is_path || resources.parent.contains('\0') {
+        return wrong("parent", resources.parent.clone(), "it leads out of the hierarchy");
+    }
+    Ok(())
+}
+
+/// Docker's minimum: less than that, and nothing starts.
+const MEMORY_BYTES_MIN: u64 = 6 << 20;
+
+/// Writes one file of a group.
+fn set(directory: &Path, file: &str, value: &str) -> Result<(), SandboxError> {
+    let path = directory.join(file);
+    fs::write(&path, value).or_kernel(|| format!("write({path:?}, {value:?})"))
+}
+
+/// Writes the first of several files that exists: names differ with the scheduler of the devices.
+fn set_first(directory: &Path, files: &[(&str, String)], what: &str) -> Result<(), SandboxError> {
+    match files.iter().find(|(file, _)| directory.join(file).exists()) {
+        Some((file, value)) => set(directory, file, value),
+        None => Err(SandboxError::BadField {
+            field: String::from("resources"),
+            value: String::from(what),
+            problem: String::from("this kernel has no such limit"),
+        }),
+    }
+}
+
+/// A file with a single number.
+fn number(directory: &Path, file: &str) -> Option<u64> {
+    fs::read_to_string(directory.join(file)).ok()?.trim().parse().ok()
+}
+
+/// The number after a word, in a file with a word and a number in each line.
+fn keyed(directory: &Path, file: &str, word: &str) -> Option<u64> {
+    let text = fs::read_to_string(directory.join(file)).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(word)?.strip_prefix(' ')?.trim().parse().ok())
+}

@@ -1,0 +1,111 @@
+//! Groups of version 1: a hierarchy for each controller.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Account, Controller, Resources, Swap, keyed, number, set, set_first};
+use crate::error::{OrKernel, SandboxError};
+
+/// Limits of memory and swap together; absent where the kernel does not count swap.
+const MEMORY_AND_SWAP: &str = "memory.memsw.limit_in_bytes";
+
+/// More than any machine has: how the kernel writes that there is no limit.
+const UNLIMITED_BYTES: u64 = 1 << 60;
+
+/// Writes the limits.
+pub(super) fn limit(
+    directory: &Path,
+    controllers: &[Controller],
+    resources: &Resources,
+) -> Result<(), SandboxError> {
+    for controller in controllers {
+        match controller {
+            Controller::Memory => memory(directory, resources)?,
+            Controller::Cpu => cpu(directory, resources)?,
+            Controller::CpuSet => cpuset(directory, resources)?,
+            Controller::Pids => {
+                if let Some(max) = resources.pids_max {
+                    set(directory, "pids.max", &max.to_string())?;
+                }
+            }
+            Controller::Block => {
+                if let Some(weight) = resources.block_weight {
+                    let files = ["blkio.weight", "blkio.bfq.weight"].map(|file| (file, weight.to_string()));
+                    set_first(directory, &files, "block weight")?;
+                }
+            }
+            Controller::CpuAccount => {}
+        }
+    }
+    Ok(())
+}
+
+fn memory(directory: &Path, resources: &Resources) -> Result<(), SandboxError> {
+    let Some(bytes) = resources.memory_bytes else { return Ok(()) };
+    set(directory, "memory.limit_in_bytes", &bytes.to_string())?;
+    let counts_swap = directory.join(MEMORY_AND_SWAP).exists();
+    match resources.memory_swap {
+        Swap::Unlimited => Ok(()),
+        Swap::Default if !counts_swap => Ok(()),
+        Swap::Default => set(directory, MEMORY_AND_SWAP, &bytes.saturating_mul(2).to_string()),
+        Swap::Bytes(swap) => set_first(directory, &[(MEMORY_AND_SWAP, swap.to_string())], "memory and swap"),
+    }
+}
+
+fn cpu(directory: &Path, resources: &Resources) -> Result<(), SandboxError> {
+    if let Some(shares) = resources.cpu_shares {
+        set(directory, "cpu.shares", &shares.to_string())?;
+    }
+    if let Some(period) = resources.cpu_period_us {
+        set(directory, "cpu.cfs_period_us", &period.to_string())?;
+    }
+    match resources.cpu_quota_us {
+        Some(quota) => set(directory, "cpu.cfs_quota_us", &quota.to_string()),
+        None => Ok(()),
+    }
+}
+
+/// A new group has neither processors nor memory, and nobody can join it before it has both.
+fn cpuset(directory: &Path, resources: &Resources) -> Result<(), SandboxError> {
+    let parent = directory.parent().expect("a group is in a hierarchy");
+    let files = [("cpuset.cpus", &resources.cpuset_cpus), ("cpuset.mems", &resources.cpuset_mems)];
+    for (file, wanted) in files {
+        let inherited = || {
+            let path = parent.join(file);
+            std::fs::read_to_string(&path).or_kernel(|| format!("read({path:?})"))
+        };
+        let value = if wanted.is_empty() { inherited()? } else { wanted.clone() };
+        set(directory, file, value.trim())?;
+    }
+    Ok(())
+}
+
+/// Adds what this hierarchy has counted.
+pub(super) fn read(directory: &Path, controllers: &[Controller], account: &mut Account) {
+    for controller in controllers {
+        match controller {
+            Controller::Memory => {
+                account.memory_peak_bytes = number(directory, "memory.max_usage_in_bytes");
+                account.memory_limit_bytes =
+                    number(directory, "memory.limit_in_bytes").filter(|bytes| *bytes < UNLIMITED_BYTES);
+                account.memory_kills = keyed(directory, "memory.oom_control", "oom_kill").unwrap_or(0);
+            }
+            Controller::CpuAccount => {
+                account.cpu = number(directory, "cpuacct.usage").map(Duration::from_nanos);
+            }
+            Controller::Pids => account.pids_refused = keyed(directory, "pids.events", "max").unwrap_or(0),
+            Controller::Block => account.block_bytes = block_bytes(directory),
+            Controller::Cpu | Controller::CpuSet => {}
+        }
+    }
+}
+
+/// Lines `MAJOR:MINOR Read BYTES` and the like.
+fn block_bytes(directory: &Path) -> Option<(u64, u64)> {
+    let path = directory.join("blkio.throttle.io_service_bytes_recursive");
+    let text = std::fs::read_to_string(path).ok()?;
+    let sum = |word: &str| -> u64 {
+        text.lines().filter_map(|line| line.split_once(word)?.1.trim().parse::<u64>().ok()).sum()
+    };
+    Some((sum(" Read "), sum(" Write ")))
+}

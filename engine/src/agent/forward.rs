@@ -104,7 +104,12 @@ fn accept(shared: &Arc<Shared>) {
         while !shared.open().is_closed {
             let connected = shared.listener.accept().and_then(|(client, _)| connect(&shared.agent, client));
             match connected {
-                Ok(connection) => drop(scope.spawn(|| serve(shared, connection))),
+                // In the order of the connections: the one too many is the last, and is closed here.
+                Ok(Connection { client, agent, ends }) => {
+                    if let Some(number) = shared.admit(ends) {
+                        scope.spawn(move || serve(shared, number, client, agent));
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%error, agent = %shared.agent.display(), "cannot connect to an agent");
                     // When descriptors are short the next try fails as well.
@@ -129,8 +134,7 @@ fn connect(agent: &Path, client: UnixStream) -> io::Result<Connection> {
     Ok(Connection { client, agent, ends })
 }
 
-fn serve(shared: &Shared, Connection { client, agent, ends }: Connection) {
-    let Some(number) = shared.admit(ends) else { return };
+fn serve(shared: &Shared, number: u64, client: UnixStream, agent: UnixStream) {
     if let Err(error) = relay(client, agent) {
         tracing::debug!(%error, "a connection to an agent ended early");
     }

@@ -49,8 +49,10 @@ pub(crate) struct Args {
     /// Set build-time variables; NAME alone takes the value of the environment
     #[arg(long, value_name = "NAME=VALUE")]
     build_arg: Vec<String>,
-    /// Additional build contexts: a directory, docker-image://IMAGE, oci-layout://DIRECTORY[:TAG|@DIGEST],
-    /// target:STAGE, or the URL of a file or a git repository
+    // An attribute, since rustdoc takes brackets for links.
+    #[arg(
+        help = "Additional build contexts: a directory, docker-image://IMAGE, oci-layout://DIRECTORY[:TAG|@DIGEST], target:STAGE, or the URL of a file or a git repository"
+    )]
     #[arg(long, value_name = "NAME=PATH")]
     build_context: Vec<String>,
     /// Set method for evaluating the build ("build", "check", "outline", "targets", with ",format=json" for programs)
@@ -109,7 +111,10 @@ pub(crate) struct Args {
     /// Secret to expose to the build (format: "id=mysecret[,src=/local/secret|,env=VARIABLE]")
     #[arg(long, value_name = "SECRET")]
     secret: Vec<SecretSpec>,
-    /// SSH agent socket or keys to expose to the build (format: "default|ID[=SOCKET|KEY[,KEY]]")
+    // An attribute, since rustdoc takes brackets for links.
+    #[arg(
+        help = r#"SSH agent socket or keys to expose to the build (format: "default|ID[=SOCKET|KEY[,KEY]]")"#
+    )]
     #[arg(long, value_name = "SSH")]
     ssh: Vec<SshSpec>,
     /// Name and optionally a tag in the "name:tag" format

@@ -88,6 +88,8 @@ fn files_are_those_of_the_commit_whoever_fetches_them() {
     let slipway = home.command(&["build", "-q", "-t", "image", &context]);
     command.args(["-c", "umask 077; exec \"$0\" \"$@\""]).arg(slipway.get_program()).args(slipway.get_args());
     command.env_clear().envs(slipway.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    // The git of whoever runs the tests; without a search path it would be another one.
+    command.env("PATH", std::env::var_os("PATH").unwrap());
     assert!(command.status().unwrap().success());
     let unpacked = home.unpack("image");
     let listing = unpacked.listing();

@@ -209,7 +209,10 @@ mod tests {
     fn without_names_the_quick_ones_run() {
         let names = |request: &Request| request.targets().iter().map(|it| it.name).collect::<Vec<_>>();
         let all = request(&[]).expect("no arguments are fine");
-        assert_eq!((names(&all), all.seconds), (vec!["dockerfile", "expand", "ignore"], SECONDS_DEFAULT));
+        assert_eq!(
+            (names(&all), all.seconds),
+            (vec!["dockerfile", "expand", "ignore", "remote"], SECONDS_DEFAULT)
+        );
         let one = request(&["layer_apply", "--seconds", "5"]).expect("these too");
         assert_eq!((names(&one), one.seconds), (vec!["layer_apply"], 5));
         assert_eq!(request(&["nothing"]), None);

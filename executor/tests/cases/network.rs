@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A host with an uplink, and an Internet with one server that greets. `$1` is more to set up, `$2` the rest.
 const HOST: &str = r#"
     mount -t tmpfs run /run && mount -t tmpfs tmp /tmp && ip link set lo up || exit 90
+    echo 0 > /proc/sys/net/ipv4/ip_forward # a new namespace has it from the machine
     unshare --net sh -c 'ip link set lo up && echo up && exec sleep 1000' > /run/internet &
     internet=$!
     until grep -q up /run/internet; do sleep 0.01; done

@@ -65,7 +65,12 @@ impl Pieces<'_> {
     }
 
     fn arguments(&mut self, arguments: &str, shape: Shape, escape: char) {
+        let ends_with_escape = |word: &str| word.ends_with(escape);
         match shape {
+            // The blanks behind an escape decide what the next words are.
+            Shape::Words | Shape::WordsOrJson if tokens::plain_words(arguments).any(ends_with_escape) => {
+                self.word(arguments);
+            }
             Shape::Words => tokens::plain_words(arguments).for_each(|word| self.word(word)),
             Shape::From => {
                 for (index, word) in tokens::plain_words(arguments).enumerate() {
@@ -156,6 +161,7 @@ mod tests {
             ("ENV  a=\"b  c\"   d=e", Shape::Quoted, "<ENV> <a=\"b  c\"> <d=e>"),
             ("ENV a   b  c", Shape::NameAndRest, "<ENV> <a> <b  c>"),
             ("HEALTHCHECK --x=1  CMD  a  b", Shape::WordAndCommand, "<HEALTHCHECK> <--x=1> <CMD> <a  b>"),
+            ("COPY \\  <<E  a", Shape::WordsOrJson, "<COPY> <\\  <<E  a>"),
             ("FROM  a  as  b", Shape::From, "<FROM> <a> <as> <b>"),
         ] {
             assert_eq!(pieces(text, shape), expected, "{text}");

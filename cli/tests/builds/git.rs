@@ -88,8 +88,10 @@ fn files_are_those_of_the_commit_whoever_fetches_them() {
     let slipway = home.command(&["build", "-q", "-t", "image", &context]);
     command.args(["-c", "umask 077; exec \"$0\" \"$@\""]).arg(slipway.get_program()).args(slipway.get_args());
     command.env_clear().envs(slipway.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    // The git of whoever runs the tests; without a search path it would be another one.
-    command.env("PATH", std::env::var_os("PATH").unwrap());
+    // Within a repository, whose settings are not for others.
+    git(&repository.work, &["remote", "add", "origin", "/of/the/user"]);
+    git(&repository.work, &["config", "url.file:///of/the/user.insteadOf", &server.url("git/")]);
+    command.current_dir(&repository.work);
     assert!(command.status().unwrap().success());
     let unpacked = home.unpack("image");
     let listing = unpacked.listing();

@@ -41,7 +41,9 @@ struct Found {
 async fn ask(git: &Git<'_>, reference: &str) -> Result<Found, GitError> {
     let wanted = if reference.is_empty() { "HEAD" } else { reference };
     let peeled = format!("{wanted}{PEELED}");
-    let arguments = ["ls-remote", "--quiet", "--", ORIGIN, wanted, &peeled].map(OsStr::new);
+    // The repository in which somebody builds may have a remote of this name, and rewrite URLs.
+    let nobodys = "--git-dir=/dev/null";
+    let arguments = [nobodys, "ls-remote", "--quiet", "--", ORIGIN, wanted, &peeled].map(OsStr::new);
     let ended = git.try_run("ls-remote", &arguments).await?;
     if !ended.status.success() {
         return Err(refused(git, ended.said));

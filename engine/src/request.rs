@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use executor::Resources;
 pub use frontend::NoCache;
@@ -41,16 +40,12 @@ pub struct BuildRequest {
     pub tags: Vec<Reference>,
     /// `--no-cache` and `--no-cache-filter`.
     pub no_cache: NoCache,
-    /// `--cache-ttl`: results that were older than this when the build began are made again.
-    pub cache_ttl: Option<Duration>,
     /// `--platform`; none is the host's.
     pub platform: Option<Platform>,
     /// `--pull`.
     pub pull: PullPolicy,
     /// Proxy variables of the caller's environment, given to RUN and stored nowhere.
     pub proxy_env: Vec<(String, String)>,
-    /// `SOURCE_DATE_EPOCH`, seconds: creation times and file times later than this become this.
-    pub source_date_epoch: Option<i64>,
     /// `--network`: what RUN steps get that do not say it themselves.
     pub network: Network,
     /// What [`Network::Default`] is for these steps.

@@ -26,7 +26,9 @@ pub use environment::Variables;
 pub use format::format;
 pub use lower::Lowered;
 pub use missing::MissingSource;
-pub use plan::{BaseImage, Bases, NamedContext, NoCache, Plan, PlanOptions, plan};
+pub use plan::{
+    BaseImage, Bases, Epoch, EpochSource, NamedContext, NoCache, Plan, PlanOptions, epoch_source, plan,
+};
 pub use render::{position, render};
 pub use suggest::nearest;
 pub use syntax::{Parsed, parse};

@@ -74,12 +74,22 @@ impl HttpSource {
 impl GitSource {
     fn digest(&self) -> Digest {
         // The identity of the files is the commit, wherever it is from. A `.git` says where that was.
-        let Self { remote, reference, checksum: _, subdirectory, keep_git_dir, submodules } = self;
+        let Self {
+            remote,
+            reference,
+            checksum: _,
+            subdirectory,
+            keep_git_dir,
+            submodules,
+            fetch_by_commit: _,
+            times,
+        } = self;
         let kept = [remote, reference].into_iter().filter(|_| *keep_git_dir);
         Hasher::new("git/v1")
             .list("kept", kept)
             .field("subdirectory", subdirectory)
             .field("flags", [u8::from(*keep_git_dir), u8::from(*submodules)])
+            .field("times", times.name())
             .finish()
     }
 
@@ -104,6 +114,7 @@ impl Run {
             mounts,
             secret_env,
             devices,
+            hostname,
             surroundings,
         } = self;
         Hasher::new("run/v1")
@@ -116,6 +127,7 @@ impl Run {
             .list("mounts", mounts.iter().map(|mount| mount.digest().0))
             .list("secret_env", secret_env.iter().map(|secret| secret.digest().0))
             .list("devices", devices.iter().map(|device| device.digest().0))
+            .list("hostname", hostname)
             .field("surroundings", surroundings.digest().0)
             .finish()
     }
@@ -134,6 +146,7 @@ impl Run {
                 .map(|secret| (format!("secret env {}", secret.name), format!("{secret:?}"))),
         );
         named.extend(self.devices.iter().map(|device| ("device".to_owned(), device.name.clone())));
+        named.extend(self.hostname.iter().map(|name| ("host name".to_owned(), name.clone())));
         named.extend(self.surroundings.ingredients());
         named
     }
@@ -322,6 +335,7 @@ impl MakeFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GitTimes;
 
     fn run() -> Run {
         Run {
@@ -383,6 +397,8 @@ mod tests {
                 |run| run.secret_env.push(secret_env("B", "a", false)),
                 |run| run.secret_env.push(secret_env("A", "b", false)),
                 |run| run.secret_env.push(secret_env("A", "a", true)),
+                |run| run.hostname = Some("a".into()),
+                |run| run.hostname = Some("b".into()),
                 |run| run.devices.push(Device { name: "a".into(), required: false }),
                 |run| run.devices.push(Device { name: "b".into(), required: false }),
                 |run| run.devices.push(Device { name: "a".into(), required: true }),
@@ -496,6 +512,7 @@ mod tests {
             &[
                 |git| git.subdirectory = "a".into(),
                 |git| git.submodules = false,
+                |git| git.times = GitTimes::Checkout,
                 |git| git.keep_git_dir = true,
                 |git| {
                     git.keep_git_dir = true;
@@ -510,6 +527,7 @@ mod tests {
         let elsewhere = GitSource {
             reference: "main".into(),
             checksum: Some("abc".into()),
+            fetch_by_commit: true,
             ..GitSource::new("git@other:b.git")
         };
         assert_eq!(Op::Git(elsewhere).digest(), Op::Git(git).digest());

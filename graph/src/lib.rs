@@ -20,7 +20,7 @@ pub use digest::OpDigest;
 pub use file::{Copy, File, FileAction, MakeDirectory, MakeFile};
 pub use mount::{CacheBase, CacheSharing, Mount, MountSource};
 pub use run::{Device, Network, Run, SecretEnv, Security, Surroundings, Ulimit};
-pub use source::{ContextSource, GitSource, HttpSource, ImageSource, redacted};
+pub use source::{ContextSource, GitSource, GitTimes, HttpSource, ImageSource, redacted};
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Eq)]

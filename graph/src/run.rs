@@ -25,6 +25,8 @@ pub struct Run {
     pub secret_env: Vec<SecretEnv>,
     /// Devices of the machine.
     pub devices: Vec<Device>,
+    /// What the machine is called; none is the engine's default.
+    pub hostname: Option<String>,
     /// What else the process can notice.
     pub surroundings: Surroundings,
 }

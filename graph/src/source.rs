@@ -60,6 +60,30 @@ pub struct GitSource {
     pub keep_git_dir: bool,
     /// Whether the submodules are part of it.
     pub submodules: bool,
+    /// Whether `checksum`, a whole commit, is fetched without asking what `reference` is now.
+    pub fetch_by_commit: bool,
+    /// When its files were changed.
+    pub times: GitTimes,
+}
+
+/// When the files of a commit were changed, which git itself does not know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum GitTimes {
+    /// When the commit was made: the same commit gives the same files.
+    #[default]
+    Commit,
+    /// When they were fetched.
+    Checkout,
+}
+
+impl GitTimes {
+    /// The word for it in the query of a URL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Checkout => "checkout",
+        }
+    }
 }
 
 impl GitSource {
@@ -72,6 +96,8 @@ impl GitSource {
             subdirectory: String::new(),
             keep_git_dir: false,
             submodules: true,
+            fetch_by_commit: false,
+            times: GitTimes::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::git_server::{COMMITTED, Repository, git};
 use crate::server::Server;
@@ -69,6 +70,38 @@ ADD REPO?commit={first}#main /wrong
     0644 0:0     pull/file: first
     0644 0:0     tag/file: first
     ");
+}
+
+#[test]
+fn a_commit_can_be_fetched_without_asking_where_its_branch_is() {
+    let (home, server) = world();
+    let repository = Repository::new(&home, "a");
+    let first = repository.write("file", "first\n").commit();
+    repository.write("file", "second\n").commit();
+    let url = repository.url(&server);
+    let query = format!("REPO?branch=main&commit={first}");
+    // By now the branch is elsewhere.
+    assert!(failure(&home, &url, &format!("FROM base\nADD {query} /a\n")).contains("expected"));
+    server.requests();
+    build(&home, &url, &format!("FROM base\nADD {query}&fetch-by-commit=true /a\n"), &["-t", "image"]);
+    assert_eq!(fs::read_to_string(home.unpack("image").path("a/file")).unwrap(), "first\n");
+    let listed = server.requests().iter().filter(|line| line.contains("info/refs")).count();
+    assert_eq!(listed, 1, "the fetch itself, and nobody asked for the branch");
+}
+
+#[test]
+fn files_have_the_time_of_their_commit_or_of_the_checkout() {
+    let (home, server) = world();
+    let repository = Repository::new(&home, "a");
+    repository.write("file", "x\n").commit();
+    let url = repository.url(&server);
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let dockerfile = "FROM base\nADD REPO?mtime=commit /a\nADD REPO?mtime=checkout /b\n";
+    build(&home, &url, dockerfile, &["-t", "image"]);
+    let unpacked = home.unpack("image");
+    let mtime = |name: &str| fs::metadata(unpacked.path(name)).unwrap().mtime();
+    assert_eq!(mtime("a/file"), COMMITTED);
+    assert!(mtime("b/file") >= i64::try_from(started).unwrap());
 }
 
 #[test]

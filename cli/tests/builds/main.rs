@@ -8,6 +8,7 @@ mod agents;
 mod caching;
 mod contexts;
 mod entitlements;
+mod epoch;
 mod failures;
 mod git;
 mod git_attacks;

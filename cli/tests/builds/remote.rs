@@ -300,6 +300,51 @@ fn passwords_are_seen_by_the_server_alone() {
 }
 
 #[test]
+fn secrets_are_for_the_server_that_they_name() {
+    let (home, server) = world();
+    let other = Server::new(&home.path("other"));
+    server.write("a", "1\n");
+    other.write("a", "1\n");
+    fs::write(home.path("token"), "swordfish\n").unwrap();
+    fs::write(home.path("header"), "Basic bWU6c3dvcmRmaXNo").unwrap();
+    let here = format!("127.0.0.1:{}", server.port());
+    let token = format!("id=HTTP_AUTH_TOKEN_{here},src={}", home.path("token").display());
+    let header = format!("id=HTTP_AUTH_HEADER_127.0.0.1,src={}", home.path("header").display());
+    let add = |path: &str, secrets: &[&str]| {
+        let context = home.context(&format!("FROM base\nADD {} /a\n", server.url(path)), &[]);
+        let flags: Vec<_> = secrets.iter().flat_map(|secret| ["--secret", secret]).collect();
+        home.run(&[&["build", "--progress=plain"], &flags[..], &[&context]].concat())
+    };
+    assert!(add("bearer/a", &[&token]).status.success());
+    assert!(add("private/a", &[&header]).status.success());
+    // What is for the port goes first.
+    assert!(!add("private/a", &[&header, &token]).status.success());
+    let refused = add(&format!("away/{}/bearer/a", other.port()), &[&token]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(error.contains("401 Unauthorized") && !error.contains("swordfish"), "{error}");
+    assert_eq!(other.requests(), ["GET /bearer/a 401"]);
+    let found = Command::new("grep").args(["-rl", "swordfish"]).arg(home.store()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+}
+
+#[test]
+fn faults_that_pass_are_waited_for() {
+    let (home, server) = world();
+    server.write("a", "1\n");
+    build(&home, &server, "FROM base\nADD URL/flaky/3/a /a\nRUN cat /a\n", &[]);
+    insta::assert_snapshot!(server.requests().join("\n"), @"
+    GET /flaky/3/a 200
+    GET /flaky/3/a 200
+    GET /flaky/3/a 503
+    GET /flaky/3/a 503
+    ");
+    failure(&home, &server, "FROM base\nADD URL/flaky/4/a /a\n");
+    assert_eq!(server.requests().len(), 4);
+    failure(&home, &server, "FROM base\nADD URL/status/404 /a\n");
+    assert_eq!(server.requests(), ["GET /status/404 404"]);
+}
+
+#[test]
 fn tls_trusts_the_certificates_of_the_system() {
     let home = Home::new();
     let certificate = Certificate::new(&home.path(""));

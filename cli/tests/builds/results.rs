@@ -1,5 +1,6 @@
 //! What builds come to.
 
+use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::support::{Home, check, testdata};
@@ -27,6 +28,19 @@ fn stages() {
     let home = Home::new();
     home.ok(&["build", "-q", "-t", "stages", "--build-arg", "VERSION=2", &testdata("stages")]);
     assert_eq!(home.ok(&["run", "--rm", "stages"]), "version 2\nthe program\n");
+}
+
+#[test]
+fn the_build_argument_names_the_machine_of_steps() {
+    let home = Home::new();
+    let steps = "RUN cat /proc/sys/kernel/hostname /etc/hostname > /name && cat /etc/hosts >> /name";
+    let context = home.context(&format!("FROM base\n{steps}\n"), &[]);
+    let named = ["--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=builder-1"];
+    home.ok(&[&["build", "-q", "-t", "image"], &named[..], &[&context]].concat());
+    let name = fs::read_to_string(home.unpack("image").path("name")).unwrap();
+    assert!(name.starts_with("builder-1\nbuilder-1\n127.0.0.1\tlocalhost builder-1\n"), "{name}");
+    assert_eq!(home.log(&[&named[..], &[&context]].concat()), format!("hit [2/2] {steps}"));
+    assert_eq!(home.log(&[&context]), format!("run [2/2] {steps}"));
 }
 
 #[test]

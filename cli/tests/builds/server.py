@@ -16,6 +16,9 @@ import sys
 import threading
 import urllib.parse
 
+FAILED = {}
+LOCK = threading.Lock()
+
 CREDENTIALS = "Basic " + base64.b64encode(b"me:swordfish").decode()
 
 
@@ -91,6 +94,34 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.answer(200, body=self.read(name))
         else:
             self.answer(401, [("WWW-Authenticate", "Basic")])
+
+    def serve_bearer(self, name):
+        """For those who have a token."""
+        if self.headers.get("Authorization") == "Bearer swordfish":
+            self.answer(200, body=self.read(name))
+        else:
+            self.answer(401, [("WWW-Authenticate", "Bearer")])
+
+    def serve_away(self, rest):
+        """To a port of this host that another server has."""
+        port, _, rest = rest.partition("/")
+        self.answer(302, [("Location", "http://127.0.0.1:%s/%s" % (port, rest))])
+
+    def serve_flaky(self, rest):
+        """COUNT requests go wrong in one way after the other, the next is answered."""
+        count, _, name = rest.partition("/")
+        with LOCK:
+            FAILED[rest] = FAILED.get(rest, 0) + 1
+            failed = FAILED[rest]
+        if failed > int(count):
+            self.answer(200, body=self.read(name))
+        elif failed == 1:
+            self.log_request(503)
+            self.close_connection = True
+        elif failed == 2:
+            self.serve_short(name)
+        else:
+            self.answer(503)
 
     def serve_tokengit(self, rest):
         """The same for those who have a token."""

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use cache::layer::{Limits, decompress, unpack_archive};
@@ -25,11 +26,13 @@ const CONTEXT_OWNER: (u32, u32) = (0, 0);
 /// As BuildKit's progress calls it.
 const LOAD_REMOTE: &str = "[internal] load remote build context";
 /// The name of a context that is one file, as in BuildKit: then it is the Dockerfile.
-const SINGLE_FILE: &str = "context";
+pub(super) const SINGLE_FILE: &str = "context";
 /// The build argument that keeps the `.git` of a context.
 const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+/// What a record of a commit's files keeps: when it was made, seconds since 1970.
+const COMMITTED: &str = "committed";
 /// Enough to tell a tar from a Dockerfile.
-const HEAD_BYTES: u64 = 1024;
+pub(super) const HEAD_BYTES: u64 = 1024;
 
 /// A build context that has been brought here. The files of a context that came from elsewhere are there until
 /// this is dropped.
@@ -84,7 +87,9 @@ impl Engine {
                 let keep_git_dir = git.source.keep_git_dir || keeps;
                 let source = GitSource { keep_git_dir, ..git.source.clone() };
                 let name = format!("[internal] load git source {remote}");
-                Ok(ContextRoot::fetched(steps.during(&name, self.commit_files(&source, access)).await?))
+                let fetched = steps.during(&name, self.commit_files(&source, access));
+                let (layer, committed_unix_s) = fetched.await?;
+                Ok(ContextRoot::commit(layer, committed_unix_s))
             }
         }
     }
@@ -100,8 +105,7 @@ impl Engine {
         let step = steps.begin(LOAD_REMOTE);
         let on_bytes = |count, total| steps.progressed(step, "transferring context:", count, total);
         let root = async {
-            let file =
-                fetch::file(&self.store, &access.client, &source, &on_bytes).await.map_err(without_line)?;
+            let file = fetch::file(&self.store, access, &source, &on_bytes).await.map_err(without_line)?;
             let (store, layer) = (self.store.clone(), self.layer(file.layer)?);
             blocking(move || root_of_file(&store, &layer, &file.identity())).await
         };
@@ -114,31 +118,44 @@ impl Engine {
     }
 
     /// The files of a commit. One that is known is not fetched again.
-    async fn commit_files(&self, source: &GitSource, access: &Access) -> Result<Layer, BuildError> {
+    async fn commit_files(
+        &self,
+        source: &GitSource,
+        access: &Access,
+    ) -> Result<(Layer, Option<i64>), BuildError> {
         let fetched = async {
             let access = access.git(source).await?;
             let commit = fetch::resolve(&access, source).await?;
             let op = Op::Git(source.clone());
             let hasher = Hasher::new("context-commit/v1").field("op", op.digest().0.0);
             let key = Key(hasher.field("commit", commit.identity().0).finish());
-            if let Some(known) = self.store.record(&key)?.and_then(|record| record.layers.first().copied()) {
-                return Ok(known);
+            if let Some(known) = self.store.record(&key)?.filter(|record| !record.layers.is_empty()) {
+                return Ok((known.layers[0], committed(&known)));
             }
-            let layer = fetch::layer(&self.store, &access, source, &commit).await?;
-            self.store.put_record(&record(key, layer, &graph::redacted(&source.remote)))?;
-            Ok::<_, FetchError>(layer)
+            let files = fetch::layer(&self.store, &access, source, &commit).await?;
+            let time = files.committed_unix_s;
+            let ingredients = vec![(COMMITTED.to_owned(), time.to_string())];
+            let record = record(key, files.layer, &graph::redacted(&source.remote));
+            self.store.put_record(&Record { ingredients, ..record })?;
+            Ok::<_, FetchError>((files.layer, Some(time)))
         };
-        self.layer(fetched.await.map_err(without_line)?)
+        let (layer, committed_unix_s) = fetched.await.map_err(without_line)?;
+        Ok((self.layer(layer)?, committed_unix_s))
     }
 
-    fn layer(&self, id: LayerId) -> Result<Layer, BuildError> {
+    pub(super) fn layer(&self, id: LayerId) -> Result<Layer, BuildError> {
         self.store.layer(&id)?.ok_or_else(|| cache::StoreError::NoLayer { id }.into())
     }
 }
 
 /// The user has named the context, and no line of the Dockerfile.
-fn without_line(source: FetchError) -> BuildError {
+pub(super) fn without_line(source: FetchError) -> BuildError {
     BuildError::Fetch { rendered: String::new(), source }
+}
+
+fn committed(record: &Record) -> Option<i64> {
+    let fact = record.ingredients.iter().find(|(name, _)| name == COMMITTED);
+    fact.and_then(|(_, time)| time.parse().ok())
 }
 
 /// What Go's `strconv.ParseBool` takes for true.
@@ -152,6 +169,7 @@ fn root_of_file(store: &Store, layer: &Layer, identity: &image::Digest) -> Resul
     let open = || open(layer).map_err(read_error);
     let mut head = Vec::new();
     open()?.take(HEAD_BYTES).read_to_end(&mut head).map_err(read_error)?;
+    let modified = open()?.metadata().map_err(read_error)?.mtime();
     if !is_archive(&head) {
         return Ok(ContextRoot::single_file(layer.clone(), SINGLE_FILE));
     }
@@ -165,7 +183,7 @@ fn root_of_file(store: &Store, layer: &Layer, identity: &image::Digest) -> Resul
             files
         }
     };
-    Ok(ContextRoot::fetched(files))
+    Ok(ContextRoot::archive(files, modified))
 }
 
 fn open(layer: &Layer) -> io::Result<File> {
@@ -185,7 +203,7 @@ fn record(key: Key, layer: LayerId, description: &str) -> Record {
 }
 
 /// Unpacks a tar into a layer that is not part of the store.
-fn unpack(store: &Store, tar: impl io::Read) -> Result<ActiveLayer, BuildError> {
+pub(super) fn unpack(store: &Store, tar: impl io::Read) -> Result<ActiveLayer, BuildError> {
     let limits = Limits::default();
     let layer = store.begin_layer()?;
     let mut tar = decompress(tar, &limits).map_err(|source| BuildError::ContextStream { source })?;

@@ -4,13 +4,13 @@ mod bases;
 mod context;
 mod dockerfile;
 mod entitled;
+mod epoch;
 mod finish;
 mod layouts;
 pub mod questions;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use frontend::ignore::Patterns;
 use frontend::{Diagnostic, Lowered, PlanOptions};
@@ -26,11 +26,12 @@ use crate::images::FileTimes;
 use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
 use crate::steps::Steps;
 use crate::sweep::Sweep;
-use crate::why::{BuildLog, Journal};
+use crate::why::Journal;
 use crate::{BuildError, BuildOutcome, BuildRequest, Engine, NamedContext, Progress, StepId};
 use bases::Asking;
 pub use context::FetchedContext;
 use dockerfile::Source;
+use epoch::Clocks;
 
 /// The platform that images are for unless somebody says otherwise.
 pub fn default_platform() -> Platform {
@@ -50,15 +51,13 @@ impl Engine {
         let contexts = load_contexts(&request, context, &source, &steps)?;
         let platform = request.platform.clone().unwrap_or_else(default_platform);
         let Planned { devices, lowered, bases, epoch } =
-            self.lower(&request, &source, &platform, &contexts, &steps).await?;
+            self.lower(&request, &source, &platform, &contexts, (&access, &steps)).await?;
         let wants_epoch =
             |output: &crate::Output| output.form().is_some_and(|form| form.file_times == FileTimes::Epoch);
         if epoch.is_none() && request.outputs.iter().any(wants_epoch) {
             return Err(BuildError::NoEpoch);
         }
 
-        let logs = self.store.root().join("logs").join(build_id());
-        let journal = Journal::new(BuildLog::begin(&logs, &request, &platform), &lowered.graph);
         let worker = BuildWorker {
             store: self.store.clone(),
             step_of: announce(&lowered.graph, &steps),
@@ -72,9 +71,8 @@ impl Engine {
             access,
             source: SourceText { name: source.name.clone(), text: source.text.clone() },
             source_date_epoch: epoch,
-            cached_since_unix_ns: cached_since_unix_ns(request.cache_ttl),
-            logs,
-            journal: Arc::new(journal),
+            logs: self.store.root().join("logs").join(build_id()),
+            journal: Journal::default(),
             ahead: Ahead::new(&lowered.graph, request.default_network),
             default_network: request.default_network,
             resources: request.resources.clone(),
@@ -86,7 +84,7 @@ impl Engine {
         };
         let solved = solve(&worker, &lowered).await;
         crate::ops::remember(&worker).await;
-        let remembered = worker.journal.finish();
+        let remembered = crate::why::BuildLog::begin(&worker, &request, &platform, &lowered.graph);
         let solved = match solved {
             Ok(solved) => solved,
             Err(error) => {
@@ -116,15 +114,18 @@ impl Engine {
         source: &Source,
         platform: &Platform,
         contexts: &BTreeMap<String, ContextSource>,
-        steps: &Arc<Steps>,
+        (access, steps): (&Access, &Arc<Steps>),
     ) -> Result<Planned, BuildError> {
         let parsed = frontend::parse(&source.text);
         let errors = |diagnostics: &[Diagnostic]| source.errors(diagnostics);
         if parsed.diagnostics.iter().any(Diagnostic::is_error) {
             return Err(errors(&parsed.diagnostics));
         }
-        let plan = frontend::plan(&parsed.dockerfile, &plan_options(request, platform))
-            .map_err(|diagnostics| errors(&diagnostics))?;
+        let main = contexts.get(graph::ContextSource::MAIN).map(|main| &main.root);
+        let clocks = Clocks { request, access, main, source, steps };
+        let options = self.with_epoch(plan_options(request, platform), &parsed.dockerfile, &clocks).await?;
+        let plan =
+            frontend::plan(&parsed.dockerfile, &options).map_err(|diagnostics| errors(&diagnostics))?;
         let plan = match contexts.get(graph::ContextSource::MAIN) {
             Some(main) => plan.ignoring(main.ignore.clone()),
             None => plan,
@@ -234,7 +235,6 @@ fn plan_options(request: &BuildRequest, platform: &Platform) -> PlanOptions {
         no_cache: request.no_cache.clone(),
         network: request.network,
         surroundings: request.surroundings.clone(),
-        source_date_epoch: request.source_date_epoch,
         named_contexts: request
             .named_contexts
             .iter()
@@ -307,12 +307,6 @@ impl Source {
             steps.warn(diagnostic.rule, &diagnostic.message, rendered);
         }
     }
-}
-
-/// The age of a result is that at the beginning of the build: what the build itself has made is never too old.
-fn cached_since_unix_ns(cache_ttl: Option<Duration>) -> i64 {
-    let ttl_ns = cache_ttl.map(|ttl| i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX));
-    ttl_ns.map_or(i64::MIN, |ttl_ns| crate::ops::now_unix_ns().saturating_sub(ttl_ns))
 }
 
 /// Names the directory of a build's logs: the time, then the process, so that names sort by age.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use frontend::remote::{Remote, RemoteError, of_context};
 use graph::{GitSource, HttpSource};
 
-pub(crate) use root::{ContextRoot, Index};
+pub(crate) use root::{ContextRoot, Index, newest_unix_s};
 pub(crate) use stream::is_archive;
 pub use stream::{ByteStream, StreamContent};
 

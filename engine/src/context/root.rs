@@ -1,7 +1,8 @@
 //! The directory in which a build context is.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,17 @@ use rustix::io::Errno;
 pub(crate) struct ContextRoot {
     path: PathBuf,
     kind: Kind,
+    made: Made,
+}
+
+/// When files were made, as far as where they are from tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Made {
+    Untold,
+    /// Seconds since 1970.
+    At(i64),
+    /// When the newest of them was changed.
+    WithNewest,
 }
 
 #[derive(Debug, Clone)]
@@ -43,31 +55,56 @@ pub(crate) enum Index {
 impl ContextRoot {
     /// A directory of the user's.
     pub(crate) fn own(path: PathBuf) -> Self {
-        Self { path, kind: Kind::Own }
+        Self { path, kind: Kind::Own, made: Made::Untold }
     }
 
     /// No files; `path` is an empty directory, once the store is there.
     pub(crate) fn empty(path: PathBuf) -> Self {
-        Self { path, kind: Kind::Empty }
+        Self { path, kind: Kind::Empty, made: Made::Untold }
     }
 
     /// The files of a layer.
     pub(crate) fn fetched(layer: Layer) -> Self {
-        Self { path: layer.fs_path(), kind: Kind::Fetched { _layer: layer, dockerfile: None } }
+        let path = layer.fs_path();
+        Self { path, kind: Kind::Fetched { _layer: layer, dockerfile: None }, made: Made::Untold }
+    }
+
+    /// The files of a commit, and when it was made.
+    pub(crate) fn commit(layer: Layer, committed_unix_s: Option<i64>) -> Self {
+        Self { made: committed_unix_s.map_or(Made::Untold, Made::At), ..Self::fetched(layer) }
+    }
+
+    /// The files of an archive, and when that was changed; nothing before 1970 is told.
+    pub(crate) fn archive(layer: Layer, modified_unix_s: i64) -> Self {
+        let made = if modified_unix_s > 0 { Made::At(modified_unix_s) } else { Made::WithNewest };
+        Self { made, ..Self::fetched(layer) }
     }
 
     /// A layer with one file, which is the Dockerfile.
     pub(crate) fn single_file(layer: Layer, name: &'static str) -> Self {
-        Self { path: layer.fs_path(), kind: Kind::Fetched { _layer: layer, dockerfile: Some(name) } }
+        let path = layer.fs_path();
+        let modified = fs::metadata(path.join(name)).map_or(0, |file| file.mtime());
+        let made = if modified > 0 { Made::At(modified) } else { Made::Untold };
+        Self { path, kind: Kind::Fetched { _layer: layer, dockerfile: Some(name) }, made }
     }
 
     /// The files of a layer that is not kept.
     pub(crate) fn passing(layer: ActiveLayer) -> Self {
-        Self { path: layer.fs_path(), kind: Kind::Passing { _layer: Arc::new(layer) } }
+        let path = layer.fs_path();
+        Self { path, kind: Kind::Passing { _layer: Arc::new(layer) }, made: Made::WithNewest }
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// When the files were made, seconds since 1970; none for the user's own.
+    pub(crate) fn made_unix_s(&self) -> Option<i64> {
+        match self.made {
+            Made::Untold => None,
+            Made::At(time) => Some(time),
+            Made::WithNewest => newest_unix_s(&self.path),
+        }
     }
 
     pub(crate) fn index(&self) -> Index {
@@ -107,6 +144,13 @@ impl ContextRoot {
             Kind::Fetched { .. } | Kind::Passing { .. } => open_beneath(&self.path, place),
         }
     }
+}
+
+/// When the newest regular file of a tree was changed; none when there is none.
+pub(crate) fn newest_unix_s(tree: &Path) -> Option<i64> {
+    let entries = walkdir::WalkDir::new(tree).into_iter().flatten();
+    let files = entries.filter(|entry| entry.file_type().is_file());
+    files.filter_map(|entry| entry.metadata().ok()).map(|file| file.mtime()).max()
 }
 
 fn open_beneath(root: &Path, name: &Path) -> io::Result<File> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use graph::GitSource;
 
 use super::FetchError;
+use super::auth::FileCredentials;
 use super::git::{Credentials, GitAccess};
 use crate::BuildRequest;
 use crate::agent::AgentPool;
@@ -15,7 +16,8 @@ const AGENT: &str = "default";
 
 /// How a build reaches other machines.
 pub(crate) struct Access {
-    pub(crate) client: HttpClient,
+    pub(super) client: HttpClient,
+    pub(super) file_credentials: FileCredentials,
     pub(crate) agents: Arc<AgentPool>,
     proxy_env: Vec<(String, String)>,
     credentials: Credentials,
@@ -25,6 +27,7 @@ impl Access {
     pub(crate) fn new(request: &BuildRequest) -> Self {
         Self {
             client: HttpClient::new(&request.proxy_env),
+            file_credentials: FileCredentials::new(&request.secrets),
             agents: Arc::new(AgentPool::new(&request.agents)),
             proxy_env: request.proxy_env.clone(),
             credentials: Credentials::new(&request.secrets),

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use cache::{ActiveLayer, Key, LayerId, Record, Store};
 use graph::HttpSource;
@@ -12,14 +13,17 @@ use image::{Digest, Hasher};
 use rustix::fs::{Gid, Mode, OFlags, Timespec, Timestamps, Uid, fchmod, fchown, futimens, openat};
 use rustix::io::Errno;
 
-use super::{FetchError, OnBytes};
-use crate::net::{Answer, Body, HttpClient, HttpError, Validators};
+use super::{Access, FetchError, OnBytes};
+use crate::net::{Answer, Body, HttpError, Validators};
 use crate::ops::now_unix_ns;
 
 /// Permissions of a file for which nothing else is said, as in BuildKit.
 const FILE_MODE: u32 = 0o600;
 /// The name of a file that nobody names, as in BuildKit.
 const UNNAMED: &str = "__unnamed__";
+/// How long to wait before asking again after a fault that may pass. After the last one it is what is told.
+const RETRY_WAITS: [Duration; 3] =
+    [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2)];
 /// What a record keeps of the answer.
 const ETAG: &str = "etag";
 const LAST_MODIFIED: &str = "last-modified";
@@ -49,21 +53,42 @@ pub(crate) fn pinned_identity(source: &HttpSource) -> Option<Digest> {
     Some(identity(source.filename.as_ref()?, source.checksum.as_ref()?))
 }
 
-/// Brings the file here, unless it is here and the server says that it has not changed.
+/// Brings the file here, unless it is here and the server says that it has not changed. Faults that may pass are
+/// given some time to.
 ///
 /// # Errors
 ///
 /// [`HttpError::Checksum`] when it is not the file that `source` wants; it is not kept then.
 pub(crate) async fn file(
     store: &Store,
-    client: &HttpClient,
+    access: &Access,
+    source: &HttpSource,
+    on_bytes: OnBytes<'_>,
+) -> Result<RemoteFile, FetchError> {
+    for wait in RETRY_WAITS {
+        match ask(store, access, source, on_bytes).await {
+            Err(FetchError::Http(error)) if error.may_pass() => {
+                tracing::debug!(%error, "asking again after {wait:?}");
+                tokio::time::sleep(wait).await;
+            }
+            settled => return settled,
+        }
+    }
+    ask(store, access, source, on_bytes).await
+}
+
+async fn ask(
+    store: &Store,
+    access: &Access,
     source: &HttpSource,
     on_bytes: OnBytes<'_>,
 ) -> Result<RemoteFile, FetchError> {
     let key = url_key(source);
     let known = store.record(&key)?.as_ref().and_then(Known::of);
     let validators = known.as_ref().map(|known| known.validators.clone()).unwrap_or_default();
-    let body = match (client.get(&source.url, &validators).await?, known) {
+    let authorization = access.file_credentials.authorization(&source.url);
+    let answer = access.client.get(&source.url, &validators, authorization.as_deref()).await?;
+    let body = match (answer, known) {
         (Answer::Unchanged, Some(known)) => {
             check(source, &known.file.content)?;
             return Ok(known.file);

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use reqwest::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use reqwest::header::{AUTHORIZATION, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use rustls::{ClientConfig, RootCertStore};
@@ -50,10 +50,19 @@ impl HttpClient {
         Self { proxies: Proxies::new(proxy_env), client: OnceLock::new() }
     }
 
-    /// Asks for a file, if it is not the one that `known` tells of.
-    pub(crate) async fn get(&self, url: &str, known: &Validators) -> Result<Answer, HttpError> {
+    /// Asks for a file, if it is not the one that `known` tells of. Who we are is told to no other host than that
+    /// of the URL, wherever it sends us.
+    pub(crate) async fn get(
+        &self,
+        url: &str,
+        known: &Validators,
+        authorization: Option<&str>,
+    ) -> Result<Answer, HttpError> {
         let shown = graph::redacted(url);
-        let request = known.ask(self.client()?.get(url));
+        let mut request = known.ask(self.client()?.get(url));
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
         let response = request.send().await.map_err(|error| explain(&shown, error))?;
         match response.status() {
             StatusCode::NOT_MODIFIED if !known.is_empty() => Ok(Answer::Unchanged),

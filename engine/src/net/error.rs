@@ -125,6 +125,24 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// Whether the same request can succeed a moment later.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Broken { .. } => true,
+            // See RFC 9110, sections 15.5.9 and 15.6, and RFC 6585.
+            Self::Status { status, .. } => matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504),
+            Self::Url { .. }
+            | Self::Proxy { .. }
+            | Self::Tls { .. }
+            | Self::Certificate { .. }
+            | Self::Slow { .. }
+            | Self::Redirects { .. }
+            | Self::TooLarge { .. }
+            | Self::Checksum { .. }
+            | Self::Write { .. } => false,
+        }
+    }
+
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {

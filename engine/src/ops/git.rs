@@ -41,7 +41,7 @@ pub(super) async fn execute(
     let commit = commit.expect("a source is identified before it is made");
     let fetched = async {
         let access = worker.access.git(source).await?;
-        fetch::layer(&worker.store, &access, source, &commit).await
+        Ok(fetch::layer(&worker.store, &access, source, &commit).await?.layer)
     };
     fetched.await.map_err(|error| explain(worker, vertex, error))
 }

@@ -49,7 +49,7 @@ async fn load(
     let on_bytes = |count, total| {
         step.into_iter().for_each(|step| worker.steps.progressed(step, "downloading:", count, total));
     };
-    let file = fetch::file(&worker.store, &worker.access.client, source, &on_bytes).await;
+    let file = fetch::file(&worker.store, &worker.access, source, &on_bytes).await;
     file.map_err(|source| explain(worker, vertex, source))
 }
 

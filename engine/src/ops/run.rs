@@ -83,7 +83,7 @@ fn connect(
         problem: error.to_string(),
     })?;
     Ok(Spec {
-        hosts: hosts(HOSTNAME_OF_BUILDS) + &extra,
+        hosts: hosts(&spec.hostname) + &extra,
         resolv_conf: granted.resolv_conf(&Dns::default()),
         network: granted.network,
         ..spec
@@ -122,7 +122,7 @@ fn specification(
         env,
         cwd: run.cwd.clone(),
         user: run.user.clone(),
-        hostname: HOSTNAME_OF_BUILDS.to_owned(),
+        hostname: run.hostname.clone().unwrap_or_else(|| HOSTNAME_OF_BUILDS.to_owned()),
         shm_size_bytes: run.surroundings.shm_size_bytes.unwrap_or(executor::SHM_SIZE_BYTES_DEFAULT),
         rlimits: rlimits(&run.surroundings),
         resources: worker.resources.clone(),

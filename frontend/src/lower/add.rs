@@ -115,7 +115,8 @@ fn check_checksum(add: &Copy, checksum: Option<&str>, remotes: &[Option<Remote>]
     Ok(())
 }
 
-fn http_checksum(add: &Copy, word: &Word, checksum: &str) -> Result<Digest> {
+/// What a file of a server must be.
+pub(crate) fn http_checksum(add: &Copy, word: &Word, checksum: &str) -> Result<Digest> {
     let word = add.checksum.as_ref().unwrap_or(word);
     let parsed = checksum.strip_prefix(CHECKSUM_PREFIX).map(Digest::from_hex);
     match parsed {
@@ -129,8 +130,13 @@ fn http_checksum(add: &Copy, word: &Word, checksum: &str) -> Result<Digest> {
     }
 }
 
-/// The URL and the flags must not say different things, as in BuildKit.
-fn git_source(add: &Copy, word: &Word, git: GitReference, checksum: Option<&str>) -> Result<GitSource> {
+/// The repository that is added. The URL and the flags must not say different things, as in BuildKit.
+pub(crate) fn git_source(
+    add: &Copy,
+    word: &Word,
+    git: GitReference,
+    checksum: Option<&str>,
+) -> Result<GitSource> {
     let GitReference { mut source, keep_git_dir } = git;
     if let (Some(flag), Some(of_url)) = (add.keep_git_dir, keep_git_dir)
         && flag != of_url

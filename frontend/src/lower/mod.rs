@@ -32,6 +32,7 @@ use crate::limits::LOWERED_BYTES_MAX;
 use crate::lint;
 use crate::plan::{Bases, NoCache, Origin, Plan, Purpose, Reach};
 use crate::remote::Remote;
+pub(crate) use add::{git_source, http_checksum};
 pub(crate) use paths::clean;
 use stage::StageState;
 pub(crate) use taken::{Taken, TakenMount};

@@ -71,6 +71,7 @@ impl Lowering<'_> {
             secret_env,
             surroundings: self.plan.options.surroundings.clone(),
             devices: devices::lower(&run.devices)?,
+            hostname: self.plan.hostname.clone(),
         });
         let vertex = self.step(state, op, inputs, &name, instruction);
         state.record(format!("RUN {} # buildkit", created_by(state, &command.argv)), Some(vertex));

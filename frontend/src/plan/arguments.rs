@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 use image::Platform;
 
 use super::PlanOptions;
+use super::epoch::{EPOCH, Epoch};
 use crate::ast::{Arg, Dockerfile, Instruction, Kind};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::environment::{Environment, Variables};
 use crate::expand::Expander;
-
-/// The build argument that sets the time of the result, see reproducible-builds.org.
-pub(super) const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// The global arguments: platforms first, then what the Dockerfile says, `--build-arg` over both.
 pub(super) fn global(
@@ -21,6 +19,11 @@ pub(super) fn global(
 ) -> Environment {
     let mut global = predefined(dockerfile, options);
     declare_all(dockerfile, &options.build_args, &mut global, diagnostics);
+    if let Epoch::Known(time) = options.source_date_epoch
+        && global.get(EPOCH).is_some()
+    {
+        global.set(EPOCH, &time.map(|time| time.to_string()).unwrap_or_default());
+    }
     global
 }
 
@@ -62,28 +65,6 @@ fn declare_all(
         for arg in args {
             declare(arg, given, &expander, global, diagnostics);
         }
-    }
-}
-
-/// The time of the result, seconds since 1970: what the user gives, else what the Dockerfile says.
-pub(super) fn epoch(
-    dockerfile: &Dockerfile,
-    options: &PlanOptions,
-    global: &Environment,
-) -> Result<Option<i64>, Diagnostic> {
-    let given = options.build_args.get(EPOCH).map(String::as_str);
-    match given.or_else(|| global.get(EPOCH)).unwrap_or_default() {
-        "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| {
-            let args = dockerfile.global_args.iter().flat_map(|instruction| match &instruction.kind {
-                Kind::Arg(args) => args.as_slice(),
-                _ => &[],
-            });
-            let declared = args.rev().find(|arg| given.is_none() && arg.name.value == EPOCH);
-            let span = declared.map_or(0..0, |arg| arg.name.span.clone());
-            Diagnostic::error("InvalidEpoch", span, format!("`{EPOCH}` is not a time: `{text}`"))
-                .with_help("give seconds since 1970, such as `1700000000`".to_owned())
-        }),
     }
 }
 

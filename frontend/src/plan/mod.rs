@@ -1,6 +1,8 @@
 //! Which stages and images a build needs, before anything is resolved.
 
 mod arguments;
+mod epoch;
+mod hostname;
 mod names;
 mod reach;
 
@@ -20,6 +22,7 @@ use crate::lint::{self, CheckOptions};
 use crate::lower::{self, Lowered};
 use crate::remote::Remote;
 use crate::suggest::nearest;
+pub use epoch::{Epoch, EpochSource, epoch_source};
 pub(crate) use names::{Names, Origin};
 pub(crate) use reach::Reach;
 
@@ -46,8 +49,8 @@ pub struct PlanOptions {
     pub network: Network,
     /// What else steps can notice.
     pub surroundings: Surroundings,
-    /// Time of the result, seconds since 1970; the build argument `SOURCE_DATE_EPOCH` wins over it.
-    pub source_date_epoch: Option<i64>,
+    /// The time of the result.
+    pub source_date_epoch: Epoch,
 }
 
 impl PlanOptions {
@@ -64,7 +67,7 @@ impl PlanOptions {
             named_contexts: BTreeMap::new(),
             network: Network::Default,
             surroundings: Surroundings::default(),
-            source_date_epoch: None,
+            source_date_epoch: Epoch::default(),
         }
     }
 }
@@ -137,6 +140,8 @@ pub struct Plan {
     pub(crate) options: PlanOptions,
     pub(crate) global_args: Environment,
     source_date_epoch: Option<i64>,
+    /// What steps call their machine; none is the engine's default.
+    pub(crate) hostname: Option<String>,
     pub(crate) escape: char,
     /// Which checks are made.
     pub(crate) checks: CheckOptions,
@@ -160,14 +165,14 @@ pub fn plan(dockerfile: &Dockerfile, options: &PlanOptions) -> Result<Plan, Vec<
     let checks = check_options(dockerfile, options).map_err(|diagnostic| vec![diagnostic])?;
     let mut diagnostics = Diagnostics::new(checks.clone());
     let mut options = options.clone();
-    if let Some(epoch) = options.source_date_epoch {
-        options.build_args.entry(arguments::EPOCH.to_owned()).or_insert_with(|| epoch.to_string());
-    }
-    // Given as nothing, the time is not given.
-    options.build_args.retain(|name, value| name != arguments::EPOCH || !value.is_empty());
+    epoch::settle(&mut options);
     let escape = dockerfile.escape;
     let global_args = arguments::global(dockerfile, &options, &mut diagnostics);
-    let source_date_epoch = arguments::epoch(dockerfile, &options, &global_args).unwrap_or_else(|wrong| {
+    let source_date_epoch = epoch::epoch(dockerfile, &options, &global_args).unwrap_or_else(|wrong| {
+        diagnostics.push(wrong);
+        None
+    });
+    let hostname = hostname::hostname(&options).unwrap_or_else(|wrong| {
         diagnostics.push(wrong);
         None
     });
@@ -195,6 +200,7 @@ pub fn plan(dockerfile: &Dockerfile, options: &PlanOptions) -> Result<Plan, Vec<
         options,
         global_args,
         source_date_epoch,
+        hostname,
         escape,
         checks,
         ignored,
@@ -313,8 +319,7 @@ impl Plan {
         self.reach.contexts.iter().map(String::as_str)
     }
 
-    /// The time of the result, seconds since 1970, from the build argument, the options or an `ARG` in front
-    /// of the first `FROM`.
+    /// The time of the result, seconds since 1970; none when it has none, or is that of an [`EpochSource`].
     pub fn source_date_epoch(&self) -> Option<i64> {
         self.source_date_epoch
     }

@@ -6,7 +6,7 @@
 //! user@host:repository.git#reference
 //! ```
 
-use graph::GitSource;
+use graph::{GitSource, GitTimes};
 
 use super::query::{decoded, parameters};
 use super::{RemoteError, check_url};
@@ -23,8 +23,10 @@ pub struct GitReference {
 
 type Result<T> = std::result::Result<T, RemoteError>;
 
-/// Shortest beginning of a commit's name, as git writes it.
-const COMMIT_DIGITS_MIN: usize = 7;
+/// Shortest beginning of a commit's name, as in BuildKit.
+const COMMIT_DIGITS_MIN: usize = 1;
+/// Digits of a commit in most repositories.
+const COMMIT_DIGITS: usize = 40;
 /// Digits of a commit in a repository with SHA-256.
 const COMMIT_DIGITS_MAX: usize = 64;
 
@@ -88,6 +90,8 @@ struct Parts {
     checksum: Option<String>,
     keep_git_dir: Option<bool>,
     submodules: Option<bool>,
+    times: Option<GitTimes>,
+    fetch_by_commit: bool,
 }
 
 impl Parts {
@@ -96,7 +100,8 @@ impl Parts {
         match name {
             "keep-git-dir" => self.keep_git_dir = Some(switch(value)?),
             "submodules" => self.submodules = Some(switch(value)?),
-            "ref" | "subdir" | "branch" | "tag" | "checksum" | "commit" => {
+            "fetch-by-commit" => self.fetch_by_commit = switch(value)?,
+            "ref" | "subdir" | "branch" | "tag" | "checksum" | "commit" | "mtime" => {
                 let value = value.ok_or_else(|| RemoteError::NoValue { name: name.to_owned() })?;
                 self.take_text(name, value)?;
             }
@@ -109,6 +114,10 @@ impl Parts {
         match name {
             "ref" => agree("ref", &mut self.reference, value),
             "subdir" => agree("subdir", &mut self.subdirectory, value),
+            "mtime" => {
+                self.times = Some(times(value)?);
+                Ok(())
+            }
             "branch" => {
                 self.branch = Some(full_name(&value, "refs/heads/"));
                 Ok(())
@@ -136,6 +145,10 @@ impl Parts {
             }
         }
         check_reference(&self.reference)?;
+        let is_whole = |checksum: &String| [COMMIT_DIGITS, COMMIT_DIGITS_MAX].contains(&checksum.len());
+        if self.fetch_by_commit && !self.checksum.as_ref().is_some_and(is_whole) {
+            return Err(RemoteError::NotWhole);
+        }
         let source = GitSource {
             remote: remote.to_owned(),
             reference: self.reference,
@@ -143,6 +156,8 @@ impl Parts {
             subdirectory: subdirectory(&self.subdirectory)?,
             keep_git_dir: self.keep_git_dir.unwrap_or(false),
             submodules: self.submodules.unwrap_or(true),
+            fetch_by_commit: self.fetch_by_commit,
+            times: self.times.unwrap_or_default(),
         };
         Ok(GitReference { source, keep_git_dir: self.keep_git_dir })
     }
@@ -158,6 +173,12 @@ fn agree(what: &'static str, known: &mut String, value: String) -> Result<()> {
 
 fn full_name(name: &str, prefix: &str) -> String {
     if name.starts_with(prefix) { name.to_owned() } else { format!("{prefix}{name}") }
+}
+
+fn times(value: String) -> Result<GitTimes> {
+    let all = [GitTimes::Commit, GitTimes::Checkout];
+    let found = all.into_iter().find(|times| times.name() == value);
+    found.ok_or(RemoteError::Times { value })
 }
 
 /// A parameter without a value is on. What else is read, is what Go's `strconv.ParseBool` reads.

@@ -55,7 +55,7 @@ pub enum RemoteError {
         reference: String,
     },
     /// A commit's name has other characters.
-    #[error("`{checksum}` is no commit: it is 7 to 64 of the digits 0-9 and a-f")]
+    #[error("`{checksum}` is no commit: it is 1 to 64 of the digits 0-9 and a-f")]
     Commit {
         /// The text.
         checksum: String,
@@ -68,7 +68,8 @@ pub enum RemoteError {
     },
     /// A parameter that there is not.
     #[error(
-        "unexpected query `{name}`, expected branch, checksum, commit, keep-git-dir, ref, subdir, submodules or tag"
+        "unexpected query `{name}`, expected branch, checksum, commit, fetch-by-commit, keep-git-dir, mtime, ref, \
+         subdir, submodules or tag"
     )]
     UnknownQuery {
         /// Its name.
@@ -94,6 +95,15 @@ pub enum RemoteError {
         /// Its value.
         value: String,
     },
+    /// A time that files of a repository cannot have.
+    #[error("invalid mtime value: `{value}`, expected checkout or commit")]
+    Times {
+        /// What was given.
+        value: String,
+    },
+    /// Only a commit can be fetched by its name.
+    #[error("query `fetch-by-commit` needs a query `checksum` with all digits of a commit")]
+    NotWhole,
     /// Two parts of a URL say different things.
     #[error("{what} conflicts: `{one}` and `{other}`")]
     Conflict {

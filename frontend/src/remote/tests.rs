@@ -1,3 +1,5 @@
+use graph::GitTimes;
+
 use super::*;
 
 /// What a build context is taken for, in a line.
@@ -12,6 +14,8 @@ fn read(text: &str) -> String {
             line.extend(source.checksum.map(|checksum| format!(" is {checksum}")));
             line.extend(keep_git_dir.map(|keeps| format!(" keep {keeps}")));
             line.push_str(if source.submodules { "" } else { " alone" });
+            line.push_str(if source.fetch_by_commit { " by commit" } else { "" });
+            line.push_str(if source.times == GitTimes::Checkout { " at checkout" } else { "" });
             line
         }
     }
@@ -64,7 +68,7 @@ fn repositories_and_files_are_told_apart_as_in_buildkit() {
     HTTPS://host/a.git#main
         git https://host/a.git [main] []
     http://host/a.git?x.tar
-        error: unexpected query `x.tar`, expected branch, checksum, commit, keep-git-dir, ref, subdir, submodules or tag
+        error: unexpected query `x.tar`, expected branch, checksum, commit, fetch-by-commit, keep-git-dir, mtime, ref, subdir, submodules or tag
     git://host/a
         git git://host/a [] []
     ssh://git@host:22/a#v1:docs
@@ -94,6 +98,8 @@ fn fragments_and_queries_say_which_files() {
         "https://host/a.git?tag=refs/tags/v1&submodules=0&keep-git-dir=false",
         "https://host/a.git?commit=0123456789abcdef0123456789abcdef01234567",
         "https://host/a.git?checksum=0123456#main",
+        "https://host/a.git?mtime=checkout&fetch-by-commit&checksum=0123456789abcdef0123456789abcdef01234567#main",
+        "https://host/a.git?mtime=commit&fetch-by-commit=false&commit=0#main",
         "https://host/a.git?ref=main#main:docs",
         "git@host:a.git?branch=x#:sub",
     ]), @"
@@ -115,6 +121,10 @@ fn fragments_and_queries_say_which_files() {
         git https://host/a.git [0123456789abcdef0123456789abcdef01234567] [] is 0123456789abcdef0123456789abcdef01234567
     https://host/a.git?checksum=0123456#main
         git https://host/a.git [main] [] is 0123456
+    https://host/a.git?mtime=checkout&fetch-by-commit&checksum=0123456789abcdef0123456789abcdef01234567#main
+        git https://host/a.git [main] [] is 0123456789abcdef0123456789abcdef01234567 by commit at checkout
+    https://host/a.git?mtime=commit&fetch-by-commit=false&commit=0#main
+        git https://host/a.git [main] [] is 0
     https://host/a.git?ref=main#main:docs
         git https://host/a.git [main] [docs]
     git@host:a.git?branch=x#:sub
@@ -139,6 +149,10 @@ fn what_cannot_be_is_refused() {
         "https://host/a.git?depth=1",
         "https://host/a.git?submodules=maybe",
         "https://host/a.git?commit=HEAD",
+        "https://host/a.git?mtime=now",
+        "https://host/a.git?mtime",
+        "https://host/a.git?fetch-by-commit=1",
+        "https://host/a.git?fetch-by-commit=1&checksum=0123456#main",
         "https://me:secret@/a.git",
         "https:///a.git",
         "https://-x/a.tar",
@@ -174,11 +188,19 @@ fn what_cannot_be_is_refused() {
     https://host/a.git?branch
         error: query `branch` has no value
     https://host/a.git?depth=1
-        error: unexpected query `depth`, expected branch, checksum, commit, keep-git-dir, ref, subdir, submodules or tag
+        error: unexpected query `depth`, expected branch, checksum, commit, fetch-by-commit, keep-git-dir, mtime, ref, subdir, submodules or tag
     https://host/a.git?submodules=maybe
         error: invalid submodules value: `maybe`, expected true or false
     https://host/a.git?commit=HEAD
-        error: `HEAD` is no commit: it is 7 to 64 of the digits 0-9 and a-f
+        error: `HEAD` is no commit: it is 1 to 64 of the digits 0-9 and a-f
+    https://host/a.git?mtime=now
+        error: invalid mtime value: `now`, expected checkout or commit
+    https://host/a.git?mtime
+        error: query `mtime` has no value
+    https://host/a.git?fetch-by-commit=1
+        error: query `fetch-by-commit` needs a query `checksum` with all digits of a commit
+    https://host/a.git?fetch-by-commit=1&checksum=0123456#main
+        error: query `fetch-by-commit` needs a query `checksum` with all digits of a commit
     https://me:secret@/a.git
         error: `https://xxxxx:xxxxx@/a.git` has no valid host
     https:///a.git

@@ -54,7 +54,10 @@ impl Case {
                 self.options.target_platform = value.parse().expect("a platform");
                 self.options.asked_platform = Some(self.options.target_platform.clone());
             }
-            "epoch" => self.options.source_date_epoch = Some(value.parse().expect("a number")),
+            "epoch" => {
+                self.options.build_args.entry("SOURCE_DATE_EPOCH".to_owned()).or_insert(value.to_owned());
+            }
+            "epoch-known" => self.options.source_date_epoch = frontend::Epoch::Known(value.parse().ok()),
             "context" => {
                 let (name, image) = value.split_once('=').unwrap_or((value, ""));
                 let kind = match image {
@@ -97,6 +100,9 @@ impl Case {
         self.show_diagnostics(&parsed.diagnostics, &mut out);
         if parsed.has_errors() {
             return out;
+        }
+        if let Ok(Some(source)) = frontend::epoch_source(&parsed.dockerfile, &self.options) {
+            let _ = writeln!(out, "epoch of {source:?}");
         }
         let result = plan(&parsed.dockerfile, &self.options).and_then(|plan| {
             self.show_diagnostics(plan.warnings(), &mut out);
@@ -194,8 +200,20 @@ fn show_op(op: &Op, out: &mut String) {
 }
 
 fn show_run(run: &Run, out: &mut String) {
-    let Run { argv, env, proxy_env, cwd, user, network, security, mounts, secret_env, devices, surroundings } =
-        run;
+    let Run {
+        argv,
+        env,
+        proxy_env,
+        cwd,
+        user,
+        network,
+        security,
+        mounts,
+        secret_env,
+        devices,
+        hostname,
+        surroundings,
+    } = run;
     let _ = writeln!(out, "  run {argv:?} in {cwd}{}", prefixed(" as ", user));
     let env: Vec<_> = env
         .iter()
@@ -213,6 +231,9 @@ fn show_run(run: &Run, out: &mut String) {
     }
     if *security != graph::Security::Sandbox {
         let _ = writeln!(out, "    security {security:?}");
+    }
+    if let Some(hostname) = hostname {
+        let _ = writeln!(out, "    hostname {hostname}");
     }
     if *surroundings != graph::Surroundings::default() {
         let _ = writeln!(out, "    {surroundings:?}");

@@ -64,7 +64,16 @@ fn http(source: &HttpSource) -> Value {
 }
 
 fn git(source: &GitSource) -> Value {
-    let GitSource { remote, reference, checksum, subdirectory, keep_git_dir, submodules } = source;
+    let GitSource {
+        remote,
+        reference,
+        checksum,
+        subdirectory,
+        keep_git_dir,
+        submodules,
+        fetch_by_commit,
+        times,
+    } = source;
     json!({
         "type": "git",
         "remote": redacted(remote),
@@ -73,6 +82,8 @@ fn git(source: &GitSource) -> Value {
         "subdirectory": subdirectory,
         "keepGitDir": keep_git_dir,
         "submodules": submodules,
+        "fetchByCommit": fetch_by_commit,
+        "times": times.name(),
     })
 }
 
@@ -90,6 +101,7 @@ fn process(run: &Run) -> Value {
         "mounts": run.mounts.iter().map(mount).collect::<Vec<_>>(),
         "devices": run.devices.iter().map(device).collect::<Vec<_>>(),
         "secretEnv": run.secret_env.iter().map(secret_env).collect::<Vec<_>>(),
+        "hostname": run.hostname,
         "extraHosts": hosts.iter().map(|(name, address)| format!("{name}={address}")).collect::<Vec<_>>(),
         "shmSizeBytes": shm_size_bytes,
         "ulimits": ulimits.iter().map(Ulimit::written).collect::<Vec<_>>(),

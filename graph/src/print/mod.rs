@@ -9,8 +9,8 @@ mod svg;
 use std::fmt::Write;
 
 use crate::{
-    BuildGraph, CacheSharing, Device, FileAction, GitSource, HttpSource, Mount, MountSource, Network, Op,
-    Run, SecretEnv, Security, Surroundings, VertexId, redacted,
+    BuildGraph, CacheSharing, Device, FileAction, GitSource, GitTimes, HttpSource, Mount, MountSource,
+    Network, Op, Run, SecretEnv, Security, Surroundings, VertexId, redacted,
 };
 
 impl BuildGraph {
@@ -92,14 +92,28 @@ fn describe_http(source: &HttpSource) -> String {
 }
 
 fn describe_git(source: &GitSource) -> String {
-    let GitSource { remote, reference, checksum, subdirectory, keep_git_dir, submodules } = source;
+    let GitSource {
+        remote,
+        reference,
+        checksum,
+        subdirectory,
+        keep_git_dir,
+        submodules,
+        fetch_by_commit,
+        times,
+    } = source;
     let mut line = format!("repository {}", one_line(&redacted(remote)));
     let texts = [("at", Some(reference)), ("directory", Some(subdirectory)), ("must be", checksum.as_ref())];
     for (what, text) in texts {
         let text = text.filter(|text| !text.is_empty());
         line.extend(text.map(|text| format!(", {what} {}", one_line(text))));
     }
-    let switches = [(*keep_git_dir, ", with .git"), (!submodules, ", without submodules")];
+    let switches = [
+        (*keep_git_dir, ", with .git"),
+        (!submodules, ", without submodules"),
+        (*fetch_by_commit, ", fetched by its commit"),
+        (*times == GitTimes::Checkout, ", with the time of the checkout"),
+    ];
     line.extend(switches.iter().filter(|(is_on, _)| *is_on).map(|(_, name)| *name));
     line
 }
@@ -124,6 +138,7 @@ fn describe_run(run: &Run) -> Vec<String> {
             format!("env {name} from secret {id}{}", needed(*required))
         }),
     );
+    lines.extend(run.hostname.iter().map(|name| format!("host name {name}")));
     let Surroundings { extra_hosts, shm_size_bytes, ulimits } = &run.surroundings;
     lines.extend(extra_hosts.iter().map(|(name, address)| format!("host {name} at {address}")));
     lines.extend(shm_size_bytes.iter().map(|size| format!("/dev/shm of {size} bytes")));

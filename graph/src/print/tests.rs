@@ -29,6 +29,7 @@ fn graph() -> (BuildGraph, VertexId) {
         user: "me".to_owned(),
         network: Network::None,
         security: Security::Insecure,
+        hostname: Some("builder".to_owned()),
         surroundings: Surroundings {
             extra_hosts: vec![("db".to_owned(), "10.0.0.1".to_owned())],
             shm_size_bytes: Some(1 << 20),
@@ -117,6 +118,7 @@ fn text_says_what_each_vertex_does() {
            mount /a from agent default
            device vendor.com/gpu=0, required
            env TOKEN from secret token
+           host name builder
            host db at 10.0.0.1
            /dev/shm of 1048576 bytes
            ulimit nofile=64:-1
@@ -149,6 +151,8 @@ fn sources_from_afar_show_everything_but_passwords() {
         subdirectory: "docs".to_owned(),
         keep_git_dir: true,
         submodules: false,
+        fetch_by_commit: true,
+        times: GitTimes::Checkout,
         ..GitSource::new("https://token@host/a.git")
     }));
     insta::assert_snapshot!(graph.to_text(target), @"
@@ -157,7 +161,7 @@ fn sources_from_afar_show_everything_but_passwords() {
       1  source
            repository git@host:a.git
     * 2  source
-           repository https://xxxxx@host/a.git, at refs/heads/main, directory docs, must be abc, with .git, without submodules
+           repository https://xxxxx@host/a.git, at refs/heads/main, directory docs, must be abc, with .git, without submodules, fetched by its commit, with the time of the checkout
     ");
     let json: serde_json::Value = serde_json::from_str(&graph.to_json(target)).expect("JSON");
     insta::assert_snapshot!(format!("{:#}", json["vertices"][0]["op"]), @r#"
@@ -173,11 +177,13 @@ fn sources_from_afar_show_everything_but_passwords() {
     insta::assert_snapshot!(format!("{:#}", json["vertices"][2]["op"]), @r#"
     {
       "checksum": "abc",
+      "fetchByCommit": true,
       "keepGitDir": true,
       "reference": "refs/heads/main",
       "remote": "https://xxxxx@host/a.git",
       "subdirectory": "docs",
       "submodules": false,
+      "times": "checkout",
       "type": "git"
     }
     "#);
@@ -219,7 +225,7 @@ fn json_has_every_field_but_the_proxies() {
     assert_eq!(value["vertices"].as_array().map(Vec::len), Some(graph.len()));
     insta::assert_snapshot!(format!("{:#}", value["vertices"][3]), @r#"
     {
-      "digest": "sha256:b36ed11203c0b174f3dfa5541f4f9af5f7bdbc9f7ed80515e7bb031ee1c7ec9a",
+      "digest": "sha256:797d94104add377d7e8e5d9f47e42212ef58dd98cf8d6f3eaca1cf4af87973da",
       "id": 3,
       "inputs": [
         0,
@@ -247,6 +253,7 @@ fn json_has_every_field_but_the_proxies() {
         "extraHosts": [
           "db=10.0.0.1"
         ],
+        "hostname": "builder",
         "mounts": [
           {
             "input": 1,

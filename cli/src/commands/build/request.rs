@@ -6,7 +6,7 @@ use std::env;
 use engine::images::PushAs;
 use engine::{Agents, BuildRequest, Context, Entitlement, ImageOutput, Network, NoCache, Output};
 
-use super::super::{EPOCH_NAME, parse_epoch, source_date_epoch};
+use super::super::EPOCH_NAME;
 use super::Args;
 use super::destination::{OutputSpec, goes_to_stdout};
 use super::named_context::named_contexts;
@@ -35,7 +35,6 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         dockerfile,
         named_contexts: named_contexts(&args.build_context)?,
         target: args.target,
-        source_date_epoch: epoch(&build_args)?,
         // Who asks for the host's network for all steps has allowed it.
         entitlements: args
             .allow
@@ -46,7 +45,6 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         build_args,
         labels: labels(&args.label)?,
         tags,
-        cache_ttl: args.cache_ttl,
         no_cache: no_cache(args.no_cache, args.no_cache_filter),
         platform: args.platform,
         pull: args.pull.into(),
@@ -68,8 +66,17 @@ fn agents(specs: Vec<SshSpec>, context: &Context) -> Result<Agents, Report> {
     }
 }
 
-/// `NAME=VALUE`, or `NAME` for the value of the environment; a name without a value anywhere is not set.
+/// The build arguments. The environment also says the time of the result, as with buildx.
 pub(in crate::commands) fn build_args(texts: &[String]) -> Result<BTreeMap<String, String>, Report> {
+    let mut build_args = given_args(texts)?;
+    if let Some(time) = variable(EPOCH_NAME)? {
+        build_args.entry(EPOCH_NAME.to_owned()).or_insert(time);
+    }
+    Ok(build_args)
+}
+
+/// `NAME=VALUE`, or `NAME` for the value of the environment; a name without a value anywhere is not set.
+fn given_args(texts: &[String]) -> Result<BTreeMap<String, String>, Report> {
     let mut build_args = BTreeMap::new();
     for text in texts {
         let (name, value) = match text.split_once('=') {
@@ -123,14 +130,6 @@ fn tags(tags: Vec<image::Reference>) -> Result<Vec<image::Reference>, Report> {
     match tags.iter().find(|tag| tag.digest().is_some()) {
         Some(tag) => Err(Report::mistake(format!("invalid tag `{}`: it has a digest", tag.familiar()))),
         None => Ok(tags),
-    }
-}
-
-/// The build argument comes first: it is what a Dockerfile sees.
-pub(in crate::commands) fn epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, Report> {
-    match build_args.get(EPOCH_NAME) {
-        Some(text) => parse_epoch(text),
-        None => source_date_epoch(),
     }
 }
 
@@ -192,16 +191,8 @@ mod tests {
     fn build_arguments_need_a_name() {
         let texts = ["A=1", "B=", "A=2", "SLIPWAY_SURELY_NOT_SET"].map(str::to_owned);
         let expected = [("A", "2"), ("B", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(build_args(&texts), Ok(BTreeMap::from(expected)));
-        assert!(build_args(&["=x".to_owned()]).is_err());
-    }
-
-    #[test]
-    fn the_epoch_is_a_number() {
-        let args = |text: &str| BTreeMap::from([(EPOCH_NAME.to_owned(), text.to_owned())]);
-        assert_eq!(epoch(&args("1700000000")), Ok(Some(1_700_000_000)));
-        assert_eq!(epoch(&args("")), Ok(None));
-        assert!(epoch(&args("yesterday")).is_err());
+        assert_eq!(given_args(&texts), Ok(BTreeMap::from(expected)));
+        assert!(given_args(&["=x".to_owned()]).is_err());
     }
 
     #[test]

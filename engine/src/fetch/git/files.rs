@@ -36,12 +36,19 @@ pub(super) fn is_missing(error: &io::Error) -> bool {
 }
 
 /// Moves a directory of `tree` to `layer`, an empty directory: with the permissions that git knows, and the time of
-/// the commit, so that the same commit gives the same layer.
-pub(super) fn settle(tree: &Path, subdirectory: &str, layer: &Path, time_unix_s: i64) -> io::Result<()> {
+/// the commit, so that the same commit gives the same layer; without one, the times are those of the checkout.
+pub(super) fn settle(
+    tree: &Path,
+    subdirectory: &str,
+    layer: &Path,
+    time_unix_s: Option<i64>,
+) -> io::Result<()> {
     let from = directory_beneath(tree, subdirectory)?;
     renameat(CWD, from, CWD, layer)?;
-    let time = Timespec { tv_sec: time_unix_s, tv_nsec: 0 };
-    let times = Timestamps { last_access: time, last_modification: time };
+    let times = time_unix_s.map(|seconds| {
+        let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
+        Timestamps { last_access: time, last_modification: time }
+    });
     // What is in a directory first: a change in it would be its time.
     for entry in walkdir::WalkDir::new(layer).contents_first(true) {
         let entry = entry?;
@@ -51,7 +58,9 @@ pub(super) fn settle(tree: &Path, subdirectory: &str, layer: &Path, time_unix_s:
             let mode = if is_executable { DIRECTORY_MODE } else { FILE_MODE };
             chmodat(CWD, entry.path(), Mode::from_raw_mode(mode), AtFlags::empty())?;
         }
-        utimensat(CWD, entry.path(), &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        if let Some(times) = &times {
+            utimensat(CWD, entry.path(), times, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use cache::{LayerId, Store};
-use graph::GitSource;
+use graph::{GitSource, GitTimes};
 
 use super::command::Git;
 use super::repository::Repository;
@@ -16,6 +16,26 @@ use crate::fetch::FetchError;
 /// The directory that makes a tree a repository.
 const GIT_DIRECTORY: &str = ".git";
 
+/// The files of a commit.
+pub(crate) struct CommitFiles {
+    pub(crate) layer: LayerId,
+    /// When the commit was made.
+    pub(crate) committed_unix_s: i64,
+}
+
+/// When a commit was made, seconds since 1970. Nothing of it is kept.
+pub(crate) async fn committed_unix_s(
+    store: &Store,
+    access: &GitAccess,
+    source: &GitSource,
+    commit: &Commit,
+) -> Result<i64, FetchError> {
+    let layer = store.begin_layer()?;
+    let directory = layer.scratch_path()?.join("repository");
+    let repository = Repository::fetch(Git::new(access, &source.remote), directory, commit.clone()).await?;
+    Ok(repository.committed_unix_s().await?)
+}
+
 /// Brings the files of a commit here. Everything is fetched and unpacked next to the new layer, so that nothing is
 /// left when this is dropped.
 pub(crate) async fn layer(
@@ -23,7 +43,7 @@ pub(crate) async fn layer(
     access: &GitAccess,
     source: &GitSource,
     commit: &Commit,
-) -> Result<LayerId, FetchError> {
+) -> Result<CommitFiles, FetchError> {
     let layer = store.begin_layer()?;
     let (work, into) = (layer.scratch_path()?, layer.fs_path());
     let tree = work.join("tree");
@@ -36,7 +56,8 @@ pub(crate) async fn layer(
     if source.submodules {
         submodules::fetch(&repository, &tree, &work).await?;
     }
-    let time = repository.committed_unix_s().await?;
+    let committed_unix_s = repository.committed_unix_s().await?;
+    let time = (source.times == GitTimes::Commit).then_some(committed_unix_s);
     // Of a part of the files there is no repository, as in BuildKit.
     if source.keep_git_dir && source.subdirectory.is_empty() {
         keep(&repository, &tree).await?;
@@ -47,7 +68,8 @@ pub(crate) async fn layer(
         true => GitError::NoDirectory { remote: remote.clone(), path: source.subdirectory.clone() },
         false => write_error(error),
     })?;
-    Ok(blocking(move || layer.commit()).await?.id())
+    let layer = blocking(move || layer.commit()).await?.id();
+    Ok(CommitFiles { layer, committed_unix_s })
 }
 
 /// Makes the tree a repository at its commit, as one that was cloned: the password of its remote is not in it.

@@ -21,7 +21,7 @@ use image::{Digest, Hasher};
 
 pub(crate) use auth::Credentials;
 pub use error::GitError;
-pub(crate) use layer::layer;
+pub(crate) use layer::{committed_unix_s, layer};
 pub(crate) use refs::resolve;
 
 /// How repositories are reached.
@@ -53,6 +53,10 @@ impl Commit {
 
 /// The commit that a source names without anybody being asked.
 pub(crate) fn named_commit(source: &GitSource) -> Option<Commit> {
+    if let (true, Some(name)) = (source.fetch_by_commit, &source.checksum) {
+        let reference = Some(source.reference.clone()).filter(|name| name.starts_with("refs/"));
+        return Some(Commit { name: name.clone(), reference });
+    }
     let name = &source.reference;
     // Of SHA-1 and of SHA-256.
     let is_whole = matches!(name.len(), 40 | 64);

@@ -69,6 +69,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "tmux", brings: Program("tmux"), needed_for: &[Test] },
     // Agents, on both sides of a step.
     Package { name: "openssh-client", brings: Program("ssh-agent"), needed_for: &[Test] },
+    Package { name: "openssh-server", brings: Program("sshd"), needed_for: &[Test] },
     // Calls the kernel with any numbers, from inside a sandbox.
     Package { name: "perl-base", brings: Program("perl"), needed_for: &[Test] },
     // libFuzzer is C++.

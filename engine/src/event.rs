@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use image::Digest;
 
+use crate::why::Reason;
+
 /// A step that people see, by the order in which it was announced, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StepId(pub u32);
@@ -28,6 +30,16 @@ pub enum Event {
         at: SystemTime,
         /// How old the result is.
         age: Duration,
+    },
+    /// Why the step's result was not there. Told of the first step of a build that runs: those that follow mostly run
+    /// because of it.
+    Explained {
+        /// Which.
+        step: StepId,
+        /// At least one.
+        reasons: Vec<Reason>,
+        /// When.
+        at: SystemTime,
     },
     /// The step wrote something.
     Output {

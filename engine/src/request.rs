@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use executor::Resources;
 pub use frontend::NoCache;
@@ -40,6 +41,8 @@ pub struct BuildRequest {
     pub tags: Vec<Reference>,
     /// `--no-cache` and `--no-cache-filter`.
     pub no_cache: NoCache,
+    /// `--cache-ttl`: results that were older than this when the build began are made again.
+    pub cache_ttl: Option<Duration>,
     /// `--platform`; none is the host's.
     pub platform: Option<Platform>,
     /// `--pull`.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use image::{Digest, Hasher};
 
+use crate::why::Reason;
 use crate::{Event, Progress, Step, StepId, Stream};
 
 /// The steps of one build.
@@ -68,6 +69,10 @@ impl Steps {
             SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::try_from(created_unix_ns).unwrap_or(0));
         let age = now.duration_since(created).unwrap_or_default();
         (self.progress)(Event::Cached { step, at: now, age });
+    }
+
+    pub(crate) fn explain(&self, step: StepId, reasons: Vec<Reason>) {
+        (self.progress)(Event::Explained { step, reasons, at: SystemTime::now() });
     }
 
     pub(crate) fn output(&self, step: StepId, stream: Stream, bytes: &[u8]) {

@@ -15,4 +15,4 @@ mod worker;
 
 pub use key::Key;
 pub use solve::{Event, Origin, Settled, SolveError, Solved, solve};
-pub use worker::{Finished, Found, Identity, Input, Keys, Worker};
+pub use worker::{Finished, Found, Identity, Input, Keys, Lookup, Worker};

@@ -1,5 +1,6 @@
 //! One graph from its sources to its target.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use futures_util::StreamExt as _;
@@ -10,7 +11,7 @@ use petgraph::graphmap::DiGraphMap;
 use petgraph::visit::{Dfs, Reversed};
 
 use crate::state::State;
-use crate::{Found, Input, Key, Keys, Worker};
+use crate::{Found, Input, Key, Keys, Lookup, Worker};
 
 /// What happens to a vertex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +91,7 @@ pub async fn solve<W: Worker>(
 
 /// What the worker answered.
 enum News<O> {
-    Probed { keys: Keys, found: Option<Found<O>>, source: Option<O> },
+    Probed { keys: Keys, lookup: Lookup<O>, source: Option<O> },
     Ran { keys: Keys, offered: Option<Key>, output: O, cached: bool },
 }
 
@@ -104,6 +105,8 @@ struct Solve<'a, W: Worker> {
     /// The part that the target needs; edges from input to dependent.
     needed: DiGraphMap<VertexId, ()>,
     states: Vec<State<W::Output>>,
+    /// What runs although there is a result of it.
+    replaced: BTreeSet<VertexId>,
     work: FuturesUnordered<Work<'a, W::Output, W::Error>>,
 }
 
@@ -122,19 +125,20 @@ impl<'a, W: Worker> Solve<'a, W> {
                 inputs: if needed.contains_node(id) { distinct_inputs(id) } else { usize::MAX },
             })
             .collect();
-        Self { graph, target, worker, observe, needed, states, work: FuturesUnordered::new() }
+        let replaced = graph.vertices().filter(|(_, vertex)| vertex.no_cache).map(|(id, _)| id).collect();
+        Self { graph, target, worker, observe, needed, states, replaced, work: FuturesUnordered::new() }
     }
 
     fn state(&self, id: VertexId) -> &State<W::Output> {
         &self.states[id.index()]
     }
 
-    /// The key that dependents of a vertex see, as far as it is known. What is to run whatever was found may come to
-    /// something else than it did before, so it shows none until it has run.
+    /// The key that dependents of a vertex see, as far as it is known. What runs although there is a result may come
+    /// to something else than it did before, so it shows none until it has run.
     fn offered(&self, id: VertexId) -> Option<Key> {
         let state = self.state(id);
         match state.settled() {
-            None if self.graph.vertex(id).no_cache => None,
+            None if self.replaced.contains(&id) => None,
             _ => state.offered(),
         }
     }
@@ -165,20 +169,22 @@ impl<'a, W: Worker> Solve<'a, W> {
 
     fn advance(&mut self, id: VertexId, news: News<W::Output>) {
         match news {
-            News::Probed { keys, found: None, source: None } => {
-                self.set(id, State::Missed { keys });
-                self.probed(id);
-            }
-            News::Probed { keys, found, source } => {
-                let (output, offered, origin) = match (found, source) {
-                    (Some(found), _) => {
+            News::Probed { keys, lookup, source } => {
+                if matches!(lookup, Lookup::Expired) {
+                    self.replaced.insert(id);
+                }
+                let settled = match (lookup.found(), source) {
+                    (Some(Found { output, offered }), _) => {
                         (self.observe)(Event::Cached(id));
-                        (found.output, Some(found.offered), self.origin(id, Origin::Cached))
+                        let origin = self.origin(id, Origin::Cached);
+                        Some(Settled { output, offered: Some(offered), origin })
                     }
-                    (None, Some(source)) => (source, keys.offered(), Origin::Source),
-                    (None, None) => unreachable!("handled above"),
+                    (None, Some(output)) => {
+                        Some(Settled { output, offered: keys.offered(), origin: Origin::Source })
+                    }
+                    (None, None) => None,
                 };
-                self.set(id, State::Done(Settled { output, offered, origin }));
+                self.set(id, settled.map_or(State::Missed { keys }, State::Done));
                 self.probed(id);
             }
             News::Ran { keys, offered, output, cached } => {
@@ -305,11 +311,11 @@ async fn identify<W: Worker>(
     let definition = identity.digest.map(|digest| Key::of_source(vertex.op.digest(), &digest));
     let keys = Keys { definition, content: None };
     if identity.output.is_some() {
-        return Ok(News::Probed { keys, found: None, source: identity.output });
+        return Ok(News::Probed { keys, lookup: Lookup::Missing, source: identity.output });
     }
     let key = definition.expect("a source without output has an identity");
-    let found = if vertex.no_cache { None } else { worker.look_up(id, key).await? };
-    Ok(News::Probed { keys, found, source: None })
+    let lookup = if vertex.no_cache { Lookup::Missing } else { worker.look_up(id, key).await? };
+    Ok(News::Probed { keys, lookup, source: None })
 }
 
 /// Looks a vertex up by its definition key, then, if what it reads is there, by its content key.
@@ -321,16 +327,21 @@ async fn look_up<W: Worker>(
 ) -> Result<News<W::Output>, W::Error> {
     let vertex = graph.vertex(id);
     let definition = definition_key(graph, id, &view);
-    if let (Some(key), false) = (definition, vertex.no_cache)
-        && let Some(found) = worker.look_up(id, key).await?
-    {
+    let by_definition = match (definition, vertex.no_cache) {
+        (Some(key), false) => worker.look_up(id, key).await?,
+        _ => Lookup::Missing,
+    };
+    if matches!(by_definition, Lookup::Found(_)) {
         let keys = Keys { definition, content: None };
-        return Ok(News::Probed { keys, found: Some(found), source: None });
+        return Ok(News::Probed { keys, lookup: by_definition, source: None });
     }
     let content = content_key(graph, worker, id, &view).await?;
     let keys = Keys { definition, content };
-    let found = find_by_content(graph, worker, id, keys).await?;
-    Ok(News::Probed { keys, found, source: None })
+    let lookup = match find_by_content(graph, worker, id, keys).await? {
+        Lookup::Missing => by_definition,
+        by_content => by_content,
+    };
+    Ok(News::Probed { keys, lookup, source: None })
 }
 
 async fn run<W: Worker>(
@@ -351,12 +362,12 @@ async fn run<W: Worker>(
     };
     if keys.definition != probed.definition
         && let (Some(key), false) = (keys.definition, vertex.no_cache)
-        && let Some(found) = worker.look_up(id, key).await?
+        && let Lookup::Found(found) = worker.look_up(id, key).await?
     {
         return Ok(News::Ran { keys, offered: Some(found.offered), output: found.output, cached: true });
     }
     if keys.content != probed.content
-        && let Some(found) = find_by_content(graph, worker, id, keys).await?
+        && let Lookup::Found(found) = find_by_content(graph, worker, id, keys).await?
     {
         return Ok(News::Ran { keys, offered: Some(found.offered), output: found.output, cached: true });
     }
@@ -372,14 +383,14 @@ async fn find_by_content<W: Worker>(
     worker: &W,
     id: VertexId,
     keys: Keys,
-) -> Result<Option<Found<W::Output>>, W::Error> {
-    let (Some(key), false) = (keys.content, graph.vertex(id).no_cache) else { return Ok(None) };
-    let found = worker.look_up(id, key).await?;
-    if let Some(found) = &found {
+) -> Result<Lookup<W::Output>, W::Error> {
+    let (Some(key), false) = (keys.content, graph.vertex(id).no_cache) else { return Ok(Lookup::Missing) };
+    let lookup = worker.look_up(id, key).await?;
+    if let Lookup::Found(found) = &lookup {
         // Next time the definition key finds it, and what it reads need not even be there.
         worker.remember(id, keys, found).await?;
     }
-    Ok(found)
+    Ok(lookup)
 }
 
 fn definition_key<O>(graph: &BuildGraph, id: VertexId, view: &InputView<O>) -> Option<Key> {

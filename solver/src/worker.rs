@@ -34,12 +34,13 @@ pub trait Worker: Send + Sync {
         inputs: &[Option<Self::Output>],
     ) -> impl Future<Output = Result<Digest, Self::Error>> + Send;
 
-    /// The remembered result of a key, if it is there and whole.
+    /// The remembered result of a key, if it is there and whole. One that is too old is as good as none, but what
+    /// was built on it must not be taken for built on the result that replaces it.
     fn look_up(
         &self,
         id: VertexId,
         key: Key,
-    ) -> impl Future<Output = Result<Option<Found<Self::Output>>, Self::Error>> + Send;
+    ) -> impl Future<Output = Result<Lookup<Self::Output>, Self::Error>> + Send;
 
     /// Does the work and remembers the result under `keys`. Equal keys may be asked for at the same time by
     /// other graphs: an implementation makes one wait for the other.
@@ -92,6 +93,27 @@ impl Keys {
     /// The key that dependents see: the content key if there is one.
     pub fn offered(&self) -> Option<Key> {
         self.content.or(self.definition)
+    }
+}
+
+/// What is remembered of a key.
+#[derive(Debug, Clone)]
+pub enum Lookup<O> {
+    /// Its result.
+    Found(Found<O>),
+    /// A result that is too old to be used.
+    Expired,
+    /// Nothing.
+    Missing,
+}
+
+impl<O> Lookup<O> {
+    /// The result, if it may be used.
+    pub fn found(self) -> Option<Found<O>> {
+        match self {
+            Self::Found(found) => Some(found),
+            Self::Expired | Self::Missing => None,
+        }
     }
 }
 

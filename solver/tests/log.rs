@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use graph::{BuildGraph, ContextSource, Copy, File, FileAction, GitSource, Label, Op, Run, Vertex, VertexId};
 use image::{Digest, Hasher};
-use solver::{Event, Finished, Found, Identity, Input, Key, Keys, SolveError, Worker, solve};
+use solver::{Event, Finished, Found, Identity, Input, Key, Keys, Lookup, SolveError, Worker, solve};
 
 /// A worker whose files are a name and a content, and whose memory lasts from build to build.
 #[derive(Default)]
@@ -14,6 +14,8 @@ struct Bench {
     memory: Mutex<BTreeMap<Key, Found<String>>>,
     context: Mutex<BTreeMap<String, String>>,
     failing: BTreeSet<String>,
+    /// Results that are too old.
+    old: Mutex<BTreeSet<String>>,
     log: Mutex<Vec<String>>,
 }
 
@@ -63,8 +65,12 @@ impl Worker for Bench {
         Ok(hasher.finish())
     }
 
-    async fn look_up(&self, _: VertexId, key: Key) -> Result<Option<Found<String>>, String> {
-        Ok(self.memory.lock().unwrap().get(&key).cloned())
+    async fn look_up(&self, _: VertexId, key: Key) -> Result<Lookup<String>, String> {
+        Ok(match self.memory.lock().unwrap().get(&key) {
+            Some(found) if self.old.lock().unwrap().contains(&found.output) => Lookup::Expired,
+            Some(found) => Lookup::Found(found.clone()),
+            None => Lookup::Missing,
+        })
     }
 
     async fn execute(
@@ -79,6 +85,7 @@ impl Worker for Bench {
         if self.failing.contains(name) {
             return Err(format!("{name} exited with 1"));
         }
+        self.old.lock().unwrap().remove(name);
         // The part before `=` is what comes out, the part behind it is how: for early cut-off.
         let output = name.split('=').next().unwrap_or_default().to_owned();
         let offered = name.contains('=').then(|| Key(Digest::of(output.as_bytes())));
@@ -333,6 +340,30 @@ fn no_cache_runs_again() {
         again.add(Vertex { no_cache: true, ..vertex.clone() });
     }
     insta::assert_snapshot!(build(&bench, &again, deps), @"run  deps");
+}
+
+#[test]
+fn what_is_too_old_runs_again_and_what_follows_waits_for_its_result() {
+    let bench = Bench::default();
+    let mut sketch = Sketch::new();
+    let update = sketch.run("update", sketch.base());
+    let install = sketch.run("install", update);
+    let app = sketch.run("app", install);
+    build(&bench, &sketch.0, app);
+    bench.old.lock().unwrap().insert("install".into());
+    // It came to what it was, so the rest is still right.
+    insta::assert_snapshot!(build(&bench, &sketch.0, app), @"
+    hit  update
+    run  install
+    hit  app
+    ");
+    // Each is looked at by its own age.
+    bench.old.lock().unwrap().extend(["update".into(), "app".into()]);
+    insta::assert_snapshot!(build(&bench, &sketch.0, app), @"
+    run  update
+    hit  install
+    run  app
+    ");
 }
 
 #[test]

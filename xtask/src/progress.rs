@@ -10,7 +10,7 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// Reads plain progress: `#4 [build 2/3] RUN make` names a step, `#4 CACHED` is its end.
+    /// Reads plain progress: `#4 [build 2/3] RUN make` names a step, `#4 CACHED (2 hours old)` is its end.
     ///
     /// A base image is not a step: it is looked up, not executed.
     pub(crate) fn count(progress: &str) -> Self {
@@ -23,7 +23,7 @@ impl Steps {
             lines().filter(|(_, text)| wanted(text)).map(|(number, _)| number).collect()
         };
         let steps = with(&is_step);
-        let cached = steps.intersection(&with(&|text| text == "CACHED")).count();
+        let cached = steps.intersection(&with(&|text| text.starts_with("CACHED"))).count();
         Self { cached, executed: steps.len() - cached }
     }
 }
@@ -38,7 +38,7 @@ mod tests {
 #1 [internal] load build definition from Dockerfile
 #1 DONE 0.0s
 #2 [toolchain 1/2] FROM debian:12
-#2 CACHED
+#2 CACHED (2 hours old)
 #3 [toolchain 2/2] RUN apt-get install gcc
 #3 CACHED
 #4 [build 1/1] RUN make

@@ -76,6 +76,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         labels: Vec::new(),
         tags: Vec::new(),
         no_cache: NoCache::Nothing,
+        cache_ttl: None,
         entitlements: Entitlements::new(),
         secrets: Secrets::new(),
         agents: Agents::new(),

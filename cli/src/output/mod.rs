@@ -6,7 +6,7 @@ mod time;
 
 pub(crate) use format::{Format, Headers};
 pub(crate) use human::{age, ellipsis, size, size_binary, size_fixed, truncate_id};
-pub(crate) use time::{local, rfc3339, rfc3339_nano};
+pub(crate) use time::{local, parse_age, rfc3339, rfc3339_nano};
 
 /// What stands where an image has no name, tag or digest.
 pub(crate) const NONE: &str = "<none>";

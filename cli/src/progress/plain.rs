@@ -121,10 +121,14 @@ impl Plain {
         self.switch_to(step, now);
         let Some(state) = self.trace.step_mut(step) else { return };
         let number = state.number;
+        let reasons = std::mem::take(&mut state.reasons);
         let parts = state.parts.clone();
         let lines: Vec<_> = state.log.take_fresh().collect();
         let ending = state.ending().cloned();
         let elapsed = state.elapsed(now);
+        for reason in reasons {
+            self.line(number, &format!("not cached: {reason}"));
+        }
         for part in parts {
             self.print_part(step, number, part);
         }
@@ -134,7 +138,9 @@ impl Plain {
         match ending {
             None => return,
             Some(Ending::Done) => self.line(number, &format!("DONE {:.1}s", elapsed.as_secs_f64())),
-            Some(Ending::Cached) => self.line(number, "CACHED"),
+            Some(ending @ Ending::Cached { .. }) => {
+                self.line(number, &format!("CACHED ({})", ending.age().unwrap_or_default()));
+            }
             Some(Ending::Canceled) => self.line(number, "CANCELED"),
             Some(Ending::Failed(error)) => self.line(number, &format!("ERROR: {error}")),
         }

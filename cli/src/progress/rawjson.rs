@@ -103,6 +103,10 @@ impl RawJson {
                 let statuses = self.statuses(state, |known| known == part);
                 SolveStatus { statuses, ..SolveStatus::default() }
             }
+            Event::Explained { at, .. } => {
+                let statuses = state.reasons.iter().map(|reason| explained(&vertex, reason, *at)).collect();
+                SolveStatus { vertexes: vec![self.vertex(state)], statuses, ..SolveStatus::default() }
+            }
             Event::Completed { .. } | Event::Cached { .. } => {
                 let statuses = self.statuses(state, |_| true);
                 SolveStatus { vertexes: vec![self.vertex(state)], statuses, ..SolveStatus::default() }
@@ -135,7 +139,7 @@ impl RawJson {
             name: state.step.name.clone(),
             started: state.since().map(rfc3339_nano),
             completed,
-            cached: state.ending() == Some(&Ending::Cached),
+            cached: matches!(state.ending(), Some(Ending::Cached { .. })),
             error: match state.ending() {
                 Some(Ending::Failed(error)) => error.clone(),
                 Some(Ending::Canceled) => "context canceled".to_owned(),
@@ -156,6 +160,19 @@ impl RawJson {
             completed: part.is_done.then(|| rfc3339_nano(part.updated)),
         };
         parts.map(status).collect()
+    }
+}
+
+/// BuildKit has no place for why a step is not cached. As a part of the step every client shows it.
+fn explained(vertex: &str, reason: &str, at: SystemTime) -> VertexStatus {
+    VertexStatus {
+        id: format!("not cached: {reason}"),
+        vertex: vertex.to_owned(),
+        total: None,
+        current: 0,
+        timestamp: rfc3339_nano(at),
+        started: rfc3339_nano(at),
+        completed: Some(rfc3339_nano(at)),
     }
 }
 

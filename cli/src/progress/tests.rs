@@ -94,7 +94,7 @@ fn plain_progress_has_buildkits_layout() {
     #1 DONE 0.0s
 
     #2 [1/3] FROM debian:12
-    #2 CACHED
+    #2 CACHED (5 seconds old)
 
     #3 [internal] load build context
     #3 transferring context: 1.02MB / 2.05MB 0.1s
@@ -193,14 +193,14 @@ fn the_live_view_has_buildkits_layout() {
     insta::assert_snapshot!(view(&failing_build(), 100, 80, 24, View::Live), @"
     [+] Building 0.1s (2/5)|
      => [internal] load build definition from Dockerfile                       0.0s|
-     => CACHED [1/3] FROM debian:12                                            0.0s|
+     => CACHED [1/3] FROM debian:12 5 seconds old                              0.0s|
      => [internal] load build context                                          0.1s|
      => => transferring context: [==========>         ] 1.02MB / 2.05MB        0.1s|
     ");
     insta::assert_snapshot!(view(&failing_build(), 1550, 80, 24, View::Live), @"
     [+] Building 1.6s (3/5)|
      => [internal] load build definition from Dockerfile                       0.0s|
-     => CACHED [1/3] FROM debian:12                                            0.0s|
+     => CACHED [1/3] FROM debian:12 5 seconds old                              0.0s|
      => [internal] load build context                                          0.1s|
      => => transferring context: 2.05MB / 2.05MB                               0.1s|
      => [2/3] RUN make                                                         1.4s|
@@ -211,7 +211,7 @@ fn the_live_view_has_buildkits_layout() {
     insta::assert_snapshot!(view(&failing_build(), 1700, 80, 24, View::Last), @"
     [+] Building 1.7s (4/5)|
      => [internal] load build definition from Dockerfile                       0.0s|
-     => CACHED [1/3] FROM debian:12                                            0.0s|
+     => CACHED [1/3] FROM debian:12 5 seconds old                              0.0s|
      => [internal] load build context                                          0.1s|
      => => transferring context: 2.05MB / 2.05MB                               0.1s|
      => ERROR [2/3] RUN make                                                   1.5s|

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use engine::{Event, Step, StepId};
 
+use crate::output::age as human_age;
+
 /// Lines of a step's output that are kept to be shown when it fails.
 const TAIL_LINES_MAX: usize = 100;
 /// A line longer than this is shown in pieces.
@@ -36,6 +38,8 @@ pub(super) struct StepState {
     /// Its number in the output, from 1: the order in which steps begin.
     pub(super) number: usize,
     pub(super) phase: Phase,
+    /// Why it is not cached, as far as that was told.
+    pub(super) reasons: Vec<String>,
     pub(super) parts: Vec<Part>,
     pub(super) log: Log,
 }
@@ -52,7 +56,10 @@ pub(super) enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ending {
     Done,
-    Cached,
+    /// Its result was there, and this old.
+    Cached {
+        age: Duration,
+    },
     Canceled,
     Failed(String),
 }
@@ -71,6 +78,17 @@ pub(super) struct Part {
 impl Part {
     pub(super) fn elapsed(&self) -> Duration {
         self.updated.duration_since(self.since).unwrap_or_default()
+    }
+}
+
+impl Ending {
+    /// How old a result that was there is, in words.
+    pub(super) fn age(&self) -> Option<String> {
+        let Self::Cached { age } = self else { return None };
+        let words = human_age(*age);
+        let mut words = words.chars();
+        let first = words.next()?.to_ascii_lowercase();
+        Some(format!("{first}{} old", words.as_str()))
     }
 }
 
@@ -107,12 +125,19 @@ impl Trace {
             Event::Announced(step) => {
                 let number = 0;
                 let log = Log { fresh: self.keeps_lines.then(VecDeque::new), ..Log::default() };
-                let (phase, parts) = (Phase::Waiting, Vec::new());
-                self.steps.insert(step.id, StepState { step: step.clone(), number, phase, parts, log });
-                Some(step.id)
+                let (step, phase) = (step.clone(), Phase::Waiting);
+                let id = step.id;
+                let (reasons, parts) = (Vec::new(), Vec::new());
+                self.steps.insert(id, StepState { step, number, phase, reasons, parts, log });
+                Some(id)
             }
             Event::Started { step, at } => self.begin(*step, *at),
-            Event::Cached { step, at, .. } => self.end(*step, *at, Ending::Cached),
+            Event::Cached { step, at, age } => self.end(*step, *at, Ending::Cached { age: *age }),
+            Event::Explained { step, reasons, at } => {
+                self.begin(*step, *at)?;
+                self.steps.get_mut(step)?.reasons = reasons.iter().map(ToString::to_string).collect();
+                Some(*step)
+            }
             Event::Completed { step, at, error: None } => self.end(*step, *at, Ending::Done),
             Event::Completed { step, at, error: Some(error) } => {
                 self.end(*step, *at, Ending::Failed(error.clone()))
@@ -201,7 +226,7 @@ impl Trace {
 
     /// Whether every step that has begun came to a good end.
     pub(super) fn is_good(&self) -> bool {
-        self.begun().all(|state| matches!(state.ending(), Some(Ending::Done | Ending::Cached)))
+        self.begun().all(|state| matches!(state.ending(), Some(Ending::Done | Ending::Cached { .. })))
     }
 
     /// Since the first step began.

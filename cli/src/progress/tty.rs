@@ -94,15 +94,28 @@ impl Group {
         let (prefix, style) = match state.ending() {
             None => ("", Style::Plain),
             Some(Ending::Done) => ("", Style::Done),
-            Some(Ending::Cached) => ("CACHED ", Style::Done),
+            Some(Ending::Cached { .. }) => ("CACHED ", Style::Done),
             Some(Ending::Canceled) => ("CANCELED ", Style::Warning),
             Some(Ending::Failed(_)) => ("ERROR ", Style::Error),
         };
         let mut lines = Vec::new();
-        lines.extend(timed(&format!(" => {prefix}{name}"), "", state.elapsed(now), columns, style));
+        let age = state.ending().and_then(Ending::age).unwrap_or_default();
+        lines.extend(timed(&format!(" => {prefix}{name}"), &age, state.elapsed(now), columns, style));
+        lines.extend(reason_line(&state.reasons, columns));
         lines.extend(state.parts.iter().filter_map(|part| part_line(part, columns, now)));
         Self { step: state.step.id, is_running: state.ending().is_none(), lines }
     }
+}
+
+/// Why a step is not cached: the first reason, and how many there are.
+fn reason_line(reasons: &[String], columns: usize) -> Option<Line> {
+    let more = match reasons.len() {
+        0 => return None,
+        1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    let text = format!(" => => not cached: {}{more}", one_line(&reasons[0]));
+    Some(Line { text: cut(&text, columns), style: Style::Faint })
 }
 
 fn part_line(part: &Part, columns: usize, now: SystemTime) -> Option<Line> {

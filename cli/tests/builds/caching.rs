@@ -155,6 +155,76 @@ fn no_cache_for_one_stage_runs_what_is_built_on_its_new_result_and_no_more() {
 }
 
 #[test]
+fn what_is_older_than_the_user_wants_runs_again() {
+    let home = Home::new();
+    let dockerfile = "FROM base\nCOPY a /\nRUN cat /proc/sys/kernel/random/uuid > /id\nRUN cat /id > /seen\n";
+    let context = home.context(dockerfile, &[("a", "1")]);
+    let ids = |name: &str| home.ok(&["run", "--rm", name, "cat", "/id", "/seen"]);
+    home.log(&["-t", "one", &context]);
+    insta::assert_snapshot!(home.log(&["--cache-ttl=1000d", &context]), @"
+    hit [2/4] COPY a /
+    hit [3/4] RUN cat /proc/sys/kernel/random/uuid > /id
+    hit [4/4] RUN cat /id > /seen
+    ");
+    insta::assert_snapshot!(home.log(&["-t", "two", "--cache-ttl=0s", &context]), @"
+    run [2/4] COPY a /
+    run [3/4] RUN cat /proc/sys/kernel/random/uuid > /id
+    run [4/4] RUN cat /id > /seen
+    ");
+    assert_ne!(ids("one"), ids("two"));
+    // What follows was made of what is there now.
+    let (id, seen) = ids("two").split_once('\n').map(|(id, seen)| (id.to_owned(), seen.to_owned())).unwrap();
+    assert_eq!(id, seen.trim_end());
+    insta::assert_snapshot!(home.log(&["-t", "three", "--cache-ttl", "1h", &context]), @"
+    hit [2/4] COPY a /
+    hit [3/4] RUN cat /proc/sys/kernel/random/uuid > /id
+    hit [4/4] RUN cat /id > /seen
+    ");
+    assert_eq!(ids("two"), ids("three"));
+    let why = home.ok(&["why", "--format=json", "two"]);
+    // The last step had no result on what the one before it came to.
+    assert_eq!(why.matches(r#""kind": "expired""#).count(), 2, "{why}");
+    let (code, text) = home.fails(&["build", "--cache-ttl=soon", &context]);
+    assert_eq!(code, 1);
+    assert!(text.contains("invalid age `soon`, expected a time like 30m, 1h30m, 7d or 2w"), "{text}");
+}
+
+#[test]
+fn the_progress_says_how_old_a_hit_is_and_why_the_first_miss_is_one() {
+    let home = Home::new();
+    let dockerfile =
+        |version| format!("FROM base\nCOPY a /\nARG V={version}\nRUN echo $V\nCOPY src /src\nRUN ls /src\n");
+    let build = |version: u32, file: &str| {
+        let context = home.context(&dockerfile(version), &[("a", "1"), ("src/b", file)]);
+        let text = String::from_utf8(home.run(&["build", "--progress=plain", &context]).stderr).unwrap();
+        let is_told = |line: &&str| line.contains("CACHED") || line.contains("not cached");
+        let told: Vec<_> = text.lines().filter(is_told).map(|line| line.split_once(' ').unwrap().1).collect();
+        told.join("\n")
+    };
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"\([a-z0-9 ]+ old\)", "(<age> old)");
+    let _guard = settings.bind_to_scope();
+    // That everything is new is no news.
+    insta::assert_snapshot!(build(1, "1"), @"");
+    insta::assert_snapshot!(build(1, "1"), @"
+    CACHED (<age> old)
+    CACHED (<age> old)
+    CACHED (<age> old)
+    CACHED (<age> old)
+    ");
+    insta::assert_snapshot!(build(2, "1"), @"
+    CACHED (<age> old)
+    not cached: env V 1 -> 2
+    CACHED (<age> old)
+    ");
+    insta::assert_snapshot!(build(2, "2"), @"
+    CACHED (<age> old)
+    CACHED (<age> old)
+    not cached: `src/b` changed (content)
+    ");
+}
+
+#[test]
 fn times_of_files_do_not_matter() {
     let home = Home::new();
     let context = home.context("FROM base\nCOPY a /\n", &[("a", "1")]);

@@ -139,7 +139,7 @@ pub(crate) fn log(progress: &str) -> String {
         if !name.starts_with('[') || name.starts_with("[internal]") || name.contains(" FROM ") {
             continue;
         }
-        let is_cached = progress.contains(&format!("\n#{number} CACHED"));
+        let is_cached = progress.contains(&format!("\n#{number} CACHED ("));
         let line = format!("{} {name}", if is_cached { "hit" } else { "run" });
         if !lines.contains(&line) {
             lines.push(line);

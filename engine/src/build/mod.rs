@@ -11,6 +11,7 @@ pub mod questions;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use frontend::ignore::Patterns;
 use frontend::{Diagnostic, Lowered, PlanOptions};
@@ -26,7 +27,7 @@ use crate::images::FileTimes;
 use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
 use crate::steps::Steps;
 use crate::sweep::Sweep;
-use crate::why::Journal;
+use crate::why::{BuildLog, Journal};
 use crate::{BuildError, BuildOutcome, BuildRequest, Engine, NamedContext, Progress, StepId};
 use bases::Asking;
 pub use context::FetchedContext;
@@ -58,6 +59,8 @@ impl Engine {
             return Err(BuildError::NoEpoch);
         }
 
+        let logs = self.store.root().join("logs").join(build_id());
+        let journal = Journal::new(BuildLog::begin(&logs, &request, &platform), &lowered.graph);
         let worker = BuildWorker {
             store: self.store.clone(),
             step_of: announce(&lowered.graph, &steps),
@@ -71,8 +74,9 @@ impl Engine {
             access,
             source: SourceText { name: source.name.clone(), text: source.text.clone() },
             source_date_epoch: epoch,
-            logs: self.store.root().join("logs").join(build_id()),
-            journal: Journal::default(),
+            cached_since_unix_ns: cached_since_unix_ns(request.cache_ttl),
+            logs,
+            journal: Arc::new(journal),
             ahead: Ahead::new(&lowered.graph, request.default_network),
             default_network: request.default_network,
             resources: request.resources.clone(),
@@ -84,7 +88,7 @@ impl Engine {
         };
         let solved = solve(&worker, &lowered).await;
         crate::ops::remember(&worker).await;
-        let remembered = crate::why::BuildLog::begin(&worker, &request, &platform, &lowered.graph);
+        let remembered = worker.journal.finish();
         let solved = match solved {
             Ok(solved) => solved,
             Err(error) => {
@@ -307,6 +311,12 @@ impl Source {
             steps.warn(diagnostic.rule, &diagnostic.message, rendered);
         }
     }
+}
+
+/// The age of a result is that at the beginning of the build: what the build itself has made is never too old.
+fn cached_since_unix_ns(cache_ttl: Option<Duration>) -> i64 {
+    let ttl_ns = cache_ttl.map(|ttl| i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX));
+    ttl_ns.map_or(i64::MIN, |ttl_ns| crate::ops::now_unix_ns().saturating_sub(ttl_ns))
 }
 
 /// Names the directory of a build's logs: the time, then the process, so that names sort by age.

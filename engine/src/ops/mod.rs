@@ -23,7 +23,7 @@ use ::image::{Digest, Hasher};
 use cache::{KeyLock, Layer, LayerId, Record, Store};
 use frontend::ignore::Patterns;
 use graph::{Op, Vertex, VertexId};
-use solver::{Finished, Found, Identity, Input, Key, Keys, Worker};
+use solver::{Finished, Found, Identity, Input, Key, Keys, Lookup, Worker};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -103,9 +103,11 @@ pub(crate) struct BuildWorker {
     pub(crate) agents: Arc<AgentPool>,
     pub(crate) source: SourceText,
     pub(crate) source_date_epoch: Option<i64>,
+    /// A result that was made earlier is too old to be used; nanoseconds since 1970.
+    pub(crate) cached_since_unix_ns: i64,
     pub(crate) logs: PathBuf,
     /// What became of each step, for explanations.
-    pub(crate) journal: Journal,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) ahead: Ahead,
     /// What steps get that ask for no network by name.
     pub(crate) default_network: DefaultNetwork,
@@ -182,18 +184,23 @@ impl Worker for BuildWorker {
         }
     }
 
-    async fn look_up(&self, id: VertexId, key: Key) -> Result<Option<Found<Output>>, BuildError> {
+    async fn look_up(&self, id: VertexId, key: Key) -> Result<Lookup<Output>, BuildError> {
         // One small file: shorter than the way to another thread.
         let Some(record) = self.store.record(&cache::Key(key.0))? else {
             self.ahead.missed(id);
-            return Ok(None);
+            return Ok(Lookup::Missing);
         };
+        if record.created_unix_ns < self.cached_since_unix_ns {
+            self.ahead.missed(id);
+            self.journal.expired(id, record.created_unix_ns);
+            return Ok(Lookup::Expired);
+        }
         if let Some(step) = self.step(id) {
             self.steps.cached(step, record.created_unix_ns);
         }
         let found = found(&record);
         self.journal.cached(id, key, found.offered.0, record.ingredients);
-        Ok(Some(found))
+        Ok(Lookup::Found(found))
     }
 
     async fn execute(
@@ -206,7 +213,7 @@ impl Worker for BuildWorker {
         let key = keys.offered().expect("whatever runs continues something that has a key");
         let _claim = self.claim(key).await?;
         if !vertex.no_cache
-            && let Some(found) = self.look_up(id, key).await?
+            && let Lookup::Found(found) = self.look_up(id, key).await?
         {
             return Ok(Finished { output: found.output, offered: Some(found.offered), reused: true });
         }
@@ -217,13 +224,7 @@ impl Worker for BuildWorker {
         }
         self.journal.running(id, vertex, key);
         let outputs: Vec<Output> = inputs.iter().map(|input| input.output.clone()).collect();
-        let layer = match &vertex.op {
-            Op::Run(run) => run::execute(self, id, vertex, run, &outputs).await?,
-            Op::File(file) => file::execute(self, id, vertex, file, &outputs).await?,
-            Op::Scratch | Op::Image(_) | Op::Context(_) | Op::Http(_) | Op::Git(_) => {
-                unreachable!("sources do not run")
-            }
-        };
+        let layer = self.make(id, vertex, &outputs).await?;
         let below = outputs[0].layers().expect("what is continued has layers");
         let ids: Arc<[LayerId]> = below.ids.iter().copied().chain([layer.id()]).collect();
         let created_unix_ns = now_unix_ns();
@@ -231,7 +232,7 @@ impl Worker for BuildWorker {
             .offered
             .filter(|_| matches!(vertex.op, Op::Run(_)))
             .map(|continued| Ran { continued: cache::Key(continued.0), offered: cache::Key(key.0) });
-        let ran = self.replacing(vertex, ran, &layer).await?;
+        let ran = self.replacing(ran, &layer).await?;
         let earlier = self.digest(ran, layer).await?;
         let offered = earlier.unwrap_or(ran.map_or(key, |ran| Key(ran.offered.0)));
         self.record(vertex, keys, offered, &ids, created_unix_ns)?;
@@ -281,6 +282,46 @@ impl BuildWorker {
         Ok(Finished { output, offered: Some(key), reused: false })
     }
 
+    /// Makes the layer of a step. The first step of a build that does so says why, before it ends.
+    async fn make(&self, id: VertexId, vertex: &Vertex, inputs: &[Output]) -> Result<Layer, BuildError> {
+        let step = self.step(id).filter(|_| self.journal.is_first_to_explain());
+        match &vertex.op {
+            Op::Run(run) => {
+                let explained = step.map(|step| self.explain(id, step));
+                let made = run::execute(self, id, vertex, run, inputs).await;
+                if let Some(explained) = explained {
+                    explained.await;
+                }
+                made
+            }
+            Op::File(file) => {
+                let made = file::execute(self, id, vertex, file, inputs).await;
+                // What was copied is part of the reason.
+                if let Some(step) = step {
+                    self.explain(id, step).await;
+                }
+                made
+            }
+            Op::Scratch | Op::Image(_) | Op::Context(_) | Op::Http(_) | Op::Git(_) => {
+                unreachable!("sources do not run")
+            }
+        }
+    }
+
+    /// Finds out on another thread, beginning now, why a step runs, and tells it.
+    fn explain(&self, id: VertexId, step: StepId) -> impl Future<Output = ()> + Send + use<> {
+        let (journal, steps, root) = (self.journal.clone(), self.steps.clone(), self.store.root().to_owned());
+        let task = tokio::task::spawn_blocking(move || {
+            if let Some(reasons) = crate::why::explain_now(&root, &journal, id) {
+                steps.explain(step, reasons);
+            }
+        });
+        async move {
+            // It ends without a word only when the build is given up.
+            let _ = task.await;
+        }
+    }
+
     fn record(
         &self,
         vertex: &Vertex,
@@ -305,13 +346,8 @@ impl BuildWorker {
 
     /// What a RUN offers that ran although its result was there: what is built on the old result must not be taken for
     /// built on the new one.
-    async fn replacing(
-        &self,
-        vertex: &Vertex,
-        ran: Option<Ran>,
-        layer: &Layer,
-    ) -> Result<Option<Ran>, BuildError> {
-        let Some(ran) = ran.filter(|_| vertex.no_cache) else { return Ok(ran) };
+    async fn replacing(&self, ran: Option<Ran>, layer: &Layer) -> Result<Option<Ran>, BuildError> {
+        let Some(ran) = ran else { return Ok(None) };
         let Some(old) = self.store.record(&ran.offered)? else { return Ok(Some(ran)) };
         let (store, layer) = (self.store.clone(), layer.clone());
         Ok(Some(blocking(move || cutoff::replacing(&store, &old, ran, &layer)).await?))

@@ -2,23 +2,41 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cache::tree::Listed;
 use graph::{BuildGraph, Vertex, VertexId};
 use image::Digest;
 use solver::Key;
 
-use super::log::{LoggedFile, LoggedFiles, LoggedStep, Outcome};
+use super::log::{BuildLog, LoggedFile, LoggedFiles, LoggedStep, Outcome};
 
 /// Digits of a file's digest that are kept: to tell files apart, not to trust them.
 const CONTENT_DIGITS: usize = 16;
 /// Files of one step that are remembered.
 pub(crate) const FILES_MAX: usize = 2_000;
+const NANOSECONDS: i64 = 1_000_000_000;
 
 /// What is known of the steps of one build.
-#[derive(Default)]
-pub(crate) struct Journal(Mutex<BTreeMap<VertexId, Note>>);
+pub(crate) struct Journal {
+    /// The build, without its steps.
+    build: BuildLog,
+    /// The vertices of the graph, in order.
+    places: Vec<Place>,
+    notes: Mutex<BTreeMap<VertexId, Note>>,
+    /// How old the results were that were too old, in seconds.
+    expired: Mutex<BTreeMap<VertexId, u64>>,
+    has_explained: AtomicBool,
+}
 
+/// Where a vertex is in the graph, for people.
+struct Place {
+    name: String,
+    inputs: Vec<VertexId>,
+    no_cache: bool,
+}
+
+#[derive(Clone)]
 struct Note {
     outcome: Outcome,
     key: Option<Digest>,
@@ -28,12 +46,28 @@ struct Note {
 }
 
 impl Journal {
+    /// The journal of a build that begins.
+    pub(crate) fn new(build: BuildLog, graph: &BuildGraph) -> Self {
+        let place = |vertex: &Vertex| Place {
+            name: vertex.label.name.clone(),
+            inputs: vertex.inputs.clone(),
+            no_cache: vertex.no_cache,
+        };
+        Self {
+            build,
+            places: graph.vertices().map(|(_, vertex)| place(vertex)).collect(),
+            notes: Mutex::default(),
+            expired: Mutex::default(),
+            has_explained: AtomicBool::new(false),
+        }
+    }
+
     fn put(&self, id: VertexId, note: Note) {
-        self.0.lock().expect("no holder of the lock panics").insert(id, note);
+        self.notes.lock().expect("no holder of the lock panics").insert(id, note);
     }
 
     fn change(&self, id: VertexId, change: impl FnOnce(&mut Note)) {
-        if let Some(note) = self.0.lock().expect("no holder of the lock panics").get_mut(&id) {
+        if let Some(note) = self.notes.lock().expect("no holder of the lock panics").get_mut(&id) {
             change(note);
         }
     }
@@ -45,11 +79,18 @@ impl Journal {
 
     /// The result of a step was there.
     pub(crate) fn cached(&self, id: VertexId, key: Key, offered: Digest, ingredients: Vec<(String, String)>) {
-        let mut notes = self.0.lock().expect("no holder of the lock panics");
+        let mut notes = self.notes.lock().expect("no holder of the lock panics");
         // A source stays one, wherever its files were.
         if notes.get(&id).is_none_or(|note| note.outcome != Outcome::Source) {
             notes.insert(id, Note::new(Outcome::Cached, Some(key.0), Some(offered), ingredients));
         }
+    }
+
+    /// The result of a step was there, made at this moment, and too old.
+    pub(crate) fn expired(&self, id: VertexId, created_unix_ns: i64) {
+        let age = crate::ops::now_unix_ns().saturating_sub(created_unix_ns) / NANOSECONDS;
+        let mut expired = self.expired.lock().expect("no holder of the lock panics");
+        expired.insert(id, u64::try_from(age).unwrap_or(0));
     }
 
     /// A step begins to run. It has failed unless it finishes.
@@ -72,29 +113,45 @@ impl Journal {
         });
     }
 
-    /// Whether anything ran.
-    pub(crate) fn has_run(&self) -> bool {
-        let notes = self.0.lock().expect("no holder of the lock panics");
-        notes.values().any(|note| matches!(note.outcome, Outcome::Ran | Outcome::Failed))
+    /// True for one caller: the one that explains why its step runs.
+    pub(crate) fn is_first_to_explain(&self) -> bool {
+        !self.has_explained.swap(true, Ordering::Relaxed)
     }
 
-    /// The steps in the order of the graph; nothing is left in the journal.
-    pub(crate) fn take(&self, graph: &BuildGraph) -> Vec<LoggedStep> {
-        let notes = std::mem::take(&mut *self.0.lock().expect("no holder of the lock panics"));
-        let step = |(id, note): (VertexId, Note)| {
-            let vertex = graph.vertex(id);
-            LoggedStep {
-                name: vertex.label.name.clone(),
-                outcome: note.outcome,
-                key: note.key.map(|key| key.hex()),
-                offered: note.offered.map(|key| key.hex()),
-                inputs: vertex.inputs.iter().map(|id| graph.vertex(*id).label.name.clone()).collect(),
-                ingredients: note.ingredients,
-                files: (!note.files.files.is_empty()).then_some(note.files),
-                no_cache: vertex.no_cache,
-            }
-        };
-        notes.into_iter().map(step).filter(|step| !step.name.is_empty()).collect()
+    /// The build as it is known now, as far as it explains the step `id`, which is the last of its steps.
+    pub(super) fn excerpt(&self, id: VertexId) -> BuildLog {
+        let wanted = self.places[id.index()].inputs.iter().chain([&id]);
+        let notes = self.notes.lock().expect("no holder of the lock panics");
+        let steps = wanted.filter_map(|id| Some(self.step(*id, notes.get(id)?.clone())));
+        BuildLog { steps: steps.collect(), ..self.build.clone() }
+    }
+
+    /// The log of the build, whose steps have ended, in the order of the graph; none when everything was there already,
+    /// and so nothing has to be explained. Nothing is left in the journal.
+    pub(crate) fn finish(&self) -> Option<BuildLog> {
+        let notes = std::mem::take(&mut *self.notes.lock().expect("no holder of the lock panics"));
+        if !notes.values().any(|note| matches!(note.outcome, Outcome::Ran | Outcome::Failed)) {
+            return None;
+        }
+        let steps = notes.into_iter().map(|(id, note)| self.step(id, note));
+        Some(BuildLog { steps: steps.filter(|step| !step.name.is_empty()).collect(), ..self.build.clone() })
+    }
+
+    fn step(&self, id: VertexId, note: Note) -> LoggedStep {
+        let Place { name, inputs, no_cache } = &self.places[id.index()];
+        let expired = self.expired.lock().expect("no holder of the lock panics");
+        let ran = matches!(note.outcome, Outcome::Ran | Outcome::Failed);
+        LoggedStep {
+            name: name.clone(),
+            outcome: note.outcome,
+            key: note.key.map(|key| key.hex()),
+            offered: note.offered.map(|key| key.hex()),
+            inputs: inputs.iter().map(|id| self.places[id.index()].name.clone()).collect(),
+            ingredients: note.ingredients,
+            files: (!note.files.files.is_empty()).then_some(note.files),
+            no_cache: *no_cache,
+            expired_age_s: expired.get(&id).copied().filter(|_| ran),
+        }
     }
 }
 

@@ -67,6 +67,9 @@ pub(crate) struct LoggedStep {
     pub(crate) files: Option<LoggedFiles>,
     /// Whether it had to run.
     pub(crate) no_cache: bool,
+    /// How old its earlier result was, when that was too old.
+    #[serde(default)]
+    pub(crate) expired_age_s: Option<u64>,
 }
 
 /// A build.
@@ -126,13 +129,12 @@ fn forget_oldest(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Every log that can be read, the newest first.
-pub(crate) fn read_all(root: &Path) -> Vec<BuildLog> {
-    let Ok(entries) = fs::read_dir(directory(root)) else { return Vec::new() };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut logs: Vec<BuildLog> = paths.filter_map(|path| read(&path)).collect();
-    logs.sort_by(|a, b| b.id.cmp(&a.id));
-    logs
+/// Every log that can be read, the newest first. Each is read when it is asked for.
+pub(crate) fn newest_first(root: &Path) -> impl Iterator<Item = BuildLog> {
+    let entries = fs::read_dir(directory(root)).into_iter().flatten();
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort_unstable_by(|a, b| b.cmp(a));
+    paths.into_iter().filter_map(|path| read(&path))
 }
 
 fn read(path: &Path) -> Option<BuildLog> {
@@ -168,13 +170,14 @@ mod tests {
         for number in 0..BUILDS_MAX + 3 {
             write(root.path(), &log(format!("{number:03}"))).expect("it is written");
         }
-        let logs = read_all(root.path());
+        let read_all = || newest_first(root.path()).collect::<Vec<_>>();
+        let logs = read_all();
         assert_eq!(logs.len(), BUILDS_MAX);
         assert_eq!((logs[0].id.as_str(), logs[BUILDS_MAX - 1].id.as_str()), ("066", "003"));
         let path = directory(root.path()).join("066.json");
         fs::write(&path, "{").expect("it is damaged");
-        assert_eq!(read_all(root.path())[0].id, "065");
+        assert_eq!(read_all()[0].id, "065");
         fs::rename(directory(root.path()).join("065.json"), &path).expect("it is another one's");
-        assert_eq!(read_all(root.path())[0].id, "064");
+        assert_eq!(read_all()[0].id, "064");
     }
 }

@@ -1,5 +1,6 @@
 //! Explains why the steps of a build ran.
 
+mod in_place;
 mod journal;
 mod keep;
 mod log;
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 pub use reason::Reason;
 
+pub(crate) use in_place::explain_now;
 pub(crate) use journal::{FILES_MAX, Journal};
 pub(crate) use log::BuildLog;
 
@@ -79,7 +81,7 @@ impl Engine {
     /// Explains the last build that ran something: of the image or with the id `name` begins with, or of
     /// all. With `step`, a number or a part of a name, only steps that match.
     pub fn why(&self, name: Option<&str>, step: Option<&str>) -> Result<Explanation, WhyError> {
-        let logs = log::read_all(self.root());
+        let logs: Vec<BuildLog> = log::newest_first(self.root()).collect();
         let at = match name {
             None if logs.is_empty() => return Err(WhyError::NoBuilds),
             None => 0,

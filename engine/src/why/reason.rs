@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::log::{BuildLog, LoggedFile, LoggedFiles, LoggedStep, Outcome};
@@ -18,6 +19,11 @@ const VALUE_CHARS_MAX: usize = 60;
 pub enum Reason {
     /// The user said so.
     NoCache,
+    /// There is a result, and it is older than the user wants it to be.
+    Expired {
+        /// Its age in seconds.
+        age_s: u64,
+    },
     /// There is no earlier build of such a step.
     New,
     /// An input of the key is another one.
@@ -87,6 +93,10 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCache => write!(f, "it had to run (--no-cache)"),
+            Self::Expired { age_s } => {
+                let age = SignedDuration::from_secs(i64::try_from(*age_s).unwrap_or(i64::MAX));
+                write!(f, "its earlier result is {age:#} old (--cache-ttl)")
+            }
             Self::New => write!(f, "it has not been built before"),
             Self::Ingredient { name, before, after } => match (before, after) {
                 (Some(before), Some(after)) => write!(f, "{name} {} -> {}", short(before), short(after)),
@@ -125,6 +135,9 @@ pub(super) fn reasons(logs: &[BuildLog], at: usize) -> Vec<Reason> {
         Outcome::Cached => Vec::new(),
         Outcome::Source => moved(step, earlier),
         Outcome::Ran | Outcome::Failed if step.no_cache => vec![Reason::NoCache],
+        Outcome::Ran | Outcome::Failed if step.expired_age_s.is_some() => {
+            step.expired_age_s.map(|age_s| Reason::Expired { age_s }).into_iter().collect()
+        }
         Outcome::Ran | Outcome::Failed => {
             let Some((old_build, old)) = nearest(build, step, earlier) else { return vec![Reason::New] };
             let old_files = files_of(old, earlier);
@@ -151,8 +164,7 @@ fn nearest<'a>(
     step: &LoggedStep,
     earlier: &'a [BuildLog],
 ) -> Option<(&'a BuildLog, &'a LoggedStep)> {
-    let is_related = |log: &&BuildLog| log.context == build.context && log.target == build.target;
-    let related = || earlier.iter().filter(is_related);
+    let related = || earlier.iter().filter(|log| is_related(build, log));
     let same = |wanted: fn(&str) -> (&str, &str), log: &'a BuildLog| {
         let found = log.steps.iter().find(|old| wanted(&old.name) == wanted(&step.name));
         found.map(|old| (log, old))
@@ -161,6 +173,19 @@ fn nearest<'a>(
         .find_map(|log| same(text, log))
         .or_else(|| related().find_map(|log| same(place, log)))
         .or_else(|| earlier.iter().find_map(|log| same(text, log)))
+}
+
+/// Whether two builds are of the same.
+pub(super) fn is_related(build: &BuildLog, other: &BuildLog) -> bool {
+    other.context == build.context && other.target == build.target
+}
+
+/// Whether the logs after the first have all that explains its step `at`: more could only add what is further away.
+pub(super) fn is_enough(logs: &[BuildLog], at: usize) -> bool {
+    let (build, earlier) = logs.split_first().expect("there is a build to explain");
+    let step = &build.steps[at];
+    let old = nearest(build, step, earlier).filter(|(log, _)| is_related(build, log));
+    old.is_some_and(|(_, old)| step.files.is_none() || files_of(old, earlier).is_some())
 }
 
 /// `[build 2/5] RUN make`: the stage and the instruction.

@@ -23,6 +23,7 @@ fn step(name: &str, outcome: Outcome, key: &str) -> LoggedStep {
         ingredients: Vec::new(),
         files: None,
         no_cache: false,
+        expired_age_s: None,
     }
 }
 
@@ -152,6 +153,19 @@ fn other_reasons() {
     ran [2/3] COPY src /src
       files that it reads changed
     cached [3/3] RUN make
+    ");
+}
+
+#[test]
+fn what_was_too_old_says_how_old() {
+    insta::assert_snapshot!(said(|steps| {
+        ran(&mut steps[2], "k3");
+        steps[2].expired_age_s = Some(5_025);
+    }), @"
+    source [1/3] FROM bb
+    cached [2/3] COPY src /src
+    ran [3/3] RUN make
+      its earlier result is 1h 23m 45s old (--cache-ttl)
     ");
 }
 

@@ -12,6 +12,7 @@ pub(super) mod sources;
 mod ssh;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use engine::{BuildError, DefaultNetwork, Entitlement, Network};
 use image::{Platform, Reference};
@@ -20,6 +21,7 @@ use super::pull_policy::PullArg;
 use super::surroundings::parse_build_network;
 use crate::arguments::Global;
 use crate::console;
+use crate::output::parse_age;
 use crate::progress::{Mode, Ui, Warning};
 use crate::registries::RegistryArgs;
 use crate::report::{Exit, Report};
@@ -55,6 +57,9 @@ pub(crate) struct Args {
     )]
     #[arg(long, value_name = "NAME=PATH")]
     build_context: Vec<String>,
+    /// Run steps again whose cached result is older than this ("30m", "24h", "7d")
+    #[arg(long, value_name = "DURATION", value_parser = parse_age)]
+    cache_ttl: Option<Duration>,
     /// Set method for evaluating the build ("build", "check", "outline", "targets", with ",format=json" for programs)
     #[arg(long, value_name = "METHOD", default_value = "build", hide_default_value = true)]
     call: Call,

@@ -45,6 +45,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         build_args,
         labels: labels(&args.label)?,
         tags,
+        cache_ttl: args.cache_ttl,
         no_cache: no_cache(args.no_cache, args.no_cache_filter),
         platform: args.platform,
         pull: args.pull.into(),

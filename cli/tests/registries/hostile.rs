@@ -70,7 +70,7 @@ fn a_size_that_is_not_the_one_of_the_layer() {
     let (home, registry) = (Home::new(), Registry::start());
     let mut size = json!(null);
     publish(&home, &registry, |manifest, _| {
-        size = std::mem::replace(&mut manifest["layers"][0]["size"], json!(7))
+        size = std::mem::replace(&mut manifest["layers"][0]["size"], json!(7));
     });
     let error = refused(&registry).replace(&format!("has {size} bytes"), "has all bytes");
     insta::assert_snapshot!(error, @"ERROR: blob sha256:<digest> has all bytes, expected 7");

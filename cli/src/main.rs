@@ -4,6 +4,7 @@
 //! prints the outcome.
 
 mod arguments;
+mod build_report;
 mod commands;
 mod console;
 mod diagnostics;

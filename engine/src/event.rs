@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use image::Digest;
 
+use crate::report::BuildReport;
 use crate::why::Reason;
 
 /// A step that people see, by the order in which it was announced, from 1.
@@ -74,6 +75,8 @@ pub enum Event {
         /// Why it did not succeed.
         error: Option<String>,
     },
+    /// The build has ended, well or not, and a report was asked for. The last event of a build.
+    Reported(Box<BuildReport>),
     /// Something in the Dockerfile deserves a word.
     Warned {
         /// Name of the check.

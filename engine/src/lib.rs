@@ -22,6 +22,7 @@ mod net;
 mod network;
 mod ops;
 mod redact;
+pub mod report;
 mod request;
 mod run;
 mod secrets;

@@ -13,6 +13,7 @@ use crate::agent::Agents;
 use crate::entitlement::Entitlements;
 use crate::images::{ImageForm, LayoutName, PushAs};
 use crate::network::DefaultNetwork;
+use crate::report::Reporting;
 use crate::secrets::Secrets;
 use crate::{Context, RemoteFiles};
 
@@ -57,6 +58,8 @@ pub struct BuildRequest {
     pub resources: Resources,
     /// `--add-host`, `--shm-size`, `--ulimit`: what else RUN steps can notice.
     pub surroundings: Surroundings,
+    /// `--report`, `--trace`: whether a report is made.
+    pub reporting: Reporting,
     /// `--output`, in order; none keeps the image in the store.
     pub outputs: Vec<Output>,
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::capabilities::Capability;
 use crate::cgroup::{Account, Cgroups};
@@ -36,7 +37,7 @@ pub enum Exit {
 }
 
 /// What a command used, with all its descendants.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// From [`spawn`] to the end.
     pub wall: Duration,
@@ -46,6 +47,10 @@ pub struct Usage {
     pub system: Duration,
     /// The most memory that one process had resident.
     pub max_rss_bytes: u64,
+    /// Bytes that had to be read from block devices.
+    pub read_bytes: u64,
+    /// Bytes for block devices.
+    pub written_bytes: u64,
 }
 
 /// The end of a command.
@@ -273,14 +278,8 @@ impl Child {
                 self.progress.failure.get_or_insert(error);
                 self.progress.is_over |= self.command.is_none();
             }
-            Report::Exited { status, user_us, system_us, max_rss_bytes } => {
-                let usage = Usage {
-                    wall: self.begin.elapsed(),
-                    user: Duration::from_micros(user_us),
-                    system: Duration::from_micros(system_us),
-                    max_rss_bytes,
-                };
-                self.progress.exited = Some((status, usage));
+            Report::Exited { status, usage } => {
+                self.progress.exited = Some((status, Usage { wall: self.begin.elapsed(), ..usage }));
                 self.progress.is_over = true;
             }
         }

@@ -6,14 +6,19 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
+use crate::child::Usage;
 use crate::error::{OrKernel, SandboxError};
 use crate::init;
 use crate::spec::Network;
 use crate::sys::{self, Fork};
 use crate::wire::{Job, NewJob, Report, from_memory_file, receive, report_failure, send};
+
+/// The unit of the block counts of getrusage(2).
+const BLOCK_BYTES: u64 = 512;
 
 /// Exit status when there is nobody to report to.
 const EXIT_ORPHANED: i32 = 125;
@@ -49,12 +54,7 @@ fn supervise(control: &OwnedFd) -> Result<(), SandboxError> {
             .or_kernel(|| String::from("pidfd_send_signal(SIGKILL)"))?;
     }
     let (status, usage) = sys::wait4(pid).or_kernel(|| format!("wait4({pid})"))?;
-    let exited = Report::Exited {
-        status,
-        user_us: microseconds(usage.ru_utime),
-        system_us: microseconds(usage.ru_stime),
-        max_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) << 10,
-    };
+    let exited = Report::Exited { status, usage: used(&usage) };
     // An engine that is gone does not want to know.
     let _ = send(control, &exited, &[]);
     Ok(())
@@ -119,7 +119,20 @@ fn outlived(control: &OwnedFd, pidfd: &OwnedFd) -> Result<bool, SandboxError> {
     }
 }
 
-fn microseconds(time: libc::timeval) -> u64 {
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds * 1_000_000 + u64::try_from(time.tv_usec).unwrap_or(0)
+/// What wait4(2) says of a process and its children; the engine alone knows how long it waited.
+fn used(usage: &libc::rusage) -> Usage {
+    let count = |number: libc::c_long| u64::try_from(number).unwrap_or(0);
+    Usage {
+        wall: Duration::ZERO,
+        user: duration(usage.ru_utime),
+        system: duration(usage.ru_stime),
+        max_rss_bytes: count(usage.ru_maxrss) << 10,
+        read_bytes: count(usage.ru_inblock) * BLOCK_BYTES,
+        written_bytes: count(usage.ru_oublock) * BLOCK_BYTES,
+    }
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let (seconds, micros) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_usec));
+    Duration::from_secs(seconds.unwrap_or(0)) + Duration::from_micros(micros.unwrap_or(0))
 }

@@ -14,6 +14,7 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::child::Usage;
 use crate::error::SandboxError;
 use crate::spec::{SOCKETS_MAX, Spec, WindowSize};
 use crate::stubs::Stubs;
@@ -80,7 +81,7 @@ pub(crate) enum Report {
     /// Setting up, or the execve, went wrong.
     Failed(SandboxError),
     /// The command is gone, and with it everything that it started.
-    Exited { status: i32, user_us: u64, system_us: u64, max_rss_bytes: u64 },
+    Exited { status: i32, usage: Usage },
 }
 
 /// Writes `value` to a new memory file.

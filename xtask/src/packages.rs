@@ -67,6 +67,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "git", brings: Program("git"), needed_for: &[Test] },
     Package { name: "strace", brings: Program("strace"), needed_for: &[Bench] },
     Package { name: "tmux", brings: Program("tmux"), needed_for: &[Test] },
+    // A browser that shows the report of a build.
+    Package { name: "chromium", brings: Program("chromium"), needed_for: &[Test] },
     // Agents, on both sides of a step.
     Package { name: "openssh-client", brings: Program("ssh-agent"), needed_for: &[Test] },
     Package { name: "openssh-server", brings: Program("sshd"), needed_for: &[Test] },

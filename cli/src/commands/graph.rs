@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use engine::questions::PlannedGraph;
+use engine::report::Reporting;
 use engine::{Agents, BuildRequest, DefaultNetwork, Entitlements, Network, NoCache, Secrets, Surroundings};
 use image::{Platform, Reference};
 
@@ -77,6 +78,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         tags: Vec::new(),
         no_cache: NoCache::Nothing,
         cache_ttl: None,
+        reporting: Reporting::Off,
         entitlements: Entitlements::new(),
         secrets: Secrets::new(),
         agents: Agents::new(),

@@ -163,6 +163,8 @@ impl Trace {
                 known.is_done = *total == Some(*current);
                 Some(*step)
             }
+            // For files, not for eyes.
+            Event::Reported(_) => None,
             Event::Warned { rule, message, rendered } => {
                 let warning =
                     Warning { rule: rule.clone(), message: message.clone(), rendered: rendered.clone() };

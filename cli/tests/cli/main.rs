@@ -12,6 +12,7 @@ mod images;
 mod limits;
 mod network;
 mod questions;
+mod report;
 mod rootless;
 mod run;
 mod space;

@@ -27,7 +27,8 @@ pub(super) async fn finish(
     lowered: Lowered,
     solved: &Solved<Output>,
 ) -> Result<(ImageId, Option<Descriptor>), BuildError> {
-    let step = worker.steps.begin("exporting to image");
+    let target = worker.step(lowered.target);
+    let step = worker.steps.begin_after("exporting to image", target.into_iter().collect());
     wait_for_digests(worker, !request.tags.is_empty()).await;
     let layers = solved.target.output.layers().expect("a target has layers").clone();
     let (store, clamp) = (worker.store.clone(), worker.source_date_epoch);

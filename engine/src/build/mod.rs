@@ -11,12 +11,13 @@ pub mod questions;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use executor::Resources;
 use frontend::ignore::Patterns;
 use frontend::{Diagnostic, Lowered, PlanOptions};
 use graph::{BuildGraph, Op, VertexId};
-use image::Platform;
+use image::{ImageId, Platform};
 use solver::{Event as SolverEvent, Origin, Solved};
 use tokio::sync::Semaphore;
 
@@ -25,9 +26,10 @@ use crate::context::{ContextRoot, RemoteFiles};
 use crate::fetch::Access;
 use crate::images::FileTimes;
 use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
+use crate::report::{BuildReport, Ended, Reporting};
 use crate::steps::Steps;
 use crate::sweep::Sweep;
-use crate::why::{BuildLog, Journal};
+use crate::why::{BuildLog, Journal, Journaled};
 use crate::{BuildError, BuildOutcome, BuildRequest, Engine, NamedContext, Progress, StepId};
 use bases::Asking;
 pub use context::FetchedContext;
@@ -45,6 +47,7 @@ impl Engine {
     /// When it returns, the image is in the store, named and durable, and every output is written. Dropping
     /// the future stops every step; what was finished stays cached.
     pub async fn build(&self, request: BuildRequest, progress: Progress) -> Result<BuildOutcome, BuildError> {
+        let began = SystemTime::now();
         let steps = Arc::new(Steps::new(progress));
         let access = Access::new(&request);
         let context = self.context_root(&request, &access, &steps).await?;
@@ -77,9 +80,10 @@ impl Engine {
             cached_since_unix_ns: cached_since_unix_ns(request.cache_ttl),
             logs,
             journal: Arc::new(journal),
+            meter: Arc::default(),
             ahead: Ahead::new(&lowered.graph, request.default_network),
             default_network: request.default_network,
-            resources: request.resources.clone(),
+            resources: resources(&request),
             commits: Mutex::new(BTreeMap::new()),
             fetched: Mutex::new(BTreeMap::new()),
             sweep: Sweep::default(),
@@ -88,16 +92,16 @@ impl Engine {
         };
         let solved = solve(&worker, &lowered).await;
         crate::ops::remember(&worker).await;
-        let remembered = worker.journal.finish();
-        let solved = match solved {
-            Ok(solved) => solved,
-            Err(error) => {
-                self.remember_build(remembered, None);
-                return Err(error);
+        let finished = match solved {
+            Ok(solved) => {
+                let finished = finish::finish(self, &worker, &request, lowered, &solved).await;
+                finished.map(|(image, manifest)| (image, manifest, solved))
             }
+            Err(error) => Err(error),
         };
-        let (image, manifest) = finish::finish(self, &worker, &request, lowered, &solved).await?;
-        self.remember_build(remembered, Some(image));
+        let result = finished.as_ref().map(|(image, ..)| *image);
+        self.keep_and_report(&worker, &request, result, began);
+        let (image, manifest, solved) = finished?;
         if let Err(error) = self.store.note_uses() {
             tracing::warn!(%error, "cannot note the use of cache records");
         }
@@ -109,6 +113,25 @@ impl Engine {
             steps_cached: count(Origin::Cached),
             steps_run: count(Origin::Run),
         })
+    }
+
+    /// Keeps what explains the build, and reports it where that is asked for.
+    fn keep_and_report(
+        &self,
+        worker: &BuildWorker,
+        request: &BuildRequest,
+        result: Result<ImageId, &BuildError>,
+        began: SystemTime,
+    ) {
+        let Journaled { log, vertices, has_run } = worker.journal.finish(result.ok());
+        if request.reporting == Reporting::On {
+            let report =
+                BuildReport::new(self, worker, &Ended { log: &log, vertices: &vertices, result, began });
+            worker.steps.report(report);
+        }
+        if has_run {
+            self.remember_build(&log);
+        }
     }
 
     /// From text to graph, with the configs of the base images in between.
@@ -311,6 +334,12 @@ impl Source {
             steps.warn(diagnostic.rule, &diagnostic.message, rendered);
         }
     }
+}
+
+/// Who asks for a report wants to know what steps use as well.
+fn resources(request: &BuildRequest) -> Resources {
+    let account = request.resources.account || request.reporting == Reporting::On;
+    Resources { account, ..request.resources.clone() }
 }
 
 /// The age of a result is that at the beginning of the build: what the build itself has made is never too old.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ::image::{Digest, Hasher};
 use cache::tree::{self, Action, Landing, ModeChange, Selection, Source, Target, TreeError};
@@ -48,7 +49,9 @@ pub(super) async fn execute(
 ) -> Result<Layer, BuildError> {
     let (store, file, outputs) = (worker.store.clone(), file.clone(), inputs.to_vec());
     let mtime = worker.source_date_epoch;
+    let begin = Instant::now();
     let made = blocking(move || make(&store, &file, &outputs, mtime)).await;
+    worker.meter.since(id, begin, |measured| &mut measured.run);
     if let Ok(made) = &made {
         worker.journal.copied(id, &made.listed, made.is_whole_list);
     }

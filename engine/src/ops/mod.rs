@@ -17,7 +17,7 @@ mod secret;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ::image::{Digest, Hasher};
 use cache::{KeyLock, Layer, LayerId, Record, Store};
@@ -33,6 +33,7 @@ use crate::cdi::DeviceEdits;
 use crate::context::ContextRoot;
 use crate::fetch::{Access, Commit};
 use crate::network::DefaultNetwork;
+use crate::report::Meter;
 use crate::secrets::Secrets;
 use crate::steps::Steps;
 use crate::sweep::Sweep;
@@ -108,6 +109,8 @@ pub(crate) struct BuildWorker {
     pub(crate) logs: PathBuf,
     /// What became of each step, for explanations.
     pub(crate) journal: Arc<Journal>,
+    /// How long the parts of each step took.
+    pub(crate) meter: Arc<Meter>,
     pub(crate) ahead: Ahead,
     /// What steps get that ask for no network by name.
     pub(crate) default_network: DefaultNetwork,
@@ -144,6 +147,9 @@ impl Worker for BuildWorker {
                     self.steps.complete(step);
                 }
                 let identity = self.bases.identify(source);
+                if let Some(Output::Layers(layers)) = &identity.output {
+                    self.meter.add(id, |measured| measured.layers = layers.ids.to_vec());
+                }
                 self.journal.source(id, identity.digest);
                 Ok(identity)
             }
@@ -175,13 +181,16 @@ impl Worker for BuildWorker {
         vertex: &Vertex,
         inputs: &[Option<Output>],
     ) -> Result<Digest, BuildError> {
-        match &vertex.op {
+        let begin = Instant::now();
+        let digest = match &vertex.op {
             Op::File(file) => file::fingerprint(self, id, vertex, file, inputs).await,
             Op::Run(run) => mount::fingerprint(self, vertex, run, inputs).await,
             Op::Scratch | Op::Image(_) | Op::Context(_) | Op::Http(_) | Op::Git(_) => {
                 unreachable!("sources read no inputs")
             }
-        }
+        };
+        self.meter.since(id, begin, |measured| &mut measured.hash);
+        digest
     }
 
     async fn look_up(&self, id: VertexId, key: Key) -> Result<Lookup<Output>, BuildError> {
@@ -199,6 +208,7 @@ impl Worker for BuildWorker {
             self.steps.cached(step, record.created_unix_ns);
         }
         let found = found(&record);
+        self.meter.add(id, |measured| measured.layers = record.layers.last().copied().into_iter().collect());
         self.journal.cached(id, key, found.offered.0, record.ingredients);
         Ok(Lookup::Found(found))
     }
@@ -210,6 +220,7 @@ impl Worker for BuildWorker {
         inputs: &[Input<Output>],
         keys: Keys,
     ) -> Result<Finished<Output>, BuildError> {
+        let ready = Instant::now();
         let key = keys.offered().expect("whatever runs continues something that has a key");
         let _claim = self.claim(key).await?;
         if !vertex.no_cache
@@ -219,12 +230,18 @@ impl Worker for BuildWorker {
         }
         self.sweep.begin(&self.store);
         let _slot = self.slots.acquire().await.expect("nobody closes the slots");
+        self.meter.since(id, ready, |measured| &mut measured.queue);
+        let begin = Instant::now();
         if vertex.op.is_source() {
-            return self.fetch(id, vertex, keys).await;
+            let fetched = self.fetch(id, vertex, keys).await;
+            self.meter.since(id, begin, |measured| &mut measured.run);
+            return fetched;
         }
         self.journal.running(id, vertex, key);
         let outputs: Vec<Output> = inputs.iter().map(|input| input.output.clone()).collect();
         let layer = self.make(id, vertex, &outputs).await?;
+        let made = Instant::now();
+        self.meter.add(id, |measured| measured.layers = vec![layer.id()]);
         let below = outputs[0].layers().expect("what is continued has layers");
         let ids: Arc<[LayerId]> = below.ids.iter().copied().chain([layer.id()]).collect();
         let created_unix_ns = now_unix_ns();
@@ -233,10 +250,11 @@ impl Worker for BuildWorker {
             .filter(|_| matches!(vertex.op, Op::Run(_)))
             .map(|continued| Ran { continued: cache::Key(continued.0), offered: cache::Key(key.0) });
         let ran = self.replacing(ran, &layer).await?;
-        let earlier = self.digest(ran, layer).await?;
+        let earlier = self.digest(id, ran, layer).await?;
         let offered = earlier.unwrap_or(ran.map_or(key, |ran| Key(ran.offered.0)));
         self.record(vertex, keys, offered, &ids, created_unix_ns)?;
         self.journal.finished(id, offered);
+        self.meter.since(id, made, |measured| &mut measured.commit);
         let output = Output::Layers(Layers { ids, created_unix_ns });
         Ok(Finished { output, offered: Some(offered), reused: false })
     }
@@ -355,17 +373,17 @@ impl BuildWorker {
 
     /// Computes the layer's digests: on another thread, while later steps run, unless the step may have come
     /// to a known state. Then its dependents wait for the answer, which is the earlier key.
-    async fn digest(&self, ran: Option<Ran>, layer: Layer) -> Result<Option<Key>, BuildError> {
+    async fn digest(&self, id: VertexId, ran: Option<Ran>, layer: Layer) -> Result<Option<Key>, BuildError> {
         let (store, clamp) = (self.store.clone(), self.source_date_epoch);
         if let Some(ran) = ran
             && cutoff::may_be_known(&store, ran)?
         {
             let copy = layer.clone();
             let earlier = blocking(move || cutoff::recognise(&store, ran, &copy)).await?;
-            self.later(move || layer.diff_id(clamp).map(|_| ()));
+            self.later(id, move || layer.diff_id(clamp).map(|_| ()));
             return Ok(earlier.map(|key| Key(key.0)));
         }
-        self.later(move || {
+        self.later(id, move || {
             layer.diff_id(clamp)?;
             ran.map_or(Ok(()), |ran| cutoff::recognise(&store, ran, &layer).map(|_| ()))
         });
@@ -374,11 +392,14 @@ impl BuildWorker {
 
     /// Does `work` on another thread; the end of the build waits for it. Work that fails is done again where
     /// its result is needed, and its error is told there.
-    fn later(&self, work: impl FnOnce() -> Result<(), cache::StoreError> + Send + 'static) {
+    fn later(&self, id: VertexId, work: impl FnOnce() -> Result<(), cache::StoreError> + Send + 'static) {
+        let meter = self.meter.clone();
         let task = tokio::task::spawn_blocking(move || {
+            let begin = Instant::now();
             if let Err(error) = work() {
                 tracing::debug!(%error, "cannot digest a layer ahead of time");
             }
+            meter.since(id, begin, |measured| &mut measured.digest);
         });
         self.hashing.lock().expect("no holder of the lock panics").push(task);
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use cache::{ActiveLayer, Layer};
 use executor::{Child, Exit, Io, Outcome, SandboxError, Spec};
@@ -15,6 +16,7 @@ use crate::agent::Forwarding;
 use crate::blocking::blocking;
 use crate::cdi::DeviceEdits;
 use crate::network::{Dns, HOST_GATEWAY, grant};
+use crate::report::StepUsage;
 use crate::run::cancel::Cancel;
 use crate::run::files::{HOSTNAME_OF_BUILDS, hosts, rlimits};
 use crate::run::rootfs::rootfs;
@@ -44,13 +46,21 @@ pub(super) async fn execute(
     let extra_hosts = run.surroundings.extra_hosts.clone();
     let (thread_recorder, thread_cancel) = (recorder.clone(), cancel.clone());
     // The layer goes along: when nobody waits any more, it is thrown away after the process is gone.
+    let meter = worker.meter.clone();
     let (ended, committed) = blocking(move || {
+        let begin = Instant::now();
         let child = connect(spec, network, &extra_hosts).and_then(|spec| start(&spec, thread_recorder));
         if more_to_come {
             ahead::prepare();
         }
         let ended = child.and_then(|child| run_to_end(child, &thread_cancel, mounts.agents()));
+        meter.since(id, begin, |measured| &mut measured.run);
+        if let Ok(outcome) = &ended {
+            meter.add(id, |measured| measured.usage = Some(StepUsage::of(outcome)));
+        }
+        let begin = Instant::now();
         let committed = matches!(ended, Ok(Outcome { exit: Exit::Code(0), .. })).then(|| layer.commit());
+        meter.since(id, begin, |measured| &mut measured.commit);
         (ended, committed)
     })
     .await;

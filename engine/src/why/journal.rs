@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cache::tree::Listed;
 use graph::{BuildGraph, Vertex, VertexId};
-use image::Digest;
+use image::{Digest, ImageId};
 use solver::Key;
 
 use super::log::{BuildLog, LoggedFile, LoggedFiles, LoggedStep, Outcome};
@@ -27,6 +27,16 @@ pub(crate) struct Journal {
     /// How old the results were that were too old, in seconds.
     expired: Mutex<BTreeMap<VertexId, u64>>,
     has_explained: AtomicBool,
+}
+
+/// A journal that is finished.
+pub(crate) struct Journaled {
+    /// The steps are in the order of the graph.
+    pub(crate) log: BuildLog,
+    /// The vertices of the steps.
+    pub(crate) vertices: Vec<VertexId>,
+    /// Whether anything ran. If not there is nothing to be explained.
+    pub(crate) has_run: bool,
 }
 
 /// Where a vertex is in the graph, for people.
@@ -126,15 +136,19 @@ impl Journal {
         BuildLog { steps: steps.collect(), ..self.build.clone() }
     }
 
-    /// The log of the build, whose steps have ended, in the order of the graph; none when everything was there already,
-    /// and so nothing has to be explained. Nothing is left in the journal.
-    pub(crate) fn finish(&self) -> Option<BuildLog> {
+    /// What there is to say of the build, which has ended with this image. Nothing is left in the journal.
+    pub(crate) fn finish(&self, image: Option<ImageId>) -> Journaled {
         let notes = std::mem::take(&mut *self.notes.lock().expect("no holder of the lock panics"));
-        if !notes.values().any(|note| matches!(note.outcome, Outcome::Ran | Outcome::Failed)) {
-            return None;
-        }
-        let steps = notes.into_iter().map(|(id, note)| self.step(id, note));
-        Some(BuildLog { steps: steps.filter(|step| !step.name.is_empty()).collect(), ..self.build.clone() })
+        let has_run = notes.values().any(|note| matches!(note.outcome, Outcome::Ran | Outcome::Failed));
+        let steps = notes.into_iter().map(|(id, note)| (id, self.step(id, note)));
+        let (vertices, steps) = steps.filter(|(_, step)| !step.name.is_empty()).unzip();
+        let log = BuildLog {
+            image: image.map(|id| id.to_string()),
+            ended_unix_ns: crate::ops::now_unix_ns(),
+            steps,
+            ..self.build.clone()
+        };
+        Journaled { log, vertices, has_run }
     }
 
     fn step(&self, id: VertexId, note: Note) -> LoggedStep {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use image::{ImageId, Platform};
+use image::Platform;
 
 use super::log::{BuildLog, write};
 use crate::{BuildRequest, Context, Engine};
@@ -30,11 +30,8 @@ impl BuildLog {
 
 impl Engine {
     /// Keeps the log of a build that has ended. An explanation that is lost is no reason to fail.
-    pub(crate) fn remember_build(&self, log: Option<BuildLog>, image: Option<ImageId>) {
-        let Some(mut log) = log else { return };
-        log.image = image.map(|id| id.to_string());
-        log.ended_unix_ns = crate::ops::now_unix_ns();
-        if let Err(error) = write(self.root(), &log) {
+    pub(crate) fn remember_build(&self, log: &BuildLog) {
+        if let Err(error) = write(self.root(), log) {
             tracing::warn!(%error, "a build will not be explained");
         }
     }

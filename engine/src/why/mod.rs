@@ -13,10 +13,10 @@ use serde::Serialize;
 pub use reason::Reason;
 
 pub(crate) use in_place::explain_now;
-pub(crate) use journal::{FILES_MAX, Journal};
-pub(crate) use log::BuildLog;
+pub(crate) use journal::{FILES_MAX, Journal, Journaled};
+pub(crate) use log::{BuildLog, LoggedStep, Outcome, newest_first};
+pub(crate) use reason::reasons;
 
-use self::log::Outcome;
 use crate::Engine;
 use crate::images::ImageError;
 
@@ -81,7 +81,7 @@ impl Engine {
     /// Explains the last build that ran something: of the image or with the id `name` begins with, or of
     /// all. With `step`, a number or a part of a name, only steps that match.
     pub fn why(&self, name: Option<&str>, step: Option<&str>) -> Result<Explanation, WhyError> {
-        let logs: Vec<BuildLog> = log::newest_first(self.root()).collect();
+        let logs: Vec<BuildLog> = newest_first(self.root()).collect();
         let at = match name {
             None if logs.is_empty() => return Err(WhyError::NoBuilds),
             None => 0,

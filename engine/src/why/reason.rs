@@ -128,7 +128,7 @@ fn short(value: &str) -> String {
 }
 
 /// Why the step `at` of `logs[0]` came out as it did; nothing for a hit. Later logs are of earlier builds.
-pub(super) fn reasons(logs: &[BuildLog], at: usize) -> Vec<Reason> {
+pub(crate) fn reasons(logs: &[BuildLog], at: usize) -> Vec<Reason> {
     let (build, earlier) = logs.split_first().expect("there is a build to explain");
     let step = &build.steps[at];
     match step.outcome {

@@ -173,7 +173,13 @@ impl Cgroups {
         let name = sweep::new_name();
         let mut made = Self { groups: Vec::new() };
         for (hierarchy, controllers) in assign(resources, &hierarchies)? {
-            let directory = hierarchy.make(&resources.parent, &name, &controllers)?;
+            let is_needed = !resources.parent.is_empty() || controllers.iter().any(|it| resources.needs(*it));
+            let directory = match hierarchy.make(&resources.parent, &name, &controllers) {
+                Ok(directory) => directory,
+                // Only the account is wanted of it: what is not counted is not known.
+                Err(_) if !is_needed => continue,
+                Err(error) => return Err(error),
+            };
             made.groups.push(Group { version: hierarchy.version, controllers, directory });
             let group = made.groups.last().expect("it was just added");
             match group.version {

@@ -14,12 +14,13 @@ mod ssh;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use engine::{BuildError, DefaultNetwork, Entitlement, Network};
+use engine::{BuildError, BuildRequest, DefaultNetwork, Entitlement, Network};
 use image::{Platform, Reference};
 
 use super::pull_policy::PullArg;
 use super::surroundings::parse_build_network;
 use crate::arguments::Global;
+use crate::build_report::ReportFiles;
 use crate::console;
 use crate::output::parse_age;
 use crate::progress::{Mode, Ui, Warning};
@@ -113,6 +114,9 @@ pub(crate) struct Args {
     /// Suppress the build output and print image ID on success
     #[arg(short, long)]
     quiet: bool,
+    /// Write how the build went to a file: JSON, or a page for a browser when the name ends with ".html"
+    #[arg(long, value_name = "FILE")]
+    report: Vec<PathBuf>,
     /// Secret to expose to the build (format: "id=mysecret[,src=/local/secret|,env=VARIABLE]")
     #[arg(long, value_name = "SECRET")]
     secret: Vec<SecretSpec>,
@@ -134,6 +138,9 @@ pub(crate) struct Args {
     /// Set the target build stage to build
     #[arg(long, value_name = "STAGE")]
     target: Option<String>,
+    /// Write the times of the steps to a file, in the format of Chrome's trace events
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
 }
 
 /// Builds an image.
@@ -144,19 +151,26 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
     }
     let mode = if args.quiet { Mode::Quiet } else { args.progress };
     let (is_quiet, files) = (args.quiet, result_files::ResultFiles::new(&args));
+    let reports = ReportFiles::new(&args.report, args.trace.as_deref());
     let settings = args.registry.clone().settings()?;
-    let request = request::from(args)?;
+    let request = BuildRequest { reporting: reports.reporting(), ..request::from(args)? };
     // An archive on standard output has no place for anything else.
     let prints_id = is_quiet && !request.outputs.iter().any(destination::goes_to_stdout);
     files.remove_old()?;
     let engine = store::open(global)?.with_registries(settings);
     let ui = Ui::start(mode)?;
-    let result = interruptible(engine.build(request, ui.progress()));
+    let result = interruptible(engine.build(request, reports.listen(ui.progress())));
     let warnings = ui.finish();
+    let reported = reports.write();
+    if let (Ok(Err(_)), Err(unwritten)) = (&result, &reported) {
+        // What went wrong first is what is told at the end.
+        console::print_error(&unwritten.text());
+    }
     let outcome = match result? {
         Ok(result) => result.map_err(|error| failed(error, &warnings, global))?,
         Err(Interrupted) => return Ok(Exit::Interrupted),
     };
+    reported?;
     files.write(&outcome)?;
     if mode != Mode::Rawjson {
         console::print_error(&remarks(&warnings, global));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 
 use engine::images::PushAs;
+use engine::report::Reporting;
 use engine::{Agents, BuildRequest, Context, Entitlement, ImageOutput, Network, NoCache, Output};
 
 use super::super::EPOCH_NAME;
@@ -46,6 +47,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         labels: labels(&args.label)?,
         tags,
         cache_ttl: args.cache_ttl,
+        reporting: Reporting::Off,
         no_cache: no_cache(args.no_cache, args.no_cache_filter),
         platform: args.platform,
         pull: args.pull.into(),

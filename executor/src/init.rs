@@ -14,6 +14,7 @@ use crate::command::Command;
 use crate::devices::{Scratch, Terminal};
 use crate::error::{OrKernel, SandboxError};
 use crate::kernel_files::{check_sysctls, make_read_only, mount_proc, mount_sys};
+use crate::landlock::keep_in_root;
 use crate::mounting::{Depth, flags, restrict};
 use crate::mounts::{mount_etc, mount_one};
 use crate::network::NetworkError;
@@ -84,6 +85,8 @@ fn prepare(
         wait_for_connection(&network.gate)?;
     }
     sys::close_on_exec_from(3).or_kernel(|| String::from("close_range(3, CLOEXEC)"))?;
+    // The last one that opens a file of ours has been: what follows works on descriptors.
+    keep_in_root(spec)?;
     reduce(spec, filter, &identity)?;
     let mut ours: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
     ours.extend(terminal.iter().map(|terminal| terminal.master.as_fd()));

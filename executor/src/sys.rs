@@ -207,6 +207,82 @@ pub(crate) fn hard_rlimit(resource: u32) -> io::Result<Option<u64>> {
     Ok((limit.rlim_max != libc::RLIM64_INFINITY).then_some(limit.rlim_max))
 }
 
+/// What a Landlock rule set handles, see landlock(7): `struct landlock_ruleset_attr`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LandlockRights {
+    /// Rights on files that are refused unless a rule grants them.
+    pub(crate) files: u64,
+    /// The same for TCP ports.
+    pub(crate) ports: u64,
+    /// What cannot be reached outside of the domain.
+    pub(crate) scopes: u64,
+}
+
+/// Which version of Landlock the kernel has, see landlock_create_ruleset(2).
+pub(crate) fn landlock_version() -> io::Result<u32> {
+    // SAFETY: with this flag the kernel wants no structure and looks at none.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<LandlockRights>(),
+            0usize,
+            LANDLOCK_CREATE_RULESET_VERSION,
+        )
+    };
+    u32::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
+
+/// A rule set without rules, see landlock_create_ruleset(2).
+pub(crate) fn landlock_create_ruleset(rights: LandlockRights) -> io::Result<OwnedFd> {
+    // SAFETY: `rights` is a whole structure of the size that is passed, and the kernel only reads it. An older kernel
+    // takes a longer structure than its own if the rest is zero.
+    let result = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, &raw const rights, size_of::<LandlockRights>(), 0u32)
+    };
+    let number = RawFd::try_from(result).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just created this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Grants rights on a file, or on all that is beneath a directory, see landlock_add_rule(2).
+pub(crate) fn landlock_allow_beneath(ruleset: impl AsFd, rights: u64, parent: impl AsFd) -> io::Result<()> {
+    let rule = LandlockPathBeneath { rights, parent: parent.as_fd().as_raw_fd() };
+    // SAFETY: `rule` has the layout of `struct landlock_path_beneath_attr` and outlives the call; the kernel only
+    // reads it.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_add_rule,
+            ruleset.as_fd().as_raw_fd(),
+            LANDLOCK_RULE_PATH_BENEATH,
+            &raw const rule,
+            0u32,
+        )
+    };
+    done(result)
+}
+
+const LANDLOCK_RULE_PATH_BENEATH: u32 = 1;
+
+#[repr(C, packed)]
+struct LandlockPathBeneath {
+    rights: u64,
+    parent: RawFd,
+}
+
+/// Puts this thread and all that it starts under a rule set, for good, see landlock_restrict_self(2).
+pub(crate) fn landlock_restrict_self(ruleset: impl AsFd) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    let result =
+        unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_fd().as_raw_fd(), 0u32) };
+    done(result)
+}
+
 fn done(result: libc::c_long) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -19,6 +19,8 @@ mod network;
 mod resources;
 #[path = "cases/running.rs"]
 mod running;
+#[path = "cases/second_wall.rs"]
+mod second_wall;
 mod support;
 #[path = "cases/users.rs"]
 mod users;
@@ -103,6 +105,11 @@ fn main() -> std::process::ExitCode {
         EVERYBODY isolation::own_binary_cannot_be_changed,
         EVERYBODY isolation::hostile_mount_points,
         EVERYBODY isolation::device_file_in_place_of_dev_null,
+        EVERYBODY second_wall::without_seccomp_the_host_is_out_of_reach,
+        EVERYBODY second_wall::abstract_sockets_of_the_host_are_out_of_reach,
+        EVERYBODY second_wall::who_may_mount_mounts,
+        EVERYBODY second_wall::streams_can_be_opened_again,
+        EVERYBODY second_wall::files_move_between_directories,
         EVERYBODY lifetime::killing_the_engine_kills_the_tree,
         EVERYBODY lifetime::killing_the_engine_at_any_time,
         EVERYBODY lifetime::killing_the_helper_kills_the_tree,

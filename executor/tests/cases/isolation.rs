@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, ExitCode};
 
-use executor::{Capabilities, Capability, Exit, Mount, Network, SandboxError, Seccomp, Spec};
+use executor::{
+    Capabilities, Capability, EXIT_NOT_EXECUTABLE, Exit, Mount, Network, SandboxError, Seccomp, Spec,
+};
 
 use crate::support::{Mode, World, exists, host_mounts, output, refused, run};
 
@@ -169,7 +171,7 @@ pub(crate) fn own_paths_are_masked(world: &World) {
 }
 
 /// The host's programs and libraries.
-fn host_programs() -> Vec<Mount> {
+pub(crate) fn host_programs() -> Vec<Mount> {
     ["/usr", "/lib", "/lib64"]
         .map(|directory| Mount::Bind {
             source: fs::canonicalize(directory).unwrap(),
@@ -329,9 +331,12 @@ pub(crate) fn chmod_self() -> ExitCode {
 pub(crate) fn own_binary_cannot_be_changed(world: &World) {
     let before = fs::metadata("/proc/self/exe").unwrap();
     // The helper becomes its own command: `/proc/self/exe` now is the engine's binary, in the container.
-    let mut spec = world.spec(&["/proc/self/exe", CHMOD_SELF]);
-    spec.mounts = host_programs();
-    assert_eq!(output(&spec), "Err(ReadOnlyFilesystem)");
+    let spec = || Spec { mounts: host_programs(), ..world.spec(&["/proc/self/exe", CHMOD_SELF]) };
+    let refused = run(&spec()).unwrap_err();
+    assert_eq!(refused.exit_code(), Some(EXIT_NOT_EXECUTABLE), "{refused}");
+    // Without Landlock, which forbids that, the binary is on a read-only mount.
+    let mounting = Capabilities::default().with(Capability::from_name("SYS_ADMIN").unwrap());
+    assert_eq!(output(&Spec { capabilities: mounting, ..spec() }), "Err(ReadOnlyFilesystem)");
     let after = fs::metadata("/proc/self/exe").unwrap();
     assert_eq!(before.permissions(), after.permissions());
 }

@@ -118,7 +118,7 @@ fn critical_path(report: &BuildReport) -> String {
     }
     let mut rows = String::new();
     for step in steps() {
-        rows += &bar_row(&step.name, time(step.duration_us()), step.duration_us(), report.duration_us);
+        rows += &bar_row(&step.name, &time(step.duration_us()), step.duration_us(), report.duration_us);
     }
     let total: u64 = steps().map(ReportedStep::duration_us).sum();
     let lead = format!(
@@ -129,7 +129,7 @@ fn critical_path(report: &BuildReport) -> String {
     section("Critical path", &format!("{lead}<table><tbody>\n{rows}</tbody></table>\n"))
 }
 
-fn bar_row(name: &str, value: String, part: u64, whole: u64) -> String {
+fn bar_row(name: &str, value: &str, part: u64, whole: u64) -> String {
     let share = part as f64 / whole.max(1) as f64 * 100.0;
     format!(
         "<tr><td class=\"name\">{}</td><td>{value}</td><td>{share:.0}%</td>\
@@ -147,7 +147,7 @@ fn layers(report: &BuildReport) -> String {
     let all: u64 = layers.iter().map(|(bytes, _)| bytes).sum();
     let rows = layers.iter().take(LAYERS_MAX);
     let rows: String =
-        rows.map(|(bytes, step)| bar_row(&step.name, size_fixed(*bytes), *bytes, all)).collect();
+        rows.map(|(bytes, step)| bar_row(&step.name, &size_fixed(*bytes), *bytes, all)).collect();
     if rows.is_empty() {
         return String::new();
     }

@@ -98,6 +98,7 @@ impl ActiveBlob {
         let _publishing = self.store.inner.durability.publish();
         self.store.lease_blob(&self.digest)?;
         self.store.disk().rename(&self.staged, &blob_name(&self.digest))?;
+        self.store.grew(self.size_bytes);
         Ok(self.digest)
     }
 

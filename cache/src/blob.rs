@@ -23,6 +23,7 @@ impl Store {
         }
         let _publishing = self.inner.durability.publish();
         self.publish(&name, bytes)?;
+        self.grew(bytes.len() as u64);
         Ok(digest)
     }
 
@@ -49,6 +50,7 @@ impl Store {
             let _publishing = self.inner.durability.publish();
             self.lease_blob(&digest)?;
             self.disk().rename(&staged, &blob_name(&digest))?;
+            self.grew(size_bytes);
             Ok((digest, size_bytes))
         };
         stage().inspect_err(|_| self.discard_staged(&staged))

@@ -89,6 +89,8 @@ pub struct CacheMount {
     path: PathBuf,
     /// The stamp of this use.
     stamp: String,
+    /// What was free on the disk when the use began.
+    free_bytes: u64,
     _lock: OwnedFd,
 }
 
@@ -104,6 +106,10 @@ impl Drop for CacheMount {
         // From now on the next `make_durable` covers what was written.
         if let Err(error) = self.store.publish_stamped(&self.stamp, encode) {
             tracing::warn!(%error, "a cache mount will begin anew after the next boot");
+        }
+        // What others have written meanwhile is among it: a guess that decides when to count.
+        if let Ok(space) = self.store.space() {
+            self.store.grew(self.free_bytes.saturating_sub(space.free_bytes));
         }
     }
 }
@@ -166,7 +172,8 @@ impl Store {
         if !self.disk().exists(&data)? {
             self.make_cache_directory(&data, beginning)?;
         }
-        Ok(CacheMount { store: self.clone(), path: self.disk().path(&data), stamp, _lock: lock })
+        let (path, free_bytes) = (self.disk().path(&data), self.space()?.free_bytes);
+        Ok(CacheMount { store: self.clone(), path, stamp, free_bytes, _lock: lock })
     }
 
     /// Removes the stamps of uses that are durable by now. False, with all stamps removed, when one of them

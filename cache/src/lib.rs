@@ -38,7 +38,7 @@ pub use context::{
     Filter,
 };
 pub use error::StoreError;
-pub use gc::{PruneOptions, Pruned};
+pub use gc::{Filling, PruneOptions, Pruned, Space};
 pub use id::{Key, LayerId, LayerIdError};
 pub use image_record::StoredImage;
 pub use lock::KeyLock;

@@ -28,14 +28,23 @@ impl Store {
 
     /// Takes the lock of this key unless somebody else holds it.
     pub fn try_lock_key(&self, key: &Key) -> Result<Option<KeyLock>, StoreError> {
-        let locks = ByteLocks::open(self.disk(), NAMES)?;
-        let taken = locks.try_set(Lock::Exclusive, Place::of(&key.0.0))?;
-        Ok(taken.then_some(KeyLock { _locks: locks }))
+        self.try_lock(&key.0)
     }
 
     /// Serialises what is not about a key.
     pub(crate) fn lock_name(&self, name: &str) -> Result<KeyLock, StoreError> {
         self.lock(&Digest::of(name.as_bytes()))
+    }
+
+    /// The same, unless somebody else holds it.
+    pub(crate) fn try_lock_name(&self, name: &str) -> Result<Option<KeyLock>, StoreError> {
+        self.try_lock(&Digest::of(name.as_bytes()))
+    }
+
+    fn try_lock(&self, name: &Digest) -> Result<Option<KeyLock>, StoreError> {
+        let locks = ByteLocks::open(self.disk(), NAMES)?;
+        let taken = locks.try_set(Lock::Exclusive, Place::of(&name.0))?;
+        Ok(taken.then_some(KeyLock { _locks: locks }))
     }
 
     fn lock(&self, name: &Digest) -> Result<KeyLock, StoreError> {

@@ -18,6 +18,7 @@
 //! ROOT/locks/leases                  kernel locks for what is in use, see `gc::lease`
 //! ROOT/logs/                         the engine's logs of steps
 //! ROOT/builds/<id>.json              the engine's logs of builds, for explanations
+//! ROOT/filling                       about how full the store is, see `gc::growth`
 //! ROOT/empty/                        an empty directory, lowest in every view
 //! ROOT/scaffold/<name>/              mount points that every container has, see `scaffold`
 //! ```
@@ -38,7 +39,7 @@ use rustix::fs::{AtFlags, Mode, chmodat};
 use rustix::io::Errno;
 
 use crate::disk::{DIR_MODE, Disk};
-use crate::gc::{Hits, Leases};
+use crate::gc::{Growth, Hits, Leases, growth};
 use crate::session::{self, Session, Swept};
 use crate::snapshot::SeenLayers;
 use crate::stamp::{BootId, Durability, Stamp, lock};
@@ -86,6 +87,7 @@ pub(crate) struct Inner {
     pub(crate) leases: Leases,
     /// Records that were found, for the time of their last use.
     pub(crate) hits: Hits,
+    pub(crate) growth: Growth,
     /// Names of tags whose old values are kept until their new ones are durable.
     pub(crate) replaced_tags: Mutex<Vec<String>>,
     session: OnceLock<Session>,
@@ -128,6 +130,7 @@ impl Store {
             seen_layers: SeenLayers::default(),
             leases: Leases::default(),
             hits: Hits::default(),
+            growth: Growth::default(),
             replaced_tags: Mutex::new(Vec::new()),
             session: OnceLock::new(),
             starting: Mutex::new(()),
@@ -272,6 +275,7 @@ fn initialise(disk: &Disk) -> Result<(), StoreError> {
     let is_ours = |name: &String| {
         name == "staging"
             || name == "format"
+            || name == growth::FILE
             || name.starts_with(".format-")
             || DIRECTORIES.contains(&name.as_str())
     };
@@ -285,6 +289,14 @@ fn initialise(disk: &Disk) -> Result<(), StoreError> {
     // The root of a view that has no layers, seen from inside a container.
     chmodat(disk.fd(), "empty", Mode::from_raw_mode(0o755), AtFlags::empty())
         .map_err(|error| disk.write_error("empty", error))?;
+    match disk.create(growth::FILE) {
+        // Without it the store is counted once more.
+        Ok(mut file) => {
+            file.write_all(&growth::encode(0)).map_err(|source| disk.write_error(growth::FILE, source))?;
+        }
+        Err(_) if disk.exists(growth::FILE)? => {}
+        Err(error) => return Err(error),
+    }
     let mut suffix = [0; 8];
     crate::id::random(&mut suffix);
     let staged = format!(".format-{}", const_hex::encode(suffix));

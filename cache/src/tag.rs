@@ -4,6 +4,8 @@
 //! file is kept under a second name (a hard link, no bytes are written) until the new value is durable:
 //! after a power cut between the two, the tag is what it was before.
 
+use std::collections::HashSet;
+
 use image::{Digest, ImageId, Reference};
 use rustix::fs::{AtFlags, linkat};
 
@@ -94,6 +96,18 @@ impl Store {
             }
         }
         Ok(tags.into_iter().collect())
+    }
+
+    /// Ids of the images that have a name now or, while that does not hold, had one before. Takes no lease: an image
+    /// may be gone.
+    pub(crate) fn named_images(&self) -> Result<HashSet<ImageId>, StoreError> {
+        let mut named = HashSet::new();
+        for file in self.disk().names("tags")? {
+            let hex = file.strip_suffix(".old").unwrap_or(&file);
+            let name = format!("tags/{hex}");
+            named.extend(self.load_tag_file(&format!("tags/{file}"), &name)?.map(|(_, tag)| tag.id));
+        }
+        Ok(named)
     }
 
     /// Only images that are there count.

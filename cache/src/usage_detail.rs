@@ -1,7 +1,11 @@
 //! What is in the store one by one, with its last use and who uses it.
 
+use std::collections::HashSet;
+
+use image::Digest;
+
 use crate::byte_lock::Place;
-use crate::gc::{Census, Claims};
+use crate::gc::{Census, Claims, Keeping, NANOSECONDS};
 use crate::{Amount, LayerId, Store, StoreError};
 
 /// Kinds of things that take space.
@@ -28,6 +32,8 @@ pub struct UsageItem {
     pub id: String,
     /// Sum of the sizes of its files.
     pub size_bytes: u64,
+    /// For a layer, the size of the blob that it came in, where that is kept.
+    pub kept_bytes: u64,
     /// When it was made, where that is known; seconds since 1970.
     pub created_unix_s: Option<i64>,
     /// When it was used last, within an hour; seconds since 1970. None for a layer without a record.
@@ -44,6 +50,13 @@ pub struct UsageItem {
     pub description: String,
 }
 
+impl UsageItem {
+    /// All that becomes free with it.
+    pub fn total_bytes(&self) -> u64 {
+        self.size_bytes + self.kept_bytes
+    }
+}
+
 /// What is in a store.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UsageDetail {
@@ -57,21 +70,36 @@ pub struct UsageDetail {
     pub images: u64,
     /// What of the blobs nothing points at but a record: compressed layers that are kept.
     pub kept_blobs: Amount,
+    /// Blobs that images are made of, beside their layers: configs and manifests.
+    pub image_blobs: Amount,
+    /// Blobs that nothing points at.
+    pub stray_blobs: Amount,
+    /// Small files of the store itself: what images are called and made of, what is known of layers, what is durable.
+    pub names: Amount,
 }
 
 impl Store {
     /// Looks at everything in the store. Takes no lease, so it keeps nobody from removing what it tells of.
     pub fn usage_detail(&self) -> Result<UsageDetail, StoreError> {
-        let census = Census::take(self)?;
+        let census = Census::take(self, Keeping::Images)?;
         let mut detail = UsageDetail { images: census.images, ..UsageDetail::default() };
-        census.blobs.values().for_each(|size| detail.blobs.add(*size));
-        for record in &census.records {
-            detail.records.add(record.size_bytes);
-            let blob = record.content.filter(|content| !census.image_blobs.contains(content));
-            if let Some(size_bytes) = blob.and_then(|content| census.blobs.get(&content)) {
-                detail.kept_blobs.add(*size_bytes);
+        let of_layers: HashSet<Digest> = census.layers.values().filter_map(|layer| layer.blob).collect();
+        let of_records: HashSet<Digest> =
+            census.records.iter().flat_map(|it| it.blobs.iter().copied()).collect();
+        for (digest, size_bytes) in &census.blobs {
+            detail.blobs.add(*size_bytes);
+            match digest {
+                digest if census.image_blobs.contains(digest) => detail.image_blobs.add(*size_bytes),
+                // Counted with their layers.
+                digest if of_layers.contains(digest) => {}
+                digest if of_records.contains(digest) => detail.kept_blobs.add(*size_bytes),
+                _ => detail.stray_blobs.add(*size_bytes),
             }
         }
+        for record in &census.records {
+            detail.records.add(record.size_bytes);
+        }
+        detail.names = census.names(self)?;
         self.add_layers(&census, &mut detail)?;
         for (kind, description, seen) in census
             .mounts
@@ -84,8 +112,9 @@ impl Store {
                 kind,
                 id: seen.id(),
                 size_bytes: seen.size_bytes,
+                kept_bytes: 0,
                 created_unix_s: None,
-                used_unix_s: Some(seen.used_unix_s),
+                used_unix_s: Some(seen.used_unix_ns.div_euclid(NANOSECONDS)),
                 images: 0,
                 records: 0,
                 is_in_use: false,
@@ -111,8 +140,9 @@ impl Store {
                 kind: UsageKind::Layer,
                 id: id.to_string(),
                 size_bytes: layer.size_bytes,
+                kept_bytes: census.kept_bytes(id),
                 created_unix_s: own.map(|record| record.created_unix_s),
-                used_unix_s: layer_use.map(|it| it.used_unix_s),
+                used_unix_s: layer_use.map(|it| it.used_unix_ns.div_euclid(NANOSECONDS)),
                 images: census.image_layers.get(id).copied().unwrap_or(0),
                 records: numbers.len() as u64,
                 is_in_use: claims.is_used(Place::of_layer(id))?,

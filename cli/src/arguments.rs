@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::manifest::ManifestCommand;
 use crate::commands::{
-    HELP, build, builder_prune, df, fmt, graph, history, image_prune, images, import, info, inspect, load,
-    login, logout, pull, push, rmi, run, save, search, system_prune, tag, version, why,
+    HELP, build, builder_gc, builder_prune, df, fmt, graph, history, image_prune, images, import, info,
+    inspect, load, login, logout, pull, push, rmi, run, save, search, system_prune, tag, version, why,
 };
 use crate::report::Exit;
 
@@ -83,6 +83,7 @@ pub(crate) enum Command {
 #[command(override_usage = "slipway builder COMMAND", help_template = HELP, arg_required_else_help = true, subcommand_value_name = "COMMAND")]
 pub(crate) enum BuilderCommand {
     Build(Box<build::Args>),
+    Gc(builder_gc::Args),
     Prune(builder_prune::Args),
 }
 

@@ -8,7 +8,8 @@ use engine::images::ImageError;
 use engine::registries::{RegistriesError, RegistryError};
 use engine::sandbox::NamespaceError;
 use engine::{
-    AgentError, BuildError, DeviceError, Fault, FetchError, GitError, HttpError, RunError, SecretError,
+    AgentError, BuildError, DeviceError, DiskState, Fault, FetchError, GitError, HttpError, RunError,
+    SecretError,
 };
 
 use crate::console::print_error;
@@ -97,6 +98,9 @@ impl From<Exit> for ExitCode {
         Self::from(exit.code())
     }
 }
+
+/// What to do about a full disk, on which nothing more can be evicted.
+const ROOM: &str = "make room, for example with `slipway image prune`, or put the store elsewhere with `--root DIR`; nothing that was finished is lost";
 
 /// An error as the user sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,6 +208,10 @@ impl From<BuildError> for Report {
             }
             BuildError::Step(failure) => {
                 let report = base().excerpt(&failure.rendered);
+                let report = match failure.disk {
+                    DiskState::Full => report.hint(ROOM),
+                    DiskState::HasRoom => report,
+                };
                 match &failure.log {
                     Some(log) => report.hint(format!("all of its output is in `{}`", log.display())),
                     None => report,
@@ -280,9 +288,7 @@ impl Report {
     pub(crate) fn of_store(error: &(dyn Error + 'static)) -> Self {
         let report = Self::of(Exit::Machine, error);
         match io_kind(error) {
-            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => report.hint(
-                "make room, or put the store elsewhere with `--root DIR`; nothing that was finished is lost",
-            ),
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => report.hint(ROOM),
             Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
                 report.hint("use a store of your own with `--root DIR` or SLIPWAY_ROOT")
             }

@@ -1,15 +1,25 @@
 //! Which store a command works on.
 
-use std::env;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, io};
 
 use engine::Engine;
+use engine::space::{Ceiling, Share, ShareError};
 
 use crate::arguments::Global;
 use crate::report::Report;
 
 /// The store of root, as with Docker's `/var/lib/docker`.
 const ROOT_OF_ROOT: &str = "/var/lib/slipway";
+
+/// What the build cache may take of the disk, in bytes or percent.
+pub(crate) const MAX_USED_SPACE: &str = "SLIPWAY_MAX_USED_SPACE";
+/// What of the build cache stays in any case.
+pub(crate) const RESERVED_SPACE: &str = "SLIPWAY_RESERVED_SPACE";
+/// What of the disk is kept free.
+pub(crate) const MIN_FREE_SPACE: &str = "SLIPWAY_MIN_FREE_SPACE";
 
 /// The directory of the store.
 pub(crate) fn root(global: &Global) -> Result<PathBuf, Report> {
@@ -39,8 +49,34 @@ fn default_root(is_root: bool, data_home: Option<PathBuf>, home: Option<PathBuf>
 pub(crate) fn open(global: &Global) -> Result<Engine, Report> {
     // Found before the namespace makes an ordinary user look like root.
     let root = root(global)?;
+    let ceiling = ceiling()?;
     engine::sandbox::become_root()?;
-    Engine::open(&root).map_err(|error| Report::of_store(&error))
+    let engine = Engine::open(&root).map_err(|error| Report::of_store(&error))?;
+    Ok(engine.with_ceiling(ceiling, Box::new(move || start_collection(&root))))
+}
+
+/// The limits that the environment sets.
+fn ceiling() -> Result<Ceiling, Report> {
+    let default = Ceiling::default();
+    Ok(Ceiling {
+        max_used: share(MAX_USED_SPACE)?.unwrap_or(default.max_used),
+        reserved: share(RESERVED_SPACE)?.unwrap_or(default.reserved),
+        min_free: share(MIN_FREE_SPACE)?.unwrap_or(default.min_free),
+    })
+}
+
+fn share(variable: &str) -> Result<Option<Share>, Report> {
+    let Some(text) = env::var_os(variable).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let parsed = text.to_string_lossy().parse();
+    parsed.map(Some).map_err(|error: ShareError| Report::mistake(format!("{variable}: {error}")))
+}
+
+/// Starts `slipway builder gc` with the settings of this process, and leaves it alone: it outlives us, and nobody
+/// waits for it.
+fn start_collection(root: &Path) -> io::Result<()> {
+    let mut collection = Command::new("/proc/self/exe");
+    collection.arg("--root").arg(root).args(["builder", "gc"]).current_dir("/").process_group(0);
+    collection.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map(drop)
 }
 
 /// Opens the store for a question that can be answered without it; none when there is none, or it cannot be

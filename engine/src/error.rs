@@ -228,4 +228,15 @@ pub struct StepFailure {
     pub rendered: String,
     /// Where all of its output is.
     pub log: Option<PathBuf>,
+    /// Of the store.
+    pub disk: DiskState,
+}
+
+/// Whether a disk had room when a step failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskState {
+    /// Whatever the step failed of, it was not that.
+    HasRoom,
+    /// There was next to nothing left, which may be why.
+    Full,
 }

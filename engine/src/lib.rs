@@ -36,7 +36,7 @@ pub use build::{FetchedContext, default_platform, questions};
 pub use cdi::{DeviceError, DeviceGrant};
 pub use context::{ByteStream, Context, RemoteFiles, StreamContent};
 pub use entitlement::{Entitlement, Entitlements, UnknownEntitlement};
-pub use error::{BuildError, SecretError, StepFailure};
+pub use error::{BuildError, DiskState, SecretError, StepFailure};
 pub use event::{Event, Progress, Step, StepId, Stream};
 pub use executor::{Resources, Swap};
 pub use fetch::{FetchError, GitError};
@@ -70,13 +70,42 @@ pub mod sandbox {
 pub struct Engine {
     store: Arc<Store>,
     registries: registry::Client,
+    watch: Option<Arc<Watch>>,
+}
+
+/// The ceiling of a store, for as long as somebody has it open.
+struct Watch {
+    store: Arc<Store>,
+    collector: space::Collector,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.collector.settle(&self.store);
+    }
 }
 
 impl Engine {
     /// Opens the store at `root`, or makes one there.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let registries = registry::Client::new(registry::Settings::default());
-        Ok(Self { store: Arc::new(Store::open(root)?), registries })
+        Ok(Self { store: Arc::new(Store::open(root)?), registries, watch: None })
+    }
+
+    /// The same engine, which has the build cache collected when it passes the ceiling: `start` starts a process
+    /// that calls [`Engine::collect`], and does not wait for it.
+    #[must_use]
+    pub fn with_ceiling(self, ceiling: space::Ceiling, start: space::StartCollection) -> Self {
+        let collector = space::Collector::new(ceiling, start);
+        let watch = Watch { store: self.store.clone(), collector };
+        Self { watch: Some(Arc::new(watch)), ..self }
+    }
+
+    /// Something was added to the store, and more will follow.
+    pub(crate) fn step_ended(&self) {
+        if let Some(watch) = &self.watch {
+            watch.collector.step_ended(&self.store);
+        }
     }
 
     /// The same engine, with these settings for registries: without, it has no credentials.

@@ -9,16 +9,39 @@ use rustix::io::Errno;
 use super::size::tree_size;
 use crate::disk::Disk;
 use crate::record::record_name;
-use crate::{Key, LayerId, Record, Store, StoreError};
+use crate::{Amount, Key, LayerId, Record, Store, StoreError};
 
-/// A key record that counts.
+/// In a second.
+pub(crate) const NANOSECONDS: i64 = 1_000_000_000;
+
+/// Which images keep their layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// All of them.
+    Images,
+    /// Those that have a name. One without is as good as the cache that it was made from.
+    NamedImages,
+}
+
+/// What a file that points at layers is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pointer {
+    /// A key record.
+    Record,
+    /// An image that does not keep its layers, and goes with them.
+    Image,
+}
+
+/// A key record that counts, or an image that goes with its layers.
 pub(crate) struct SeenRecord {
-    pub(crate) key: Key,
+    pub(crate) pointer: Pointer,
+    /// Its file, below the root of the store.
+    pub(crate) file: String,
     pub(crate) layers: Vec<LayerId>,
-    pub(crate) content: Option<Digest>,
+    pub(crate) blobs: Vec<Digest>,
     pub(crate) size_bytes: u64,
     pub(crate) created_unix_s: i64,
-    pub(crate) used_unix_s: i64,
+    pub(crate) used_unix_ns: i64,
     pub(crate) description: String,
 }
 
@@ -38,7 +61,7 @@ pub(crate) struct SeenPlain {
     /// Below the root of the store.
     pub(crate) name: String,
     pub(crate) size_bytes: u64,
-    pub(crate) used_unix_s: i64,
+    pub(crate) used_unix_ns: i64,
 }
 
 /// Everything in a store.
@@ -71,11 +94,11 @@ pub(crate) struct News {
 }
 
 impl Census {
-    pub(crate) fn take(store: &Store) -> Result<Self, StoreError> {
+    pub(crate) fn take(store: &Store, keeping: Keeping) -> Result<Self, StoreError> {
         let mut census = Self::default();
         // Layers come before what points at them, so they are looked at after it: all that are pointed at
         // are seen.
-        census.take_images(store)?;
+        census.take_images(store, keeping)?;
         census.take_records(store)?;
         for name in store.disk().names("layers")? {
             let Ok(id) = name.parse() else { continue };
@@ -98,11 +121,22 @@ impl Census {
         Ok(census)
     }
 
-    fn take_images(&mut self, store: &Store) -> Result<(), StoreError> {
-        for name in image_names(store)? {
+    fn take_images(&mut self, store: &Store, keeping: Keeping) -> Result<(), StoreError> {
+        // Images come before their names, so they are looked at first: one that is new stays, see `news`.
+        let names = image_names(store)?;
+        let named = match keeping {
+            Keeping::Images => None,
+            Keeping::NamedImages => Some(store.named_images()?),
+        };
+        for name in names {
             let Some(stat) = stat(store.disk(), &name)? else { continue };
             let Some((layers, blobs)) = look_at_image(store, &name)? else { continue };
             self.images += 1;
+            if named.as_ref().is_some_and(|named| !named.contains(&ImageId(blobs[0]))) {
+                self.known.insert(name.clone(), stat.st_ino);
+                self.records.push(SeenRecord::of_image(name, layers, blobs, &stat));
+                continue;
+            }
             layers.into_iter().for_each(|layer| *self.image_layers.entry(layer).or_default() += 1);
             self.image_blobs.extend(blobs);
             self.known.insert(name, stat.st_ino);
@@ -115,7 +149,7 @@ impl Census {
             let Some(stat) = stat(store.disk(), &name)? else { continue };
             match store.load_record(&key)? {
                 Some(record) => {
-                    self.records.push(SeenRecord::new(record, &stat));
+                    self.records.push(SeenRecord::of_step(record, &stat));
                     self.known.insert(name, stat.st_ino);
                 }
                 None => self.useless_records.push(name),
@@ -128,7 +162,7 @@ impl Census {
         let layers = &self.layers;
         let is_whole = |id: &LayerId| layers.get(id).is_some_and(|layer| layer.is_whole);
         let useless = self.records.extract_if(.., |record| !record.layers.iter().all(is_whole));
-        self.useless_records.extend(useless.map(|record| record.file()));
+        self.useless_records.extend(useless.map(|record| record.file));
     }
 
     fn take_plain(&mut self, store: &Store) -> Result<(), StoreError> {
@@ -138,22 +172,58 @@ impl Census {
                 let name = format!("mounts/{base}/{number}");
                 let Some(stat) = stat(disk, &name)? else { continue };
                 let size_bytes = tree_size(disk, &format!("{name}/data"))?.unwrap_or(0);
-                self.mounts.push(SeenPlain { name, size_bytes, used_unix_s: stat.st_mtime });
+                self.mounts.push(SeenPlain { name, size_bytes, used_unix_ns: modified_unix_ns(&stat) });
             }
         }
         for name in disk.names("contexts")? {
             let name = format!("contexts/{name}");
             let Some(stat) = stat(disk, &name)? else { continue };
-            self.contexts.push(SeenPlain { name, size_bytes: size_of(&stat), used_unix_s: stat.st_mtime });
+            self.contexts.push(SeenPlain {
+                name,
+                size_bytes: size_of(&stat),
+                used_unix_ns: modified_unix_ns(&stat),
+            });
         }
         for name in disk.names("logs")? {
             let name = format!("logs/{name}");
             let (Some(stat), Some(size_bytes)) = (stat(disk, &name)?, tree_size(disk, &name)?) else {
                 continue;
             };
-            self.logs.push(SeenPlain { name, size_bytes, used_unix_s: stat.st_mtime });
+            self.logs.push(SeenPlain { name, size_bytes, used_unix_ns: modified_unix_ns(&stat) });
+        }
+        for name in disk.names("builds")? {
+            let name = format!("builds/{name}");
+            let Some(stat) = stat(disk, &name)? else { continue };
+            self.logs.push(SeenPlain {
+                name,
+                size_bytes: size_of(&stat),
+                used_unix_ns: modified_unix_ns(&stat),
+            });
         }
         Ok(())
+    }
+
+    /// Adds up the small files that are none of the others: what images are called and made of, what is known of
+    /// layers, what is durable.
+    pub(crate) fn names(&self, store: &Store) -> Result<Amount, StoreError> {
+        let mut files = vec!["format".to_owned(), "filling".to_owned()];
+        for directory in ["images", "tags", "diff-ids", "durable"] {
+            files.extend(store.disk().names(directory)?.iter().map(|name| format!("{directory}/{name}")));
+        }
+        for mount in &self.mounts {
+            let stamps = store.disk().names(&mount.name)?;
+            files.extend(
+                stamps.iter().filter(|it| it.starts_with("used.")).map(|it| format!("{}/{it}", mount.name)),
+            );
+        }
+        files.extend(self.layers.keys().map(|id| format!("{}/facts", crate::snapshot::layer_name(id))));
+        let mut amount = Amount::default();
+        for name in files {
+            if let Some(stat) = stat(store.disk(), &name)? {
+                amount.add(size_of(&stat));
+            }
+        }
+        Ok(amount)
     }
 
     /// What records, images and layers point at that were published since this census was taken. `removed`
@@ -192,22 +262,37 @@ impl Census {
 }
 
 impl SeenRecord {
-    fn new(record: Record, stat: &Stat) -> Self {
+    fn of_step(record: Record, stat: &Stat) -> Self {
         let Record { key, offered: _, layers, content, created_unix_ns, description, ingredients: _ } =
             record;
         Self {
-            key,
+            pointer: Pointer::Record,
+            file: record_name(&key),
             layers,
-            content,
+            blobs: content.into_iter().collect(),
             size_bytes: size_of(stat),
             created_unix_s: created_unix_ns.div_euclid(1_000_000_000),
-            used_unix_s: stat.st_mtime,
+            used_unix_ns: modified_unix_ns(stat),
             description,
         }
     }
 
-    pub(crate) fn file(&self) -> String {
-        record_name(&self.key)
+    fn of_image(file: String, layers: Vec<LayerId>, blobs: Vec<Digest>, stat: &Stat) -> Self {
+        Self {
+            pointer: Pointer::Image,
+            file,
+            layers,
+            blobs,
+            size_bytes: size_of(stat),
+            created_unix_s: stat.st_mtime,
+            used_unix_ns: modified_unix_ns(stat),
+            description: String::new(),
+        }
+    }
+
+    /// Its name among its like: the key, or the image id.
+    pub(crate) fn id(&self) -> &str {
+        self.file.rsplit_once('/').map_or(self.file.as_str(), |(_, id)| id)
     }
 }
 
@@ -265,4 +350,9 @@ fn stat(disk: &Disk, name: &str) -> Result<Option<Stat>, StoreError> {
 
 fn size_of(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+fn modified_unix_ns(stat: &Stat) -> i64 {
+    let nanoseconds = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    stat.st_mtime.saturating_mul(NANOSECONDS).saturating_add(nanoseconds)
 }

@@ -20,7 +20,7 @@ use image::Digest;
 use rustix::fs::{FlockOperation, RenameFlags, flock, renameat_with, statvfs};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::census::{Census, SeenPlain};
+use super::census::{Census, Keeping, NANOSECONDS, Pointer, SeenPlain};
 use super::lease::Claim;
 use super::plan::{self, Chosen, Limits};
 use super::touch::now_unix_s;
@@ -33,6 +33,8 @@ use crate::{LayerId, Store, StoreError};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it asks again.
 const PAUSE: Duration = Duration::from_millis(1);
+/// The lock of collections.
+const COLLECTION: &str = "collect";
 /// Logs younger than this may be of a build that goes on.
 const LOG_AGE_SECONDS_MIN: i64 = 60 * 60;
 
@@ -46,16 +48,37 @@ impl Store {
     ///
     /// Killed at any instant it leaves the store whole. Does not sync.
     pub fn prune(&self, options: &PruneOptions) -> Result<Pruned, StoreError> {
-        let _only_one = self.lock_name("collect")?;
+        let _only_one = self.lock_name(COLLECTION)?;
+        self.collect(std::slice::from_ref(options), Keeping::Images)
+    }
+
+    /// [`Store::prune`] by several rules, one after the other; a later one sees what the earlier ones leave. Images
+    /// that have no name go with their layers. None when another collection goes on at the moment.
+    pub fn try_prune(&self, rules: &[PruneOptions]) -> Result<Option<Pruned>, StoreError> {
+        let Some(_only_one) = self.try_lock_name(COLLECTION)? else { return Ok(None) };
+        self.collect(rules, Keeping::NamedImages).map(Some)
+    }
+
+    /// Makes `free_bytes` free on the file system if that can be done without what somebody uses, and
+    /// without images that have a name.
+    pub fn make_room(&self, free_bytes: u64) -> Result<Pruned, StoreError> {
+        let rule = PruneOptions { min_free_bytes: Some(free_bytes), all: true, ..PruneOptions::default() };
+        let _only_one = self.lock_name(COLLECTION)?;
+        self.collect(&[rule], Keeping::NamedImages)
+    }
+
+    /// The caller has the lock of collections.
+    fn collect(&self, rules: &[PruneOptions], keeping: Keeping) -> Result<Pruned, StoreError> {
         // Otherwise we would wait for ourselves.
         self.narrow_leases()?;
-        let census = Census::take(self)?;
+        let census = Census::take(self, keeping)?;
         let claims = Claims::new(self.disk())?;
         let uses = census.layer_uses();
         let used = used_layers(&claims, &census)?;
-        let candidates = census.candidates(&uses, options.all);
-        let limits = Limits { now_unix_s: now_unix_s(), free_bytes: self.free_bytes()? };
-        let chosen = plan::choose(&candidates, &uses, &used, options, limits);
+        let candidates = census.candidates(&uses);
+        let limits = Limits { now_unix_s: now_unix_s(), free_bytes: self.space()?.free_bytes };
+        let chosen = plan::choose(&candidates, &uses, &used, rules, limits);
+        let total_bytes: u64 = candidates.iter().map(|it| it.size_bytes).sum();
         let mut collection = Collection {
             store: self,
             census: &census,
@@ -65,21 +88,38 @@ impl Store {
             staged: Vec::new(),
         };
         collection.plain(&chosen, limits.now_unix_s)?;
-        collection.layers_and_records(&chosen, options.has_no_filter())?;
+        collection.layers_and_records(&chosen, rules.iter().any(PruneOptions::has_no_filter))?;
         let Collection { pruned, staged, claims, .. } = collection;
         drop(claims);
         for name in staged {
             self.session()?.discard(&name);
         }
         self.sweep_staging(&AtomicBool::new(false))?;
+        self.counted(total_bytes.saturating_sub(pruned.bytes));
         Ok(pruned)
     }
 
-    /// What an ordinary user can still write to the file system of the store.
-    fn free_bytes(&self) -> Result<u64, StoreError> {
+    /// The size of the store's file system, and what an ordinary user can still write to it.
+    pub fn space(&self) -> Result<Space, StoreError> {
         let stat = statvfs(self.root()).map_err(|error| self.disk().read_error(".", error))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok(Space {
+            size_bytes: bytes(stat.f_blocks),
+            free_bytes: bytes(stat.f_bavail),
+            writable_bytes: bytes(stat.f_bfree),
+        })
     }
+}
+
+/// A file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// How much it holds.
+    pub size_bytes: u64,
+    /// How much more an ordinary user can write.
+    pub free_bytes: u64,
+    /// How much more root can write, who may use what is reserved.
+    pub writable_bytes: u64,
 }
 
 /// Layers that some running build or container is known to use.
@@ -165,7 +205,7 @@ impl Collection<'_> {
         let census = self.census;
         let left_records = census.records.iter().enumerate().filter(|(number, _)| !records.contains(number));
         let left_layers = census.layers.iter().filter(|(id, _)| !layers.contains(id));
-        let of_records = left_records.filter_map(|(_, record)| record.content);
+        let of_records = left_records.flat_map(|(_, record)| record.blobs.iter().copied());
         let of_layers = left_layers.filter_map(|(_, layer)| layer.blob);
         of_records.chain(of_layers).chain(census.image_blobs.iter().copied()).collect()
     }
@@ -186,11 +226,11 @@ impl Collection<'_> {
         let mut removed = BTreeSet::new();
         for number in records {
             let record = &self.census.records[*number];
-            self.store.disk().remove(&record.file())?;
-            removed.insert(record.file());
+            self.store.disk().remove(&record.file)?;
+            removed.insert(record.file.clone());
             self.pruned.bytes += record.size_bytes;
-            if record.layers.is_empty() {
-                self.pruned.ids.push(record.key.to_string());
+            if record.layers.is_empty() || record.pointer == Pointer::Image {
+                self.pruned.ids.push(record.id().to_owned());
             }
         }
         for name in &self.census.useless_records {
@@ -234,12 +274,18 @@ impl Collection<'_> {
         }
         for number in &chosen.logs {
             let seen = &self.census.logs[*number];
-            let is_old = now_unix_s.saturating_sub(seen.used_unix_s) >= LOG_AGE_SECONDS_MIN;
-            if is_old && self.move_away(&seen.name)? {
+            let is_old =
+                now_unix_s.saturating_sub(seen.used_unix_ns.div_euclid(NANOSECONDS)) >= LOG_AGE_SECONDS_MIN;
+            if is_old && self.log(&seen.name)? {
                 self.removed(seen.id(), seen.size_bytes);
             }
         }
         Ok(())
+    }
+
+    /// The output of a build's steps is a directory, what explains the build is a file.
+    fn log(&mut self, name: &str) -> Result<bool, StoreError> {
+        if name.starts_with("builds/") { self.store.disk().remove(name) } else { self.move_away(name) }
     }
 
     /// Empties a cache mount unless somebody uses it. The directory with the lock stays: whoever waits for

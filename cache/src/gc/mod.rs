@@ -2,12 +2,16 @@
 
 mod census;
 mod collect;
+pub(crate) mod growth;
 mod lease;
 mod plan;
 mod size;
 mod touch;
 
-pub(crate) use census::Census;
+pub(crate) use census::{Census, Keeping, NANOSECONDS};
+pub use collect::Space;
+pub use growth::Filling;
+pub(crate) use growth::Growth;
 pub(crate) use lease::{Claims, Leases};
 pub(crate) use touch::Hits;
 
@@ -45,10 +49,12 @@ pub struct Pruned {
 
 impl PruneOptions {
     fn passes(&self, candidate: &Candidate, now_unix_s: i64) -> bool {
-        let age = now_unix_s.saturating_sub(candidate.used_unix_s);
+        let age = now_unix_s.saturating_sub(candidate.used_unix_ns.div_euclid(NANOSECONDS));
         let is_old = self.until_age_s.is_none_or(|until| u64::try_from(age).is_ok_and(|age| age >= until));
         let is_named = self.ids.is_empty() || self.ids.iter().any(|id| candidate.id.starts_with(id));
-        is_old && is_named && (self.kinds.is_empty() || self.kinds.contains(&candidate.kind))
+        let is_asked_for = self.all || !candidate.unit.is_of_image();
+        let is_kind = self.kinds.is_empty() || self.kinds.contains(&candidate.kind);
+        is_old && is_named && is_asked_for && is_kind
     }
 
     /// Whether everything that nobody uses is to go, whatever it is.

@@ -49,6 +49,9 @@ impl Layer {
     }
 
     fn learn(&self, facts: Facts, clamp_mtime: Option<i64>, summary: &Summary) -> Result<(), StoreError> {
+        if facts.get(Fact::Size).is_none() {
+            self.store.grew(summary.size_bytes);
+        }
         self.store.put_facts(&self.id, &learned(facts, clamp_mtime, summary))?;
         match clamp_mtime {
             None => self.store.name_layer(&summary.diff_id, &self.id),
@@ -109,6 +112,7 @@ impl Layer {
         }
         let size_bytes = layer::size_bytes(self.open()?.as_fd())?;
         self.store.put_facts(&self.id, &facts.with(Fact::Size, from_size(size_bytes)))?;
+        self.store.grew(size_bytes);
         Ok(size_bytes)
     }
 }

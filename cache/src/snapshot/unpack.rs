@@ -117,6 +117,7 @@ impl Store {
         }
         active.put_facts(&learned(Facts::default(), None, &summary))?;
         let layer = active.commit()?;
+        self.grew(summary.size_bytes);
         self.name_layer(&summary.diff_id, &layer.id())?;
         Ok((layer, summary.diff_id))
     }

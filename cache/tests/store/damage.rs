@@ -24,8 +24,8 @@ fn damage_is_a_miss() {
     put_all(&fixture.open(), "a").unwrap();
     let whole = look_at_all(&fixture.open(), "a").unwrap();
     let files = files(&fixture.root());
-    // Facts; name of the diff id, record, image, tag, blob, durable marker.
-    assert_eq!(files.len(), 7, "{files:#?}");
+    // Facts; name of the diff id, record, image, tag, blob, durable marker, filling.
+    assert_eq!(files.len(), 8, "{files:#?}");
     for file in &files {
         let good = fs::read(file).unwrap();
         let try_with = |bytes: &[u8], what: &str| {

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _};
 
 use engine::images::Removed;
+use engine::space::parse_bytes;
 
 use crate::console;
 use crate::output::size;
@@ -10,9 +11,6 @@ use crate::report::Report;
 
 /// Significant digits of a size, as in Docker's reports.
 pub(super) const SIZE_DIGITS: usize = 4;
-
-/// Suffixes of sizes; each is 1024 times the one before, as Docker reads them.
-const UNITS: [char; 6] = ['b', 'k', 'm', 'g', 't', 'p'];
 
 /// Asks, and says whether the answer is yes.
 pub(super) fn confirm(question: &str) -> Result<bool, Report> {
@@ -25,16 +23,7 @@ pub(super) fn confirm(question: &str) -> Result<bool, Report> {
 
 /// `512m`, `10GB`, `1.5gib`: bytes.
 pub(super) fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("invalid size: '{text}'");
-    let lower = text.trim().to_ascii_lowercase();
-    let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
-    let (number, unit) = (lower[..end].parse::<f64>().map_err(|_| wrong())?, lower[end..].trim());
-    let power = match unit.strip_suffix("ib").or(unit.strip_suffix('b')).unwrap_or(unit) {
-        "" => 0,
-        letter => UNITS.iter().position(|unit| letter == unit.to_string()).ok_or_else(wrong)?,
-    };
-    let bytes = number * 1024_f64.powi(i32::try_from(power).map_err(|_| wrong())?);
-    if bytes.is_finite() && bytes < u64::MAX as f64 { Ok(bytes as u64) } else { Err(wrong()) }
+    parse_bytes(text).ok_or_else(|| format!("invalid size: '{text}'"))
 }
 
 /// `Total reclaimed space: 1.2GB`

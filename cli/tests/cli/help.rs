@@ -26,6 +26,7 @@ fn the_help_of_every_command() {
         "tag",
         "version",
         "info",
+        "builder gc",
         "builder prune",
         "image prune",
         "system",

@@ -117,3 +117,156 @@ fn mistakes_are_explained() {
     ERROR: invalid filter `reference=...`, expected one of dangling, label, until where images are pruned
     ");
 }
+
+/// What is in the store.
+fn usage(world: &World) -> engine::space::DiskUsage {
+    engine::Engine::open(&world.path("store")).unwrap().disk_usage().unwrap()
+}
+
+#[test]
+fn df_is_what_du_says() {
+    let world = built();
+    world.context(
+        "Dockerfile",
+        "FROM bb\nRUN --mount=type=cache,target=/c seq 9999 > /c/x; seq 99 > /y; ln /y /z\n",
+    );
+    world.ok(["build", "-q", "-t", "other", "context"]);
+    world.ok(["save", "-o", "saved.tar", "other"]);
+    world.ok(["build", "-q", "-o", "type=oci,dest=oci.tar", "context"]);
+    world.ok(["rmi", "other"]);
+    let find = ["find", "store", "-type", "f", "-printf", "%i %s\\n"];
+    let listed =
+        std::process::Command::new(find[0]).args(&find[1..]).current_dir(world.path("")).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    // Each inode once, as du counts them.
+    let files: std::collections::BTreeMap<&str, u64> = listed
+        .lines()
+        .map(|line| line.split_once(' ').expect("two words"))
+        .map(|(inode, size)| (inode, size.parse().expect("a size")))
+        .collect();
+    assert_eq!(usage(&world).total_bytes(), files.values().sum::<u64>(), "{:#?}", usage(&world));
+}
+
+/// The commands of a user whose build cache has a ceiling.
+fn limited(world: &World, arguments: &[&str]) -> std::process::Command {
+    let mut command = world.command(arguments);
+    command.env("SLIPWAY_MAX_USED_SPACE", "8m").env("SLIPWAY_RESERVED_SPACE", "0");
+    command.env("SLIPWAY_MIN_FREE_SPACE", "0");
+    command
+}
+
+#[test]
+fn the_ceiling_holds_while_builds_go_on() {
+    let world = World::new();
+    world.context("Dockerfile", "FROM bb\nARG N\nRUN head -c 2000000 /dev/zero > /$N\nRUN echo $N > /last\n");
+    let build = |number: u32| {
+        let number = format!("N={number}");
+        let build = ["build", "--progress=plain", "-t", "demo", "--build-arg", &number, "context"];
+        let ran = crate::support::Ran::of(&limited(&world, &build).output().unwrap());
+        assert_eq!(ran.code, 0, "{ran}");
+        ran.stderr.matches("CACHED").count()
+    };
+    let image_bytes = usage(&world).images_bytes + 2_000_000;
+    for number in 0..12 {
+        assert_eq!(build(number), 0);
+        assert_eq!(build(number), 2, "what was just used stays");
+        // The collection is in the background: it is given some time, on a machine that has other work.
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        // Images with a name are beyond the ceiling: `bb` and `demo`.
+        while usage(&world).total_bytes() > (8 << 20) + image_bytes + (1 << 20) {
+            assert!(std::time::Instant::now() < until, "{:#?}", usage(&world));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    assert_eq!(build(11), 2);
+    assert_eq!(build(0), 0, "what was used least recently went first");
+    assert_eq!(world.ok(["run", "--rm", "bb", "echo", "whole"]), "whole\n");
+}
+
+#[test]
+fn limits_can_be_asked_for_by_hand() {
+    let world = built();
+    world.ok(["rmi", "demo"]);
+    let gc = |space: &str| {
+        world.ok([
+            "builder",
+            "gc",
+            "--max-used-space",
+            space,
+            "--reserved-space",
+            "0",
+            "--min-free-space",
+            "0",
+        ])
+    };
+    assert_eq!(gc("0"), "Total reclaimed space: 0B\n", "no limit");
+    assert!(!gc("50%").contains("\nTotal reclaimed space: 0B"), "the config, which nothing points at");
+    assert_eq!(gc("50%"), "Total reclaimed space: 0B\n");
+    assert!(gc("1").starts_with("Deleted build cache objects:\n"));
+    let wrong = world.run(["builder", "gc", "--max-used-space", "200%"]);
+    insta::assert_snapshot!(wrong, @"
+    exit code 1
+    ---- stderr
+    error: invalid value '200%' for '--max-used-space <SPACE>': invalid share of a disk `200%`, expected bytes (10g) or a percentage (20%)
+
+    For more information, try '--help'.
+    ");
+    let mut wrong = world.command(["images"]);
+    let wrong = crate::support::Ran::of(&wrong.env("SLIPWAY_MIN_FREE_SPACE", "much").output().unwrap());
+    insta::assert_snapshot!(wrong, @"
+    exit code 1
+    ---- stderr
+    ERROR: SLIPWAY_MIN_FREE_SPACE: invalid share of a disk `much`, expected bytes (10g) or a percentage (20%)
+    ");
+}
+
+/// Runs a script with the store on a disk of 24 MB, in a mount namespace of its own.
+fn on_small_disk(world: &World, script: &str) -> crate::support::Ran {
+    std::fs::create_dir(world.path("disk")).unwrap();
+    world.write_rootfs("rootfs.tar");
+    let set_up = "set -e; mount -t tmpfs -o size=24m none disk; \"$SLIPWAY\" import rootfs.tar bb; ";
+    let mut command = std::process::Command::new("unshare");
+    let arguments = ["--mount", "--propagation", "private", "sh", "-c"];
+    command.args(arguments).arg(format!("{set_up}{script}")).current_dir(world.path("")).env_clear();
+    command.env("SLIPWAY", crate::support::binary()).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env("SLIPWAY_ROOT", world.path("disk/store")).env("HOME", world.path(""));
+    crate::support::Ran::of(&command.output().unwrap())
+}
+
+#[test]
+fn a_step_on_a_full_disk_goes_on_when_there_is_room_again() {
+    let world = World::empty();
+    world.context(
+        "Dockerfile",
+        "FROM bb\nARG N\nRUN head -c 6000000 /dev/urandom > /$N\nRUN echo $N > /last\n",
+    );
+    world.context("copied/Dockerfile", "FROM bb\nCOPY big /\n");
+    std::fs::write(world.path("context/copied/big"), vec![7; 6_000_000]).unwrap();
+    let script = r#"
+        for number in 1 2 3 4 5 6; do
+            "$SLIPWAY" build -q -t demo --build-arg N=$number context
+        done
+        "$SLIPWAY" build -q -t copied context/copied
+        "$SLIPWAY" run --rm copied ls -l /big
+    "#;
+    let ran = on_small_disk(&world, script);
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(ran.stdout.contains("6000000"), "{ran}");
+}
+
+#[test]
+fn a_disk_that_is_full_of_images_is_told() {
+    let world = World::empty();
+    world.context("Dockerfile", "FROM bb\nARG N\nRUN head -c 6000000 /dev/urandom > /$N\n");
+    let script = r#"
+        for number in 1 2 3 4 5 6; do
+            "$SLIPWAY" build -q -t demo$number --build-arg N=$number context || break
+        done
+        "$SLIPWAY" rmi demo1 > /dev/null
+        "$SLIPWAY" build -q -t again --build-arg N=again context
+    "#;
+    let ran = on_small_disk(&world, script);
+    assert_eq!(ran.code, 0, "it works again once there is room: {ran}");
+    assert!(ran.stderr.contains("and the disk of the store is full"), "{ran}");
+    assert!(ran.stderr.contains("hint: make room"), "{ran}");
+}

@@ -10,6 +10,7 @@ use image::ImageConfig;
 use super::dockerfile::Source;
 use crate::images::{ImageError, OnTransfer, PullRequest, Stage, Transfer};
 use crate::ops::{BaseImage, BaseImages};
+use crate::space::Attempts;
 use crate::steps::Steps;
 use crate::{BuildError, Engine, PullPolicy, StepId};
 
@@ -111,12 +112,18 @@ impl Engine {
         let on_transfer: OnTransfer = Arc::new(move |transfer| tell(&steps, step, &transfer));
         let request =
             PullRequest { reference: wanted.reference.clone(), platform: Some(wanted.platform.clone()) };
-        let pulled = self.pull(&request, &on_transfer).await;
-        pulled.map(|_| ()).map_err(|source| BuildError::Pull {
-            reference: wanted.reference.clone(),
-            rendered: asking.render(wanted, &source.to_string()),
-            source: Box::new(source),
-        })
+        let mut attempts = Attempts::default();
+        loop {
+            let Err(source) = self.pull(&request, &on_transfer).await else { return Ok(()) };
+            let error = BuildError::Pull {
+                reference: wanted.reference.clone(),
+                rendered: asking.render(wanted, &source.to_string()),
+                source: Box::new(source),
+            };
+            if !attempts.again(&self.store, &error).await {
+                return Err(error);
+            }
+        }
     }
 
     fn stored_base(&self, wanted: &Wanted) -> Result<Option<BaseImage>, BuildError> {

@@ -13,6 +13,7 @@ use solver::Solved;
 use crate::blocking::blocking;
 use crate::images::{OnTransfer, PushRequest, Stage};
 use crate::ops::{BuildWorker, Layers, Output};
+use crate::space::with_room;
 use crate::{BuildError, BuildRequest, Engine, ImageOutput, Output as Destined};
 
 const NANOSECONDS: i64 = 1_000_000_000;
@@ -34,7 +35,8 @@ pub(super) async fn finish(
     let (store, clamp) = (worker.store.clone(), worker.source_date_epoch);
     let base = base_diff_ids(worker, &lowered);
     let ids = layers.ids.clone();
-    let (diff_ids, size_bytes) = blocking(move || diff_ids(&store, &ids, base, clamp)).await?;
+    let digests = move || with_room(&store, || diff_ids(&store, &ids, base.clone(), clamp));
+    let (diff_ids, size_bytes) = blocking(digests).await?;
 
     let config = config(worker, lowered, solved, diff_ids);
     let id = store_image(worker, request, &config, &layers, size_bytes).await?;
@@ -202,7 +204,7 @@ async fn store_image(
 ) -> Result<ImageId, BuildError> {
     let store = worker.store.clone();
     let json = canonical_json(config);
-    let id = ImageId(store.put_blob(&json)?.0);
+    let id = ImageId(with_room(&store, || store.put_blob(&json))?.0);
     let created = config.created.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
     let image = StoredImage {
         id,
@@ -213,8 +215,8 @@ async fn store_image(
         manifest: None,
         labels: config.config.labels.clone(),
     };
-    let tags = request.tags.clone();
-    blocking(move || {
+    let (tags, engine_store) = (request.tags.clone(), store.clone());
+    let store_image = move || {
         let is_new = |tag| store.resolve(tag).map(|old| old != Some(id));
         let any_new = tags.iter().map(is_new).collect::<Result<Vec<_>, _>>()?.contains(&true);
         // An image that is there may be of a build that gave it no name, and so made no promise.
@@ -230,6 +232,6 @@ async fn store_image(
             store.make_durable()?;
         }
         Ok(id)
-    })
-    .await
+    };
+    Ok(blocking(move || with_room(&engine_store, store_image)).await?)
 }

@@ -65,6 +65,7 @@ impl Engine {
         let logs = self.store.root().join("logs").join(build_id());
         let journal = Journal::new(BuildLog::begin(&logs, &request, &platform), &lowered.graph);
         let worker = BuildWorker {
+            engine: self.clone(),
             store: self.store.clone(),
             step_of: announce(&lowered.graph, &steps),
             steps,

@@ -35,10 +35,11 @@ use crate::fetch::{Access, Commit};
 use crate::network::DefaultNetwork;
 use crate::report::Meter;
 use crate::secrets::Secrets;
+use crate::space::{Attempts, with_room};
 use crate::steps::Steps;
 use crate::sweep::Sweep;
 use crate::why::Journal;
-use crate::{BuildError, StepId};
+use crate::{BuildError, Engine, StepId};
 use cutoff::Ran;
 
 pub(crate) use ahead::Ahead;
@@ -88,6 +89,7 @@ pub(crate) struct ContextSource {
 
 /// The worker of one build.
 pub(crate) struct BuildWorker {
+    pub(crate) engine: Engine,
     pub(crate) store: Arc<Store>,
     pub(crate) steps: Arc<Steps>,
     /// The step of each vertex that people see.
@@ -220,6 +222,35 @@ impl Worker for BuildWorker {
         inputs: &[Input<Output>],
         keys: Keys,
     ) -> Result<Finished<Output>, BuildError> {
+        let mut attempts = Attempts::default();
+        loop {
+            match self.attempt(id, vertex, inputs, keys).await {
+                Err(error) if attempts.again(&self.store, &error).await => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn remember(&self, _: VertexId, keys: Keys, found: &Found<Output>) -> Result<(), BuildError> {
+        let (Some(definition), Some(content)) = (keys.definition, keys.content) else { return Ok(()) };
+        if let Some(record) = self.store.record(&cache::Key(content.0))? {
+            let offered = Some(cache::Key(found.offered.0));
+            let record = Record { key: cache::Key(definition.0), offered, ..record };
+            with_room(&self.store, || self.store.put_record(&record))?;
+        }
+        Ok(())
+    }
+}
+
+impl BuildWorker {
+    /// Executes a vertex, once.
+    async fn attempt(
+        &self,
+        id: VertexId,
+        vertex: &Vertex,
+        inputs: &[Input<Output>],
+        keys: Keys,
+    ) -> Result<Finished<Output>, BuildError> {
         let ready = Instant::now();
         let key = keys.offered().expect("whatever runs continues something that has a key");
         let _claim = self.claim(key).await?;
@@ -259,17 +290,6 @@ impl Worker for BuildWorker {
         Ok(Finished { output, offered: Some(offered), reused: false })
     }
 
-    async fn remember(&self, _: VertexId, keys: Keys, found: &Found<Output>) -> Result<(), BuildError> {
-        let (Some(definition), Some(content)) = (keys.definition, keys.content) else { return Ok(()) };
-        if let Some(record) = self.store.record(&cache::Key(content.0))? {
-            let offered = Some(cache::Key(found.offered.0));
-            self.store.put_record(&Record { key: cache::Key(definition.0), offered, ..record })?;
-        }
-        Ok(())
-    }
-}
-
-impl BuildWorker {
     /// The step of a vertex, if people see it.
     pub(crate) fn step(&self, id: VertexId) -> Option<StepId> {
         self.step_of.get(&id).copied()
@@ -394,12 +414,14 @@ impl BuildWorker {
     /// its result is needed, and its error is told there.
     fn later(&self, id: VertexId, work: impl FnOnce() -> Result<(), cache::StoreError> + Send + 'static) {
         let meter = self.meter.clone();
+        let engine = self.engine.clone();
         let task = tokio::task::spawn_blocking(move || {
             let begin = Instant::now();
             if let Err(error) = work() {
                 tracing::debug!(%error, "cannot digest a layer ahead of time");
             }
             meter.since(id, begin, |measured| &mut measured.digest);
+            engine.step_ended();
         });
         self.hashing.lock().expect("no holder of the lock panics").push(task);
     }

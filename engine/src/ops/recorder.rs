@@ -12,7 +12,7 @@ use graph::{Run, Vertex};
 use super::BuildWorker;
 use crate::redact::{Redactor, Secretive};
 use crate::steps::Steps;
-use crate::{BuildError, StepFailure, StepId, Stream};
+use crate::{BuildError, DiskState, StepFailure, StepId, Stream};
 
 /// Lines of output that a failure shows, as in BuildKit.
 const TAIL_LINES_MAX: usize = 10;
@@ -117,6 +117,7 @@ impl Recorder {
         vertex: &Vertex,
         run: &Run,
         outcome: Outcome,
+        disk: DiskState,
     ) -> BuildError {
         let how = match outcome.exit {
             Exit::Code(code) => format!("exit code: {code}"),
@@ -126,6 +127,10 @@ impl Recorder {
             Some(killed) => format!("{how}, {killed}"),
             None => how,
         };
+        let how = match disk {
+            DiskState::Full => format!("{how}, and the disk of the store is full"),
+            DiskState::HasRoom => how,
+        };
         let command = run.argv.join(" ");
         BuildError::Step(Box::new(StepFailure {
             step: vertex.label.name.clone(),
@@ -134,6 +139,7 @@ impl Recorder {
             how,
             tail: std::mem::take(&mut self.tail).finish(),
             log: self.log.is_some().then(|| self.log_path.clone()),
+            disk,
         }))
     }
 }

@@ -11,7 +11,6 @@ use graph::{Run, Security, Vertex, VertexId};
 use super::mount::Mounts;
 use super::recorder::Recorder;
 use super::{BuildWorker, Output, ahead, secret};
-use crate::BuildError;
 use crate::agent::Forwarding;
 use crate::blocking::blocking;
 use crate::cdi::DeviceEdits;
@@ -20,6 +19,8 @@ use crate::report::StepUsage;
 use crate::run::cancel::Cancel;
 use crate::run::files::{HOSTNAME_OF_BUILDS, hosts, rlimits};
 use crate::run::rootfs::rootfs;
+use crate::space::has_no_room;
+use crate::{BuildError, DiskState};
 
 pub(super) async fn execute(
     worker: &BuildWorker,
@@ -44,10 +45,10 @@ pub(super) async fn execute(
     let more_to_come = worker.ahead.started(id);
     let network = worker.default_network.resolve(run.network);
     let extra_hosts = run.surroundings.extra_hosts.clone();
-    let (thread_recorder, thread_cancel) = (recorder.clone(), cancel.clone());
+    let (thread_recorder, thread_cancel, store) = (recorder.clone(), cancel.clone(), worker.store.clone());
     // The layer goes along: when nobody waits any more, it is thrown away after the process is gone.
     let meter = worker.meter.clone();
-    let (ended, committed) = blocking(move || {
+    let (ended, committed, disk) = blocking(move || {
         let begin = Instant::now();
         let child = connect(spec, network, &extra_hosts).and_then(|spec| start(&spec, thread_recorder));
         if more_to_come {
@@ -58,10 +59,15 @@ pub(super) async fn execute(
         if let Ok(outcome) = &ended {
             meter.add(id, |measured| measured.usage = Some(StepUsage::of(outcome)));
         }
-        let begin = Instant::now();
-        let committed = matches!(ended, Ok(Outcome { exit: Exit::Code(0), .. })).then(|| layer.commit());
-        meter.since(id, begin, |measured| &mut measured.commit);
-        (ended, committed)
+        if matches!(ended, Ok(Outcome { exit: Exit::Code(0), .. })) {
+            let begin = Instant::now();
+            let committed = layer.commit();
+            meter.since(id, begin, |measured| &mut measured.commit);
+            return (ended, Some(committed), DiskState::HasRoom);
+        }
+        // Before the layer is thrown away.
+        let disk = if has_no_room(&store) { DiskState::Full } else { DiskState::HasRoom };
+        (ended, None, disk)
     })
     .await;
     recorder.lock().expect("no holder of the lock panics").end();
@@ -71,7 +77,7 @@ pub(super) async fn execute(
     match ended {
         Ok(outcome) => {
             let mut recorder = recorder.lock().expect("no holder of the lock panics");
-            Err(recorder.failure(worker, vertex, run, outcome))
+            Err(recorder.failure(worker, vertex, run, outcome, disk))
         }
         Err(source) => {
             let rendered = worker.render(vertex, "this step could not be started", None);

@@ -39,9 +39,9 @@ pub(super) fn prune(store: &Store, all: bool, filters: &Filters) -> Result<Prune
         return Err(ImageError::FilterValue { name, value: "...".to_owned(), expected });
     }
     let all = all || filters.dangling == Some(false);
-    let in_use: BTreeSet<_> =
-        disk_usage(store)?.images.into_iter().filter(|it| it.is_in_use).map(|it| it.id).collect();
-    // What this lists would be in use by us: so another opening lists.
+    // What this finds would be in use by us, so other openings look, each until it has seen.
+    let usage = disk_usage(&Store::open(store.root())?)?;
+    let in_use: BTreeSet<_> = usage.images.into_iter().filter(|it| it.is_in_use).map(|it| it.id).collect();
     let listing = Store::open(store.root())?;
     let filters = Filters { dangling: None, ..filters.clone() };
     let mut pruned = PrunedImages::default();

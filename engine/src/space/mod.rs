@@ -1,6 +1,9 @@
 //! What the store takes, and how to get some of it back.
 
 mod cache_filter;
+mod ceiling;
+mod collector;
+mod full_disk;
 mod image_prune;
 mod usage;
 
@@ -8,6 +11,10 @@ use cache::{Store, StoreError};
 
 pub use ::cache::{PruneOptions, Pruned, UsageItem, UsageKind};
 pub use cache_filter::{FilterError, add_filter};
+pub use ceiling::{Ceiling, Share, ShareError, parse_bytes};
+pub(crate) use collector::Collector;
+pub use collector::StartCollection;
+pub(crate) use full_disk::{Attempts, has_no_room, with_room};
 pub use image_prune::PrunedImages;
 pub use usage::{DiskUsage, ImageUsage};
 
@@ -24,6 +31,17 @@ impl Engine {
     /// Removes what builds have left behind and nobody uses, see [`Store::prune`].
     pub fn prune_cache(&self, options: &PruneOptions) -> Result<Pruned, StoreError> {
         self.reopened()?.prune(options)
+    }
+
+    /// Removes what of the build cache is beyond the ceiling, the least recently used first. None when somebody else
+    /// does so at the moment.
+    pub fn collect(&self, ceiling: &Ceiling) -> Result<Option<Pruned>, StoreError> {
+        let store = self.reopened()?;
+        let rules = ceiling.rules(store.space()?);
+        if rules.is_empty() {
+            return Ok(Some(Pruned::default()));
+        }
+        store.try_prune(&rules)
     }
 
     /// Removes images that have no name and that no container uses; with `all` those with a name as well. Then

@@ -13,11 +13,13 @@ use crate::images::{Filters, ImageError, ImageSummary};
 pub struct DiskUsage {
     /// Images, newest first.
     pub images: Vec<ImageUsage>,
-    /// The layers that images have, each counted once.
+    /// The layers that images have, each counted once, with the blobs that are kept for them.
     pub images_bytes: u64,
     /// Everything else: layers and what is beside them. Layers of images are among them when the cache knows
     /// the step that made them.
     pub cache: Vec<UsageItem>,
+    /// What the store itself needs to know of all that: names, digests, what is durable.
+    pub names_bytes: u64,
 }
 
 /// What an image takes.
@@ -47,13 +49,18 @@ impl DiskUsage {
 
     /// The build cache, without the layers that images have as well.
     pub fn cache_bytes(&self) -> u64 {
-        self.cache.iter().filter(|item| item.images == 0).map(|item| item.size_bytes).sum()
+        self.cache.iter().filter(|item| item.images == 0).map(UsageItem::total_bytes).sum()
+    }
+
+    /// Everything that is in the store: the bytes of all of its files.
+    pub fn total_bytes(&self) -> u64 {
+        self.images_bytes + self.cache_bytes() + self.names_bytes
     }
 
     /// What would be free without the build cache.
     pub fn cache_reclaimable_bytes(&self) -> u64 {
         let free = self.cache.iter().filter(|item| item.images == 0 && !item.is_in_use);
-        free.map(|item| item.size_bytes).sum()
+        free.map(UsageItem::total_bytes).sum()
     }
 
     /// The kind of an item in BuildKit's words.
@@ -72,15 +79,22 @@ pub(super) fn disk_usage(store: &Store) -> Result<DiskUsage, ImageError> {
         usage.images.push(image_usage(store, summary, &layers)?);
     }
     let of_images = layers.values().filter(|layer| layer.images > 0);
-    usage.images_bytes = of_images.map(|layer| layer.size_bytes).sum();
+    usage.images_bytes =
+        of_images.map(|layer| layer.total_bytes()).sum::<u64>() + detail.image_blobs.size_bytes;
+    usage.names_bytes = detail.names.size_bytes;
     let is_cache = |item: &UsageItem| item.kind != UsageKind::Layer || item.records > 0 || item.images == 0;
     usage.cache = detail.items.iter().filter(|item| is_cache(item)).cloned().collect();
-    let kept = [("kept blobs", detail.kept_blobs), ("cache records", detail.records)];
+    let kept = [
+        ("kept blobs", detail.kept_blobs),
+        ("stray blobs", detail.stray_blobs),
+        ("cache records", detail.records),
+    ];
     usage.cache.extend(kept.into_iter().filter(|(_, amount)| amount.count > 0).map(|(what, amount)| {
         UsageItem {
             kind: UsageKind::Record,
             id: what.replace(' ', "-"),
             size_bytes: amount.size_bytes,
+            kept_bytes: 0,
             created_unix_s: None,
             used_unix_s: None,
             images: 0,

@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let problem = |line| parse(line).err().expect("these are wrong");
-        assert_eq!(problem("P1 P2"), "`P2` is none of P1, P4, P5, P6, P7, S27, P8, P9");
+        assert_eq!(problem("P1 P2"), "`P2` is none of P1, P4, P5, P6, P7, S27, S27b, P8, P9");
         assert_eq!(problem("--runs 0"), "`0` is not a number from 1 to 1000");
         assert_eq!(problem("--json"), "`--json` wants a value");
     }

@@ -33,7 +33,7 @@ enum Files {
 }
 
 /// Everything that can be measured.
-pub(crate) const WORK: [Work; 6] = [
+pub(crate) const WORK: [Work; 7] = [
     Work {
         id: "P1",
         title: "fully cached rebuild, 12 steps, small context",
@@ -70,6 +70,13 @@ pub(crate) const WORK: [Work; 6] = [
         dockerfile: |_| many_lines(),
         files: Files::None,
     },
+    Work {
+        id: "S27b",
+        title: "the same with 8 000 instructions",
+        target_ms: 10,
+        dockerfile: |_| many_instructions(),
+        files: Files::None,
+    },
 ];
 
 const STEPS: usize = 12;
@@ -78,6 +85,8 @@ const SMALL_FILE_SIZE_BYTES: usize = 1000;
 const RUNS: usize = 50;
 const STAGES: usize = 16;
 const LINES: usize = 10_000;
+/// Lines of which one is a comment and the others are instructions.
+const INSTRUCTION_BLOCK: usize = 5;
 
 /// 200 directories of 100 files; with sizes of 500, 1000, ... and 13 000 bytes they hold 135 MB.
 const LARGE_DIRECTORIES: usize = 200;
@@ -169,6 +178,19 @@ fn many_lines() -> String {
     format!("{}RUN true \\\n{pairs}  # at last\n  && true\n", from_base())
 }
 
+/// Arguments in front of the first stage: no builder makes a layer of them.
+fn many_instructions() -> String {
+    let mut text = String::new();
+    for line in 0..LINES - 2 {
+        match line % INSTRUCTION_BLOCK {
+            0 => writeln!(text, "# What comes next"),
+            _ => writeln!(text, "ARG ARGUMENT_{line}=\"the value\""),
+        }
+        .expect(IN_MEMORY);
+    }
+    format!("{text}{}RUN true\n", from_base())
+}
+
 const IN_MEMORY: &str = "writing to a string cannot fail";
 
 fn small_files(directory: &Path) -> Result<(), Error> {
@@ -222,6 +244,9 @@ mod tests {
         let steps = |id| dockerfile(id, 1).lines().filter(|line| !line.starts_with("FROM")).count();
         assert_eq!([steps("P1"), steps("P4"), steps("P5"), steps("P7")], [12, 13, 50, 32]);
         assert_eq!(dockerfile("S27", 1).lines().count(), LINES);
+        let instructions = dockerfile("S27b", 1);
+        assert_eq!(instructions.lines().count(), LINES);
+        assert!(instructions.lines().filter(|line| line.starts_with("ARG")).count() >= 7_998);
         let sizes = (0..LARGE_DIRECTORIES).flat_map(|directory| {
             (0..LARGE_FILES_IN_DIRECTORY).map(move |file| large_size_bytes(directory, file))
         });

@@ -1,5 +1,6 @@
 //! What a Dockerfile says, with the place of every word.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,6 +9,15 @@ use std::sync::Arc;
 pub struct Word {
     /// What it says.
     pub value: String,
+    /// Byte range in the text.
+    pub span: Range<usize>,
+}
+
+/// The name of an instruction, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyword {
+    /// What it says.
+    pub value: Cow<'static, str>,
     /// Byte range in the text.
     pub span: Range<usize>,
 }
@@ -46,7 +56,7 @@ pub struct Stage {
     /// Its line, from 1.
     pub line: u32,
     /// The keyword as written.
-    pub keyword: Word,
+    pub keyword: Keyword,
     /// Lines of the comment directly in front of it, without `#`.
     pub comment: Vec<String>,
     /// What it says.
@@ -63,7 +73,7 @@ pub struct Instruction {
     /// First line, from 1.
     pub line: u32,
     /// The keyword as written.
-    pub keyword: Word,
+    pub keyword: Keyword,
     /// The instruction on one line, without its here-documents.
     pub code: String,
     /// For `ARG` and `FROM`, the lines of the comment directly in front of it, without `#`.

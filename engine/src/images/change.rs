@@ -42,7 +42,7 @@ pub(super) fn run_config(changes: &[String], platform: &Platform) -> Result<RunC
     let keywords =
         dockerfile.stages.iter().flat_map(|stage| &stage.instructions).map(|found| &found.keyword.value);
     if let Some(keyword) = keywords.into_iter().find(|keyword| !is_allowed(keyword)) {
-        return Err(ImageError::Change { instruction: keyword.clone() });
+        return Err(ImageError::Change { instruction: keyword.clone().into_owned() });
     }
     if dockerfile.stages.len() != 1 {
         return Err(ImageError::Change { instruction: "FROM".to_owned() });

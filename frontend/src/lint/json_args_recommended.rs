@@ -3,7 +3,7 @@
 //! Who chooses a shell with `SHELL` is not asked again.
 
 use super::Rule;
-use crate::ast::Word;
+use crate::ast::Keyword;
 use crate::diagnostic::Diagnostic;
 
 pub(super) const RULE: Rule = Rule {
@@ -14,7 +14,7 @@ pub(super) const RULE: Rule = Rule {
 };
 
 /// The finding for an instruction in shell form.
-pub(crate) fn finding(keyword: &Word) -> Diagnostic {
+pub(crate) fn finding(keyword: &Keyword) -> Diagnostic {
     let message = format!(
         "JSON arguments recommended for {} to prevent unintended behavior related to OS signals",
         keyword.value

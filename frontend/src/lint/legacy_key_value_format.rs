@@ -1,7 +1,7 @@
 //! `ENV` and `LABEL` are written with `=`.
 
 use super::Rule;
-use crate::ast::{Pair, Word};
+use crate::ast::{Keyword, Pair};
 use crate::diagnostic::Diagnostic;
 
 pub(super) const RULE: Rule = Rule {
@@ -12,7 +12,7 @@ pub(super) const RULE: Rule = Rule {
 };
 
 /// The finding for a pair in the old form.
-pub(crate) fn finding(keyword: &Word, pair: &Pair) -> Diagnostic {
+pub(crate) fn finding(keyword: &Keyword, pair: &Pair) -> Diagnostic {
     let keyword = &keyword.value;
     let message =
         format!("\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" format");

@@ -1,7 +1,7 @@
 //! `CMD`, `ENTRYPOINT` and `HEALTHCHECK` stand once in a stage: only the last one counts.
 
 use super::Rule;
-use crate::ast::{Kind, Word};
+use crate::ast::{Keyword, Kind};
 use crate::diagnostic::Diagnostic;
 
 pub(super) const RULE: Rule = Rule {
@@ -14,14 +14,14 @@ pub(super) const RULE: Rule = Rule {
 /// Where the instructions of a stage stand of which only one counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct UsedOnce {
-    cmd: Option<Word>,
-    entrypoint: Option<Word>,
-    healthcheck: Option<Word>,
+    cmd: Option<Keyword>,
+    entrypoint: Option<Keyword>,
+    healthcheck: Option<Keyword>,
 }
 
 impl UsedOnce {
     /// Notes an instruction; the finding for an earlier one that it takes the place of.
-    pub(crate) fn note(&mut self, kind: &Kind, keyword: &Word) -> Option<Diagnostic> {
+    pub(crate) fn note(&mut self, kind: &Kind, keyword: &Keyword) -> Option<Diagnostic> {
         let place = match kind {
             Kind::Cmd(_) => &mut self.cmd,
             Kind::Entrypoint(_) => &mut self.entrypoint,

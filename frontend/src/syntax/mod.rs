@@ -15,12 +15,13 @@ mod run;
 pub(crate) mod tokens;
 mod values;
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use run::csv;
 
-use crate::ast::{CommandLine, Dockerfile, HereDocument, Instruction, Kind, Stage};
+use crate::ast::{CommandLine, Dockerfile, HereDocument, Instruction, Keyword, Kind, Stage};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::limits::{INSTRUCTIONS_MAX, TEXT_BYTES_MAX, WORDS_MAX};
 use crate::suggest::nearest;
@@ -57,15 +58,9 @@ pub fn parse(text: &str) -> Parsed {
         text
     };
     let mut parser = Parser { reader: Reader::new(text), diagnostics };
-    let instructions = parser.instructions();
+    let sorted = parser.instructions();
     let Parser { reader, mut diagnostics } = parser;
-    if instructions.is_empty() && !diagnostics.has_errors() {
-        diagnostics.push(
-            Diagnostic::error("Empty", 0..0, "the Dockerfile has no instructions")
-                .with_help("start with `FROM`".to_owned()),
-        );
-    }
-    let (global_args, stages) = stages(instructions, &mut diagnostics);
+    let (global_args, stages) = sorted.finish(&mut diagnostics);
     let dockerfile = Dockerfile {
         directives: reader.directives,
         escape: reader.escape,
@@ -101,17 +96,19 @@ pub(crate) fn parse_trigger(
     }
 }
 
-/// Sorts instructions into stages.
-fn stages(
-    instructions: Vec<Instruction>,
-    diagnostics: &mut Diagnostics,
-) -> (Vec<Instruction>, Vec<Arc<Stage>>) {
-    let mut global_args = Vec::new();
-    let mut stages: Vec<Stage> = Vec::new();
-    let mut homeless = false;
-    for instruction in instructions {
-        match (instruction.kind, stages.last_mut()) {
-            (Kind::From(from), _) => stages.push(Stage {
+/// Instructions, sorted into stages.
+#[derive(Default)]
+struct Sorted {
+    global_args: Vec<Instruction>,
+    stages: Vec<Stage>,
+    /// The first instruction in front of all stages that cannot be there.
+    homeless: Option<Keyword>,
+}
+
+impl Sorted {
+    fn push(&mut self, instruction: Instruction) {
+        match (instruction.kind, self.stages.last_mut()) {
+            (Kind::From(from), _) => self.stages.push(Stage {
                 span: instruction.span,
                 line: instruction.line,
                 keyword: instruction.keyword,
@@ -120,22 +117,29 @@ fn stages(
                 instructions: Vec::new(),
             }),
             (kind, Some(stage)) => stage.instructions.push(Instruction { kind, ..instruction }),
-            (kind @ Kind::Arg(_), None) => global_args.push(Instruction { kind, ..instruction }),
-            (_, None) if homeless => {}
-            (_, None) => {
-                homeless = true;
-                let message = format!("`{}` in front of the first `FROM`", instruction.keyword.value);
-                diagnostics.push(
-                    Diagnostic::error("NoStage", instruction.keyword.span, message)
-                        .with_help("only `ARG` may stand in front of the first `FROM`".to_owned()),
-                );
-            }
+            (kind @ Kind::Arg(_), None) => self.global_args.push(Instruction { kind, ..instruction }),
+            (_, None) => drop(self.homeless.get_or_insert(instruction.keyword)),
         }
     }
-    if stages.is_empty() && !diagnostics.has_errors() {
-        diagnostics.push(Diagnostic::error("NoStage", 0..0, "the Dockerfile has no `FROM`"));
+
+    fn finish(self, diagnostics: &mut Diagnostics) -> (Vec<Instruction>, Vec<Arc<Stage>>) {
+        let Self { global_args, stages, homeless } = self;
+        if let Some(keyword) = homeless {
+            let message = format!("`{}` in front of the first `FROM`", keyword.value);
+            diagnostics.push(
+                Diagnostic::error("NoStage", keyword.span, message)
+                    .with_help("only `ARG` may stand in front of the first `FROM`".to_owned()),
+            );
+        }
+        if stages.is_empty() && !diagnostics.has_errors() {
+            diagnostics.push(match global_args.is_empty() {
+                true => Diagnostic::error("Empty", 0..0, "the Dockerfile has no instructions")
+                    .with_help("start with `FROM`".to_owned()),
+                false => Diagnostic::error("NoStage", 0..0, "the Dockerfile has no `FROM`"),
+            });
+        }
+        (global_args, stages.into_iter().map(Arc::new).collect())
     }
-    (global_args, stages.into_iter().map(Arc::new).collect())
 }
 
 struct Parser<'t> {
@@ -144,8 +148,8 @@ struct Parser<'t> {
 }
 
 impl Parser<'_> {
-    fn instructions(&mut self) -> Vec<Instruction> {
-        let mut instructions = Vec::new();
+    fn instructions(&mut self) -> Sorted {
+        let mut sorted = Sorted::default();
         let (mut count, mut words) = (0, 0);
         while let Some(line) = self.reader.next_logical(&mut self.diagnostics) {
             let instruction = self.instruction(&line);
@@ -157,9 +161,9 @@ impl Parser<'_> {
                 self.diagnostics.push(Diagnostic::error("TooMany", line.span, message));
                 break;
             }
-            instructions.extend(instruction);
+            instruction.into_iter().for_each(|instruction| sorted.push(instruction));
         }
-        instructions
+        sorted
     }
 
     fn instruction(&mut self, line: &Line<'_>) -> Option<Instruction> {
@@ -193,7 +197,6 @@ impl Parser<'_> {
 
     fn document(&mut self, marker: tokens::Marker, marker_span: Range<usize>) -> HereDocument {
         let start = self.reader.position();
-        let mut content = String::new();
         let mut end = None;
         while let Some(line) = self.reader.next_physical() {
             let text = if marker.chomp { line.text.trim_start_matches('\t') } else { line.text };
@@ -201,7 +204,6 @@ impl Parser<'_> {
                 end = Some(line.start);
                 break;
             }
-            content.push_str(line.raw);
         }
         if end.is_none() {
             let message = format!("here-document without its end `{}`", marker.name);
@@ -211,13 +213,14 @@ impl Parser<'_> {
                 message,
             ));
         }
+        let span = start..end.unwrap_or(self.reader.position());
         HereDocument {
             name: marker.name,
             marker: marker_span,
             expand: marker.expand,
             chomp: marker.chomp,
-            content,
-            span: start..end.unwrap_or(self.reader.position()),
+            content: self.reader.text(&span).to_owned(),
+            span,
         }
     }
 }
@@ -254,37 +257,43 @@ fn word_count(kind: &Kind) -> usize {
 
 type Read = fn(&mut Request<'_>, &mut Diagnostics) -> Option<Kind>;
 
-/// All instructions: their keywords, and what reads them.
-const INSTRUCTIONS: [(&str, Read); 18] = [
-    ("ADD", copy::add),
-    ("ARG", pairs::arg),
-    ("CMD", command::cmd),
-    ("COPY", copy::copy),
-    ("ENTRYPOINT", command::entrypoint),
-    ("ENV", pairs::env),
-    ("EXPOSE", values::expose),
-    ("FROM", from::from),
-    ("HEALTHCHECK", healthcheck::healthcheck),
-    ("LABEL", pairs::label),
-    ("MAINTAINER", values::maintainer),
-    ("ONBUILD", onbuild::onbuild),
-    ("RUN", run::run),
-    ("SHELL", command::shell),
-    ("STOPSIGNAL", values::stopsignal),
-    ("USER", values::user),
-    ("VOLUME", values::volume),
-    ("WORKDIR", values::workdir),
+/// All instructions: their keywords in both cases in which people write them, and what reads them.
+const INSTRUCTIONS: [(&str, &str, Read); 18] = [
+    ("ADD", "add", copy::add),
+    ("ARG", "arg", pairs::arg),
+    ("CMD", "cmd", command::cmd),
+    ("COPY", "copy", copy::copy),
+    ("ENTRYPOINT", "entrypoint", command::entrypoint),
+    ("ENV", "env", pairs::env),
+    ("EXPOSE", "expose", values::expose),
+    ("FROM", "from", from::from),
+    ("HEALTHCHECK", "healthcheck", healthcheck::healthcheck),
+    ("LABEL", "label", pairs::label),
+    ("MAINTAINER", "maintainer", values::maintainer),
+    ("ONBUILD", "onbuild", onbuild::onbuild),
+    ("RUN", "run", run::run),
+    ("SHELL", "shell", command::shell),
+    ("STOPSIGNAL", "stopsignal", values::stopsignal),
+    ("USER", "user", values::user),
+    ("VOLUME", "volume", values::volume),
+    ("WORKDIR", "workdir", values::workdir),
 ];
+
+/// A keyword as written, mostly without a copy.
+fn written(keyword: &str) -> Cow<'static, str> {
+    let known = INSTRUCTIONS.iter().flat_map(|(upper, lower, _)| [*upper, *lower]);
+    known.into_iter().find(|known| *known == keyword).map_or_else(|| keyword.to_owned().into(), Cow::Borrowed)
+}
 
 /// Reads what follows the keyword.
 fn instruction_kind(request: &mut Request<'_>, diagnostics: &mut Diagnostics) -> Option<Kind> {
-    let known = INSTRUCTIONS.iter().find(|(keyword, _)| keyword.eq_ignore_ascii_case(request.keyword));
-    if let Some((_, read)) = known {
+    let known = INSTRUCTIONS.iter().find(|(keyword, ..)| keyword.eq_ignore_ascii_case(request.keyword));
+    if let Some((.., read)) = known {
         return read(request, diagnostics);
     }
     let span = request.line.span_of(request.keyword);
     let message = format!("unknown instruction `{}`", request.keyword);
-    let near = nearest(request.keyword, INSTRUCTIONS.map(|(keyword, _)| keyword));
+    let near = nearest(request.keyword, INSTRUCTIONS.map(|(keyword, ..)| keyword));
     let help = near.map(|keyword| format!("did you mean `{keyword}`?"));
     diagnostics.push(Diagnostic::error("UnknownInstruction", span, message).with_help(help));
     None

@@ -36,8 +36,6 @@ pub(super) struct Reader<'t> {
 pub(super) struct Physical<'t> {
     /// Without its line feed.
     pub(super) text: &'t str,
-    /// With it.
-    pub(super) raw: &'t str,
     /// Where it starts.
     pub(super) start: usize,
 }
@@ -58,6 +56,11 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// A part of the text.
+    pub(super) fn text(&self, span: &Range<usize>) -> &'t str {
+        &self.text[span.clone()]
+    }
+
     /// Where the next line starts.
     pub(super) fn position(&self) -> usize {
         self.at
@@ -72,7 +75,7 @@ impl<'t> Reader<'t> {
         let (start, raw) = (self.at, &rest[..length]);
         self.at += length;
         self.line_number += 1;
-        Some(Physical { text: raw.trim_end_matches(['\r', '\n']), raw, start })
+        Some(Physical { text: raw.trim_end_matches(['\r', '\n']), start })
     }
 
     /// The next instruction on one line.

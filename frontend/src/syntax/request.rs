@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::flags::Flags;
 use super::line::Line;
-use super::tokens;
-use crate::ast::{HereDocument, Instruction, Kind, Word};
+use super::{tokens, written};
+use crate::ast::{HereDocument, Instruction, Keyword, Kind, Word};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 
 /// The parts of one instruction.
@@ -17,6 +17,8 @@ pub(super) struct Request<'l> {
     pub(super) escape: char,
     pub(super) documents: Vec<HereDocument>,
     flags: Vec<tokens::RawFlag<'l>>,
+    /// Where the last here-document ends.
+    documents_end: usize,
 }
 
 impl<'l> Request<'l> {
@@ -28,7 +30,8 @@ impl<'l> Request<'l> {
         documents: Vec<HereDocument>,
     ) -> Self {
         let (flags, arguments) = tokens::flags(rest);
-        Self { line, keyword, arguments, escape, documents, flags }
+        let documents_end = documents.last().map_or(0, |last| last.span.end);
+        Self { line, keyword, arguments, escape, documents, flags, documents_end }
     }
 
     /// The flags of the instruction, checked against those that it knows.
@@ -69,13 +72,11 @@ impl<'l> Request<'l> {
 
     pub(super) fn into_instruction(self, kind: Kind) -> Instruction {
         let mut span = self.line.span.clone();
-        if let Some(last) = self.documents.last() {
-            span.end = span.end.max(last.span.end);
-        }
+        span.end = span.end.max(self.documents_end);
         Instruction {
             span,
             line: self.line.number,
-            keyword: self.word(self.keyword),
+            keyword: Keyword { value: written(self.keyword), span: self.line.span_of(self.keyword) },
             code: self.line.text().to_owned(),
             comment: Vec::new(),
             kind,

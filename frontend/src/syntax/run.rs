@@ -49,7 +49,7 @@ pub(super) fn run(request: &mut Request<'_>, diagnostics: &mut Diagnostics) -> O
         return None;
     }
     let devices = flags.values("device", diagnostics);
-    let documents = request.documents.clone();
+    let documents = std::mem::take(&mut request.documents);
     Some(Kind::Run(Box::new(Run { command, documents, mounts, network, security, devices })))
 }
 

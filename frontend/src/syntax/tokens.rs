@@ -1,6 +1,6 @@
 //! Splits the text of an instruction: keyword, flags, words, JSON arrays, here-document markers.
 
-use nom::bytes::complete::{tag, take_while, take_while1};
+use nom::bytes::complete::{tag, take_while};
 use nom::combinator::opt;
 use nom::{IResult, Parser};
 
@@ -15,11 +15,10 @@ pub(crate) fn is_blank(c: char) -> bool {
 
 /// Splits a line into its first word and the rest.
 pub(crate) fn keyword(text: &str) -> (&str, &str) {
-    let parsed: IResult<&str, (&str, &str)> =
-        (take_while1(|c| !is_blank(c)), take_while(is_blank)).parse(text);
-    match parsed {
-        Ok((rest, (keyword, _))) => (keyword, rest),
-        Err(_) => ("", text),
+    let end = text.bytes().position(|byte| is_blank(char::from(byte))).unwrap_or(text.len());
+    match text.split_at(end) {
+        ("", _) => ("", text),
+        (keyword, rest) => (keyword, rest.trim_start_matches(is_blank)),
     }
 }
 
@@ -113,15 +112,11 @@ pub(crate) fn json(text: &str) -> Json {
     if !text.starts_with('[') {
         return Json::No;
     }
+    if let Ok(strings) = serde_json::from_str(text) {
+        return Json::Strings(strings);
+    }
     match serde_json::from_str::<Vec<serde_json::Value>>(text) {
-        Ok(values) => values
-            .into_iter()
-            .map(|value| match value {
-                serde_json::Value::String(text) => Some(text),
-                _ => None,
-            })
-            .collect::<Option<_>>()
-            .map_or(Json::OtherList, Json::Strings),
+        Ok(_) => Json::OtherList,
         Err(_) => Json::No,
     }
 }
@@ -149,6 +144,9 @@ pub(super) fn markers(line: &str) -> Vec<Marker> {
 
 /// Reads one word as a marker: `[0-9]*<<-?NAME`, the name quoted or not.
 pub(super) fn marker(word: &str) -> Option<Marker> {
+    if !word.contains("<<") {
+        return None;
+    }
     let mut head = (take_while(|c: char| c.is_ascii_digit()), tag("<<"), opt(tag("-")));
     let parsed: IResult<&str, (&str, &str, Option<&str>)> = head.parse(word);
     let (name, (_, _, dash)) = parsed.ok()?;

@@ -17,7 +17,7 @@ fn tree(text: &str) -> String {
     dockerfile.empty_continuations.clear();
     let strip = |instruction: &mut frontend::ast::Instruction| {
         instruction.code.clear();
-        instruction.keyword.value.make_ascii_uppercase();
+        instruction.keyword.value.to_mut().make_ascii_uppercase();
         if let frontend::ast::Kind::Onbuild(onbuild) = &mut instruction.kind {
             onbuild.instruction.code.clear();
         }
@@ -25,7 +25,7 @@ fn tree(text: &str) -> String {
     dockerfile.global_args.iter_mut().for_each(strip);
     for stage in &mut dockerfile.stages {
         let stage = std::sync::Arc::make_mut(stage);
-        stage.keyword.value.make_ascii_uppercase();
+        stage.keyword.value.to_mut().make_ascii_uppercase();
         stage.from.as_keyword.iter_mut().for_each(|keyword| keyword.value.make_ascii_uppercase());
         stage.instructions.iter_mut().for_each(strip);
     }

@@ -7,8 +7,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::manifest::ManifestCommand;
 use crate::commands::{
-    HELP, build, builder_gc, builder_prune, df, fmt, graph, history, image_prune, images, import, info,
-    inspect, load, login, logout, pull, push, rmi, run, save, search, system_prune, tag, version, why,
+    HELP, build, builder_gc, builder_logs, builder_prune, df, fmt, graph, history, image_prune, images,
+    import, info, inspect, load, login, logout, pull, push, rmi, run, save, search, system_prune, tag,
+    version, why,
 };
 use crate::report::Exit;
 
@@ -84,6 +85,7 @@ pub(crate) enum Command {
 pub(crate) enum BuilderCommand {
     Build(Box<build::Args>),
     Gc(builder_gc::Args),
+    Logs(builder_logs::Args),
     Prune(builder_prune::Args),
 }
 

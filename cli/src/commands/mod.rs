@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod builder_gc;
+pub(crate) mod builder_logs;
 pub(crate) mod builder_prune;
 pub(crate) mod df;
 pub(crate) mod fmt;
@@ -66,6 +67,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
         Command::Run(args) => run::run(*args, &global),
         Command::Build(args) | Command::Builder(BuilderCommand::Build(args)) => build::run(*args, &global),
         Command::Builder(BuilderCommand::Gc(args)) => builder_gc::run(&args, &global),
+        Command::Builder(BuilderCommand::Logs(args)) => builder_logs::run(&args, &global),
         Command::Builder(BuilderCommand::Prune(args)) => builder_prune::run(&args, &global),
         Command::System(SystemCommand::Df(args)) => df::run(&args, &global),
         Command::System(SystemCommand::Prune(args)) => system_prune::run(&args, &global),

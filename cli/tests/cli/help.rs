@@ -27,6 +27,7 @@ fn the_help_of_every_command() {
         "version",
         "info",
         "builder gc",
+        "builder logs",
         "builder prune",
         "image prune",
         "system",

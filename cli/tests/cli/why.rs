@@ -146,6 +146,45 @@ fn each_change_is_named() {
 }
 
 #[test]
+fn what_steps_wrote_is_kept() {
+    let world = World::new();
+    world.context("Dockerfile", "FROM bb\nRUN echo one; echo two >&2\nRUN true\nRUN echo three\n");
+    assert!(world.run(["builder", "logs"]).stderr.contains("no build is remembered"));
+    world.ok(["build", "-q", "-t", "demo", "context"]);
+    insta::assert_snapshot!(world.ok(["builder", "logs"]), @"
+    #2 [2/4] RUN echo one; echo two >&2
+    one
+    two
+
+    #4 [4/4] RUN echo three
+    three
+    ");
+    assert_eq!(world.ok(["builder", "logs", "demo", "echo three"]), "three\n");
+    // One that was cached has what it wrote when it ran.
+    world.context("Dockerfile", "FROM bb\nRUN echo one; echo two >&2\nRUN true\nRUN echo four; exit 1\n");
+    world.run(["build", "context"]);
+    insta::assert_snapshot!(world.ok(["builder", "logs"]), @"
+    #2 [2/4] RUN echo one; echo two >&2
+    one
+    two
+
+    #4 [4/4] RUN echo four; exit 1
+    four
+    ");
+    insta::assert_snapshot!(world.run(["builder", "logs", "demo", "RUN true"]), @"
+    exit code 1
+    ---- stderr
+    ERROR: nothing is kept of what these steps wrote
+    ");
+    insta::assert_snapshot!(world.run(["builder", "logs", "demo", "RUN false"]), @"
+    exit code 1
+    ---- stderr
+    ERROR: the build has no step `RUN false`, it has 4
+    ");
+    assert!(world.ok(["system", "df", "-v"]).contains("logs of a build"));
+}
+
+#[test]
 fn a_build_that_failed_is_explained_too() {
     let world = World::new();
     world.context("Dockerfile", "FROM bb\nRUN true\nRUN false\n");

@@ -63,11 +63,12 @@ impl Engine {
         }
 
         let logs = self.store.root().join("logs").join(build_id());
-        let journal = Journal::new(BuildLog::begin(&logs, &request, &platform), &lowered.graph);
+        let step_of = announce(&lowered.graph, &steps);
+        let journal = Journal::new(BuildLog::begin(&logs, &request, &platform), &lowered.graph, &step_of);
         let worker = BuildWorker {
             engine: self.clone(),
             store: self.store.clone(),
-            step_of: announce(&lowered.graph, &steps),
+            step_of,
             steps,
             bases,
             contexts,

@@ -10,6 +10,7 @@ use image::{Digest, ImageId};
 use solver::Key;
 
 use super::log::{BuildLog, LoggedFile, LoggedFiles, LoggedStep, Outcome};
+use crate::StepId;
 
 /// Digits of a file's digest that are kept: to tell files apart, not to trust them.
 const CONTENT_DIGITS: usize = 16;
@@ -42,6 +43,7 @@ pub(crate) struct Journaled {
 /// Where a vertex is in the graph, for people.
 struct Place {
     name: String,
+    number: Option<u32>,
     inputs: Vec<VertexId>,
     no_cache: bool,
 }
@@ -57,15 +59,16 @@ struct Note {
 
 impl Journal {
     /// The journal of a build that begins.
-    pub(crate) fn new(build: BuildLog, graph: &BuildGraph) -> Self {
-        let place = |vertex: &Vertex| Place {
+    pub(crate) fn new(build: BuildLog, graph: &BuildGraph, step_of: &BTreeMap<VertexId, StepId>) -> Self {
+        let place = |(id, vertex): (VertexId, &Vertex)| Place {
             name: vertex.label.name.clone(),
+            number: step_of.get(&id).map(|step| step.0),
             inputs: vertex.inputs.clone(),
             no_cache: vertex.no_cache,
         };
         Self {
             build,
-            places: graph.vertices().map(|(_, vertex)| place(vertex)).collect(),
+            places: graph.vertices().map(place).collect(),
             notes: Mutex::default(),
             expired: Mutex::default(),
             has_explained: AtomicBool::new(false),
@@ -152,11 +155,12 @@ impl Journal {
     }
 
     fn step(&self, id: VertexId, note: Note) -> LoggedStep {
-        let Place { name, inputs, no_cache } = &self.places[id.index()];
+        let Place { name, number, inputs, no_cache } = &self.places[id.index()];
         let expired = self.expired.lock().expect("no holder of the lock panics");
         let ran = matches!(note.outcome, Outcome::Ran | Outcome::Failed);
         LoggedStep {
             name: name.clone(),
+            number: *number,
             outcome: note.outcome,
             key: note.key.map(|key| key.hex()),
             offered: note.offered.map(|key| key.hex()),

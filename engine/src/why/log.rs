@@ -55,6 +55,9 @@ pub(crate) struct LoggedFiles {
 pub(crate) struct LoggedStep {
     /// `[build 2/5] RUN make`
     pub(crate) name: String,
+    /// Its number among the steps that people see, which names the file with what it wrote.
+    #[serde(default)]
+    pub(crate) number: Option<u32>,
     pub(crate) outcome: Outcome,
     /// The key by which it is found; for a source, who it is.
     pub(crate) key: Option<String>,

@@ -7,10 +7,12 @@ mod log;
 mod reason;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use serde::Serialize;
 
 pub use reason::Reason;
+pub use written::Written;
 
 pub(crate) use in_place::explain_now;
 pub(crate) use journal::{FILES_MAX, Journal, Journaled};
@@ -72,6 +74,9 @@ pub enum WhyError {
         /// How many it has.
         count: usize,
     },
+    /// Nothing was written by the steps that were asked for, or it is no longer kept.
+    #[error("nothing is kept of what these steps wrote")]
+    NothingWritten,
     /// The images cannot be looked at.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -82,23 +87,18 @@ impl Engine {
     /// all. With `step`, a number or a part of a name, only steps that match.
     pub fn why(&self, name: Option<&str>, step: Option<&str>) -> Result<Explanation, WhyError> {
         let logs: Vec<BuildLog> = newest_first(self.root()).collect();
-        let at = match name {
-            None if logs.is_empty() => return Err(WhyError::NoBuilds),
-            None => 0,
-            Some(name) => self.find_build(&logs, name)?,
-        };
+        let at = self.build_at(&logs, name)?;
         let mut explanation = explain(&logs[at..]);
-        if let Some(step) = step {
-            let count = explanation.steps.len();
-            match step.parse::<usize>() {
-                Ok(number) => explanation.steps.retain(|it| it.number == number),
-                Err(_) => explanation.steps.retain(|it| it.name.contains(step)),
-            }
-            if explanation.steps.is_empty() {
-                return Err(WhyError::NoSuchStep { step: step.to_owned(), count });
-            }
-        }
+        explanation.steps = matching(explanation.steps, step, |it| (it.number, &it.name))?;
         Ok(explanation)
+    }
+
+    fn build_at(&self, logs: &[BuildLog], name: Option<&str>) -> Result<usize, WhyError> {
+        match name {
+            None if logs.is_empty() => Err(WhyError::NoBuilds),
+            None => Ok(0),
+            Some(name) => self.find_build(logs, name),
+        }
     }
 
     fn find_build(&self, logs: &[BuildLog], name: &str) -> Result<usize, WhyError> {
@@ -116,6 +116,24 @@ impl Engine {
         };
         let found = logs.iter().position(is_it);
         found.ok_or_else(|| WhyError::NoSuchBuild { name: name.to_owned() })
+    }
+}
+
+/// The steps that were asked for, by a number or a part of a name.
+fn matching<T>(
+    mut steps: Vec<T>,
+    wanted: Option<&str>,
+    known_as: impl Fn(&T) -> (usize, &str),
+) -> Result<Vec<T>, WhyError> {
+    let Some(wanted) = wanted else { return Ok(steps) };
+    let count = steps.len();
+    match wanted.parse::<usize>() {
+        Ok(number) => steps.retain(|step| known_as(step).0 == number),
+        Err(_) => steps.retain(|step| known_as(step).1.contains(wanted)),
+    }
+    match steps.is_empty() {
+        true => Err(WhyError::NoSuchStep { step: wanted.to_owned(), count }),
+        false => Ok(steps),
     }
 }
 

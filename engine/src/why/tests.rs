@@ -16,6 +16,7 @@ fn file(path: &str, mode: &str, content: &str) -> LoggedFile {
 fn step(name: &str, outcome: Outcome, key: &str) -> LoggedStep {
     LoggedStep {
         name: name.into(),
+        number: None,
         outcome,
         key: Some(key.into()),
         offered: Some(key.into()),

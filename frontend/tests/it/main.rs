@@ -5,6 +5,7 @@ mod checks;
 mod fixtures;
 mod format;
 mod ignore_oracle;
+mod keys;
 mod language;
 mod limits;
 mod questions;

@@ -33,6 +33,7 @@ pub mod why;
 
 pub use agent::{Agent, AgentError, Agents};
 pub use build::{FetchedContext, default_platform, questions};
+pub use cache::tree::ContextMode;
 pub use cdi::{DeviceError, DeviceGrant};
 pub use context::{ByteStream, Context, RemoteFiles, StreamContent};
 pub use entitlement::{Entitlement, Entitlements, UnknownEntitlement};

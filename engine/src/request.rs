@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cache::tree::ContextMode;
 use executor::Resources;
 pub use frontend::NoCache;
 use graph::{Network, Surroundings};
@@ -22,6 +23,8 @@ use crate::{Context, RemoteFiles};
 pub struct BuildRequest {
     /// The files that COPY and ADD read.
     pub context: Context,
+    /// `--context-mode`: which permissions files of all contexts have.
+    pub context_mode: ContextMode,
     /// Where the Dockerfile comes from.
     pub dockerfile: DockerfileSource,
     /// `--build-context`, by name.

@@ -17,6 +17,7 @@
 //!   keys are computed from, does not know them. Sockets are left out.
 
 mod build;
+mod context_mode;
 mod copy;
 mod digest;
 mod directory;
@@ -29,6 +30,7 @@ mod source;
 mod unpack;
 
 pub use build::{Action, Copied, Target, build};
+pub use context_mode::ContextMode;
 pub use digest::digest;
 pub(crate) use directory::copy_directory;
 pub use error::TreeError;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 
+use super::context_mode::ContextMode;
 use super::glob::{Pattern, is_pattern};
 use super::source::{Found, Source, Walk, join};
 use super::{ModeChange, TreeError};
@@ -25,6 +26,8 @@ pub struct Landing<'a> {
     /// Who owns the files, and the directories made for them; `None` keeps the owners of the source, which
     /// are root's for a build context.
     pub owner: Option<(u32, u32)>,
+    /// What of the modes of a build context counts.
+    pub context_mode: ContextMode,
     /// `--chmod`, for everything but symlinks and the directories on the way.
     pub mode: Option<&'a ModeChange>,
     /// What to leave out.
@@ -354,7 +357,12 @@ impl<'a> Selection<'a> {
             Source::Context(_) => (0, 0),
         };
         let (uid, gid) = self.landing.owner.unwrap_or(own);
-        let own = stat.mode & PERMISSION_BITS;
+        let own = match (self.source, &found.target) {
+            (Source::Context(_), None) => {
+                self.landing.context_mode.of(stat.mode & PERMISSION_BITS, found.is_directory())
+            }
+            _ => stat.mode & PERMISSION_BITS,
+        };
         let mode = match self.landing.mode {
             Some(change) if found.target.is_none() => change.apply(own, found.is_directory()),
             _ => own,

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use engine::questions::PlannedGraph;
 use engine::report::Reporting;
-use engine::{Agents, BuildRequest, DefaultNetwork, Entitlements, Network, NoCache, Secrets, Surroundings};
+use engine::{
+    Agents, BuildRequest, ContextMode, DefaultNetwork, Entitlements, Network, NoCache, Secrets, Surroundings,
+};
 use image::{Platform, Reference};
 
 use super::build::inquire::{Asked, ask};
@@ -78,6 +80,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         tags: Vec::new(),
         no_cache: NoCache::Nothing,
         cache_ttl: None,
+        context_mode: ContextMode::Exact,
         reporting: Reporting::Off,
         entitlements: Entitlements::new(),
         secrets: Secrets::new(),

@@ -1,6 +1,8 @@
 //! What runs again and what does not.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -222,6 +224,46 @@ fn the_progress_says_how_old_a_hit_is_and_why_the_first_miss_is_one() {
     CACHED (<age> old)
     not cached: `src/b` changed (content)
     ");
+}
+
+#[test]
+fn permissions_can_be_those_of_git() {
+    let home = Home::new();
+    let dockerfile = "FROM base\nCOPY --chmod=g+w a /chmod\nCOPY dir /dir\n\
+        RUN --mount=type=bind,target=/m stat -c '%a %n' /m/a /m/dir/tool > /seen\n";
+    let context = home.context(dockerfile, &[("a", "1"), ("dir/tool", "1"), ("dir/deep/file", "1")]);
+    let umask = |executable: u32, other: u32| {
+        for (name, mode) in [
+            ("Dockerfile", other),
+            ("a", other),
+            ("dir/deep/file", other),
+            ("dir/tool", executable),
+            ("dir/deep", executable),
+            ("dir", executable),
+            ("", executable),
+        ] {
+            fs::set_permissions(Path::new(&context).join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    umask(0o700, 0o600);
+    home.log(&["-t", "image", "--context-mode=git", &context]);
+    let image = home.unpack("image");
+    let mode = |name: &str| format!("{:o}", fs::metadata(image.path(name)).unwrap().mode() & 0o7777);
+    assert_eq!(
+        ["dir", "dir/deep", "dir/deep/file", "dir/tool", "chmod"].map(mode),
+        ["755", "755", "644", "755", "664"]
+    );
+    assert_eq!(home.ok(&["run", "--rm", "image", "cat", "/seen"]), "644 /m/a\n755 /m/dir/tool\n");
+    umask(0o775, 0o664);
+    assert!(!home.log(&["--context-mode=git", &context]).contains("run"));
+    // Whether something is executable is a difference also for git.
+    umask(0o775, 0o775);
+    assert!(home.log(&["--context-mode=git", &context]).contains("run [3/4] COPY dir /dir"));
+    umask(0o775, 0o664);
+    assert!(home.log(&["--context-mode=exact", &context]).contains("run [3/4] COPY dir /dir"));
+    umask(0o755, 0o644);
+    // What git would give them is what they have: the two modes share a cache.
+    assert!(!home.log(&[&context]).contains("run"));
 }
 
 #[test]

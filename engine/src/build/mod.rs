@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use cache::tree::ContextMode;
 use executor::Resources;
 use frontend::ignore::Patterns;
 use frontend::{Diagnostic, Lowered, PlanOptions};
@@ -222,7 +223,7 @@ fn load_contexts(
     });
     let mut contexts = BTreeMap::new();
     for (name, root, beside) in std::iter::once(main).chain(named) {
-        match load_context(root, beside) {
+        match load_context(root, beside, request.context_mode) {
             Ok(context) => drop(contexts.insert(name.to_lowercase(), context)),
             Err(error) => {
                 steps.fail(step, error.to_string());
@@ -236,9 +237,13 @@ fn load_contexts(
 
 /// An ignore file says which of the user's own files take part. Files from elsewhere have been sent already, and
 /// all of them do, as in BuildKit.
-fn load_context(root: ContextRoot, beside: Option<&Source>) -> Result<ContextSource, BuildError> {
+fn load_context(
+    root: ContextRoot,
+    beside: Option<&Source>,
+    mode: ContextMode,
+) -> Result<ContextSource, BuildError> {
     if !root.is_own() {
-        return Ok(ContextSource { root, ignore: Arc::new(Patterns::parse("").0), ignore_file: None });
+        return Ok(ContextSource { root, ignore: Arc::new(Patterns::parse("").0), ignore_file: None, mode });
     }
     dockerfile::check_directory(root.path())?;
     let file = dockerfile::read_ignore_file(root.path(), beside)?;
@@ -247,7 +252,7 @@ fn load_context(root: ContextRoot, beside: Option<&Source>) -> Result<ContextSou
         let render = |diagnostic| frontend::render(diagnostic, &file.name, &file.text);
         return Err(BuildError::Dockerfile { rendered: diagnostics.iter().map(render).collect() });
     }
-    Ok(ContextSource { root, ignore: Arc::new(patterns), ignore_file: file.map(|file| file.name) })
+    Ok(ContextSource { root, ignore: Arc::new(patterns), ignore_file: file.map(|file| file.name), mode })
 }
 
 fn plan_options(request: &BuildRequest, platform: &Platform) -> PlanOptions {

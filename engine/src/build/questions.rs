@@ -34,7 +34,7 @@ impl Inquiry {
         engine: Option<&Engine>,
     ) -> Result<Self, BuildError> {
         let source = dockerfile::read(request, &context.0)?;
-        let ignored = load_context(context.0.clone(), Some(&source))?.ignore;
+        let ignored = load_context(context.0.clone(), Some(&source), request.context_mode)?.ignore;
         let platform = request.platform.clone().unwrap_or_else(default_platform);
         let text = Text { name: source.name, text: source.text };
         let questions = Questions::new(text, &plan_options(request, &platform)).ignoring(ignored);

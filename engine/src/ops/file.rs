@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ::image::{Digest, Hasher};
-use cache::tree::{self, Action, Landing, ModeChange, Selection, Source, Target, TreeError};
+use cache::tree::{self, Action, ContextMode, Landing, ModeChange, Selection, Source, Target, TreeError};
 use cache::{Decision, Layer, Store, TreeView};
 use frontend::MissingSource;
 use frontend::ignore::Patterns;
@@ -30,8 +30,8 @@ pub(super) async fn fingerprint(
         for copy in copies(&file) {
             let opened = Opened::new(&store, opened[copy.input].as_ref().expect("what is read is there"))?;
             // Owners are part of the operation, and names of them part of input 0.
-            let landing = Rules::new(copy)?;
-            let selection = tree::select(opened.source(), &copy.sources, landing.landing(None, false))?;
+            let rules = Rules::new(copy)?;
+            let selection = tree::select(opened.source(), &copy.sources, rules.landing(None, &opened))?;
             hasher = hasher.field("selection", selection.digest()?.0);
         }
         Ok::<_, Failure>(hasher.finish())
@@ -82,7 +82,7 @@ fn make(store: &Arc<Store>, file: &File, inputs: &[Output], mtime: Option<i64>) 
     let mut selections = Vec::new();
     for ((copy, opened), rules) in copies(file).zip(&opened).zip(&rules) {
         let owner = owner_of(copy.owner.as_deref(), &base)?;
-        let landing = rules.landing(owner, matches!(opened, Opened::Context(_)));
+        let landing = rules.landing(owner, opened);
         selections.push(tree::select(opened.source(), &copy.sources, landing)?);
     }
     let actions = actions(file, &selections, &base)?;
@@ -195,9 +195,14 @@ impl Rules {
     }
 
     /// What comes from a context belongs to root, whoever owns it on this machine.
-    fn landing(&self, owner: Option<(u32, u32)>, from_context: bool) -> Landing<'_> {
+    fn landing(&self, owner: Option<(u32, u32)>, from: &Opened) -> Landing<'_> {
+        let context = match from {
+            Opened::Context(files) => Some(&files.source),
+            Opened::View(_) => None,
+        };
         Landing {
-            owner: owner.or(from_context.then_some((0, 0))),
+            owner: owner.or(context.map(|_| (0, 0))),
+            context_mode: context.map_or(ContextMode::Exact, |context| context.mode),
             mode: self.mode.as_ref(),
             exclude: self.exclude.as_deref(),
             keeps_parents: self.parents,

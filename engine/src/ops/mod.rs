@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ::image::{Digest, Hasher};
+use cache::tree::ContextMode;
 use cache::{KeyLock, Layer, LayerId, Record, Store};
 use frontend::ignore::Patterns;
 use graph::{Op, Vertex, VertexId};
@@ -85,6 +86,8 @@ pub(crate) struct ContextSource {
     pub(crate) root: ContextRoot,
     pub(crate) ignore: Arc<Patterns>,
     pub(crate) ignore_file: Option<String>,
+    /// What of the modes of its files counts.
+    pub(crate) mode: ContextMode,
 }
 
 /// The worker of one build.

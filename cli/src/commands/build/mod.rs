@@ -14,7 +14,7 @@ mod ssh;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use engine::{BuildError, BuildRequest, DefaultNetwork, Entitlement, Network};
+use engine::{BuildError, BuildRequest, ContextMode, DefaultNetwork, Entitlement, Network};
 use image::{Platform, Reference};
 
 use super::pull_policy::PullArg;
@@ -67,6 +67,11 @@ pub(crate) struct Args {
     /// Shorthand for "--call=check"
     #[arg(long)]
     check: bool,
+    /// Which permissions files of the build contexts have in the image: their own ("exact"), or those that git would give
+    /// them ("git"), so that two checkouts with different umasks hit the same cache
+    #[arg(long, value_enum, value_name = "MODE", default_value = "exact")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
+    context_mode: ContextModeArg,
     /// Name of the Dockerfile (default: "PATH/Dockerfile"), or "-" to read it from standard input
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -141,6 +146,22 @@ pub(crate) struct Args {
     /// Write the times of the steps to a file, in the format of Chrome's trace events
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+}
+
+/// `--context-mode`.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ContextModeArg {
+    Exact,
+    Git,
+}
+
+impl From<ContextModeArg> for ContextMode {
+    fn from(mode: ContextModeArg) -> Self {
+        match mode {
+            ContextModeArg::Exact => Self::Exact,
+            ContextModeArg::Git => Self::Git,
+        }
+    }
 }
 
 /// Builds an image.

@@ -47,6 +47,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         labels: labels(&args.label)?,
         tags,
         cache_ttl: args.cache_ttl,
+        context_mode: args.context_mode.into(),
         reporting: Reporting::Off,
         no_cache: no_cache(args.no_cache, args.no_cache_filter),
         platform: args.platform,

@@ -5,6 +5,7 @@
 
 use image::{Digest, Hasher};
 
+use crate::print::describe_mount;
 use crate::{
     CacheBase, CacheSharing, ContextSource, Copy, Device, File, FileAction, GitSource, HttpSource,
     ImageSource, MakeDirectory, MakeFile, Mount, MountSource, Network, Op, Run, SecretEnv, Security,
@@ -139,7 +140,7 @@ impl Run {
         named.push(("user".to_owned(), self.user.clone()));
         named.push(("network".to_owned(), self.network.name().to_owned()));
         named.push(("security".to_owned(), self.security.name().to_owned()));
-        named.extend(self.mounts.iter().map(|mount| ("mount".to_owned(), format!("{mount:?}"))));
+        named.extend(self.mounts.iter().map(|mount| ("mount".to_owned(), describe_mount(mount))));
         named.extend(
             self.secret_env
                 .iter()

@@ -129,7 +129,7 @@ fn describe_run(run: &Run) -> Vec<String> {
     if run.security != Security::Sandbox {
         lines.push(format!("security {}", run.security.name()));
     }
-    lines.extend(run.mounts.iter().map(describe_mount));
+    lines.extend(run.mounts.iter().map(|mount| format!("mount {}", describe_mount(mount))));
     lines.extend(
         run.devices.iter().map(|Device { name, required }| format!("device {name}{}", needed(*required))),
     );
@@ -146,35 +146,43 @@ fn describe_run(run: &Run) -> Vec<String> {
     lines
 }
 
-fn describe_mount(mount: &Mount) -> String {
+/// What a mount brings and where, in words: every field of it.
+pub(crate) fn describe_mount(mount: &Mount) -> String {
     let Mount { target, source } = mount;
     match source {
         MountSource::Input { input, path, read_only } => {
-            format!(
-                "mount {target} from {path} of input {input}{}",
-                if *read_only { "" } else { ", writable" }
-            )
+            format!("{target} from {path} of input {input}{}", if *read_only { "" } else { ", writable" })
         }
         MountSource::Tmpfs { size_bytes, read_only } => {
             let limit = size_bytes.map(|size| format!(" of {size} bytes")).unwrap_or_default();
-            format!("mount {target} in memory{limit}{}", protected(*read_only))
+            format!("{target} in memory{limit}{}", protected(*read_only))
         }
-        MountSource::Cache { id, base, sharing, uid: _, gid: _, mode: _, read_only } => {
+        MountSource::Cache { id, base, sharing, uid, gid, mode, read_only } => {
             let sharing = match sharing {
                 CacheSharing::Shared => String::new(),
                 other => format!(", {}", other.name()),
             };
             let base = base.as_ref().map(|base| format!(", at first {} of input {}", base.path, base.input));
             let protected = protected(*read_only);
-            format!("mount {target} from cache {id}{sharing}{}{protected}", base.unwrap_or_default())
+            let number =
+                |what: &str, id: &Option<u32>| id.map_or(String::new(), |id| format!(", {what} {id}"));
+            let owner = number("user", uid) + &number("group", gid);
+            let mode = mode.map_or(String::new(), |mode| format!(", mode {mode:o}"));
+            let base = base.unwrap_or_default();
+            format!("{target} from cache {id}{sharing}{base}{owner}{mode}{protected}")
         }
-        MountSource::Secret { id, required, .. } => {
-            format!("mount {target} from secret {id}{}", needed(*required))
+        MountSource::Secret { id, owner, mode, required } => {
+            format!("{target} from secret {id}{}{}", held(*owner, *mode), needed(*required))
         }
-        MountSource::Agent { id, required, .. } => {
-            format!("mount {target} from agent {id}{}", needed(*required))
+        MountSource::Agent { id, owner, mode, required } => {
+            format!("{target} from agent {id}{}{}", held(*owner, *mode), needed(*required))
         }
     }
+}
+
+/// Who has it, and what others may do with it.
+fn held((uid, gid): (u32, u32), mode: u32) -> String {
+    format!(", owner {uid}:{gid}, mode {mode:o}")
 }
 
 fn protected(read_only: bool) -> &'static str {

@@ -113,9 +113,9 @@ fn text_says_what_each_vertex_does() {
            security insecure
            mount /m from /p of input 1
            mount /t in memory of 9 bytes, read-only
-           mount /c from cache go, locked, at first /b of input 1
-           mount /s from secret key, required
-           mount /a from agent default
+           mount /c from cache go, locked, at first /b of input 1, user 1, mode 755
+           mount /s from secret key, owner 3:4, mode 400, required
+           mount /a from agent default, owner 5:6, mode 600
            device vendor.com/gpu=0, required
            env TOKEN from secret token
            host name builder

@@ -193,7 +193,7 @@ impl From<BuildError> for Report {
         let base = || Self::of(Exit::Failure, &error);
         match &error {
             BuildError::NoDockerfile { .. } => base().hint("name the Dockerfile with `--file PATH`, or pass another directory"),
-            BuildError::Dockerfile { rendered } => rendered.iter().fold(base(), |report, text| report.excerpt(text)),
+            BuildError::Dockerfile { rendered } | BuildError::IgnoreFile { rendered, .. } => rendered.iter().fold(base(), |report, text| report.excerpt(text)),
             BuildError::NoImage { reference, rendered } => base().excerpt(rendered).hint(format!(
                 "let it be pulled, without `--pull=never`, or put it there first: `slipway import ROOTFS.tar {name}`, `slipway load -i IMAGE.tar`, or a build with `-t {name}`",
                 name = reference.familiar()
@@ -420,7 +420,7 @@ mod tests {
         let report = Report::of_store(&io::Error::from_raw_os_error(28));
         insta::assert_snapshot!(report.text(), @r"
         ERROR: No space left on device (os error 28)
-        hint: make room, or put the store elsewhere with `--root DIR`; nothing that was finished is lost
+        hint: make room, for example with `slipway image prune`, or put the store elsewhere with `--root DIR`; nothing that was finished is lost
         ");
         assert_eq!(report.exit.code(), 71);
     }

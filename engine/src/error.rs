@@ -62,6 +62,14 @@ pub enum BuildError {
         /// Each finding with its source line.
         rendered: Vec<String>,
     },
+    /// The ignore file does not say what to leave out.
+    #[error("`{name}` has {} error{}", rendered.len(), if rendered.len() == 1 { "" } else { "s" })]
+    IgnoreFile {
+        /// Its name.
+        name: String,
+        /// Each finding with its source line.
+        rendered: Vec<String>,
+    },
     /// A base image is not in the store.
     #[error("image `{}` is not in the store", reference.familiar())]
     NoImage {

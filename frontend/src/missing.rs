@@ -42,6 +42,9 @@ impl MissingSource<'_> {
             Some((directory, name)) => (format!("{directory}/"), name),
             None => (String::new(), path),
         };
+        if self.names.iter().any(|known| known == name) {
+            return Some("it is a symbolic link that leads to nothing there".to_owned());
+        }
         let near = nearest(name, self.names.iter().map(String::as_str))?;
         Some(format!("did you mean `{directory}{near}`?"))
     }
@@ -49,22 +52,18 @@ impl MissingSource<'_> {
     /// The source in the instruction, or the instruction where it is not written like that.
     fn span(&self, text: &str, instruction: &Range<usize>) -> Range<usize> {
         let Some(code) = text.get(instruction.clone()) else { return instruction.clone() };
-        let is_word = |at: &usize| {
-            let before = code[..*at].chars().next_back();
-            let after = code[at + self.source.len()..].chars().next();
-            let ends = |c: Option<char>| {
-                c.is_none_or(|c| c.is_whitespace() || matches!(c, '"' | '\'' | '/' | '.' | ','))
-            };
-            ends(before) && ends(after)
+        let ends = |c: Option<char>| {
+            c.is_none_or(|c| c.is_whitespace() || matches!(c, '"' | '\'' | '/' | '.' | ',' | '='))
         };
-        let found = code.match_indices(self.source).map(|(at, _)| at).find(is_word);
-        match found {
-            Some(at) if !self.source.is_empty() => {
-                let start = instruction.start + at;
-                start..start + self.source.len()
-            }
-            _ => instruction.clone(),
-        }
+        // What is mounted has been made absolute.
+        let written = [self.source, self.source.trim_start_matches('/')];
+        let found = written.into_iter().filter(|word| !word.is_empty()).find_map(|word| {
+            let is_word = |at: &usize| {
+                ends(code[..*at].chars().next_back()) && ends(code[at + word.len()..].chars().next())
+            };
+            code.match_indices(word).map(|(at, _)| at).find(is_word).map(|at| at..at + word.len())
+        });
+        found.map_or(instruction.clone(), |at| instruction.start + at.start..instruction.start + at.end)
     }
 }
 
@@ -93,6 +92,27 @@ mod tests {
          --> Dockerfile:1:12
         1 | COPY cfg ./cfg/a.cfg /
           |            ^^^^^^^^^ help: line 3 of .dockerignore excludes it: `cfg/*.cfg`
+        ");
+    }
+
+    #[test]
+    fn a_name_that_is_there_is_a_link_to_nothing() {
+        insta::assert_snapshot!(explain("COPY a /", "a", "", &["a", "b"]), @r"
+        error: `a` is not in the build context
+         --> Dockerfile:1:6
+        1 | COPY a /
+          |      ^ help: it is a symbolic link that leads to nothing there
+        ");
+    }
+
+    #[test]
+    fn what_is_mounted_is_found_without_its_slash() {
+        let text = "RUN --mount=source=app \\\n --mount=source=go.sun,target=/x go";
+        insta::assert_snapshot!(explain(text, "/go.sun", "", &["go.sum"]), @"
+        error: `/go.sun` is not in the build context
+         --> Dockerfile:2:17
+        2 |  --mount=source=go.sun,target=/x go
+          |                 ^^^^^^ help: did you mean `/go.sum`?
         ");
     }
 

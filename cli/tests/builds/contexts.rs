@@ -88,7 +88,7 @@ fn a_dockerfile_alone_has_no_files() {
     assert!(output.status.success(), "{}", text(&output));
     insta::assert_snapshot!(failure(&home, b"FROM base\nCOPY a /\n", &["-"]), @r#"
     exit 1
-    error: `a` is not in the build context
+    error: `a` is not in the build context, which has no files at all
      --> Dockerfile:2:6
     2 | COPY a /
       |      ^

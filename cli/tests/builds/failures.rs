@@ -193,7 +193,7 @@ fn a_failing_step() {
     "#);
     insta::assert_snapshot!(failure(&home, "FROM base\nRUN [\"no-such-program\"]\n", &[], &[]), @r#"
     exit 1
-    error: this step could not be started
+    error: this step could not be started: executable `no-such-program` not found in the image
      --> Dockerfile:2:1
     2 | RUN ["no-such-program"]
       | ^^^^^^^^^^^^^^^^^^^^^^^
@@ -202,7 +202,7 @@ fn a_failing_step() {
     "#);
     insta::assert_snapshot!(failure(&home, "FROM base\nUSER ghost\nRUN true\n", &[], &[]), @r"
     exit 1
-    error: this step could not be started
+    error: this step could not be started: no user `ghost` in the image's `/etc/passwd`
      --> Dockerfile:3:1
     3 | RUN true
       | ^^^^^^^^
@@ -254,10 +254,10 @@ fn a_full_disk() {
     let error = String::from_utf8_lossy(&output.stderr).replace(home.path("").to_str().unwrap(), "HOME/");
     assert!(output.status.success(), "{error}");
     let error: Vec<String> = error.lines().map(|line| steady(line.trim_end())).collect();
-    insta::assert_snapshot!(error.join("\n"), @r"
+    insta::assert_snapshot!(error.join("\n"), @"
     Loaded image: base:latest
     ERROR: cannot copy files for `[2/2] COPY big /`: cannot write the copy of `big`: No space left on device (os error 28)
-    hint: make room, or put the store elsewhere with `--root DIR`; nothing that was finished is lost
+    hint: make room, for example with `slipway image prune`, or put the store elsewhere with `--root DIR`; nothing that was finished is lost
     exit 71
     ");
 }

@@ -250,7 +250,8 @@ fn load_context(
     let (patterns, diagnostics) = Patterns::parse(file.as_ref().map_or("", |file| file.text.as_str()));
     if let (Some(file), Some(_)) = (&file, diagnostics.first()) {
         let render = |diagnostic| frontend::render(diagnostic, &file.name, &file.text);
-        return Err(BuildError::Dockerfile { rendered: diagnostics.iter().map(render).collect() });
+        let rendered = diagnostics.iter().map(render).collect();
+        return Err(BuildError::IgnoreFile { name: file.name.clone(), rendered });
     }
     Ok(ContextSource { root, ignore: Arc::new(patterns), ignore_file: file.map(|file| file.name), mode })
 }

@@ -127,6 +127,11 @@ impl ContextRoot {
         }
     }
 
+    /// Whether there are no files, because the Dockerfile came alone.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.kind, Kind::Empty)
+    }
+
     /// Where a file of the context is, for messages and for names beside it.
     pub(crate) fn place(&self, name: &Path) -> PathBuf {
         match self.kind {

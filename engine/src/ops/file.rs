@@ -243,11 +243,18 @@ fn explain(worker: &BuildWorker, vertex: &Vertex, inputs: &[Option<Output>], fai
         Failure::Tree(TreeError::NotFound { path }) => missing(worker, vertex, inputs, &path),
         Failure::Tree(error) if is_users(&error) => {
             let message = error.to_string();
-            let rendered = worker.render(vertex, &message, None);
+            let rendered = worker.render(vertex, &message, pattern_help(&error));
             BuildError::Copy { message, rendered }
         }
         Failure::Tree(source) => BuildError::Tree { step, source },
     }
+}
+
+/// A bracket begins a range of characters, or what was to be a list.
+fn pattern_help(error: &TreeError) -> Option<String> {
+    let TreeError::BadPattern { pattern } = error else { return None };
+    let help = "put double quotes around each word of a JSON list; a bracket of a name is written as `[[]`";
+    pattern.starts_with('[').then(|| help.to_owned())
 }
 
 /// Whether the Dockerfile or the files that it names have to change.
@@ -281,7 +288,11 @@ fn missing(worker: &BuildWorker, vertex: &Vertex, inputs: &[Option<Output>], pat
     let names = context.map_or_else(Vec::new, |files| names_beside(files, source));
     let missing = MissingSource {
         source,
-        place: if context.is_some() { "the build context" } else { "the stage or image it is copied from" },
+        place: match context {
+            Some(files) if files.source.root.is_empty() => "the build context, which has no files at all",
+            Some(_) => "the build context",
+            None => "the stage or image it is copied from",
+        },
         patterns: context.map(|files| &*files.source.ignore),
         ignore_file: context.and_then(|files| files.source.ignore_file.as_deref()).unwrap_or(".dockerignore"),
         names: &names,

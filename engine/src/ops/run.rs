@@ -80,7 +80,7 @@ pub(super) async fn execute(
             Err(recorder.failure(worker, vertex, run, outcome, disk))
         }
         Err(source) => {
-            let rendered = worker.render(vertex, "this step could not be started", None);
+            let rendered = worker.render(vertex, &format!("this step could not be started: {source}"), None);
             Err(BuildError::Sandbox { step: vertex.label.name.clone(), rendered, source })
         }
     }

@@ -325,7 +325,7 @@ impl Lowering<'_> {
     }
 
     /// A part of a context as a file system of its own, to be mounted.
-    fn mountable(&mut self, context: VertexId, path: &str) -> VertexId {
+    fn mountable(&mut self, context: VertexId, path: &str, location: Option<Location>) -> VertexId {
         let key = (context, path.to_owned());
         if let Some(vertex) = self.mounted.get(&key) {
             return *vertex;
@@ -340,7 +340,7 @@ impl Lowering<'_> {
         let vertex = self.graph.add(Vertex {
             op: Op::File(File { actions: vec![FileAction::Copy(copy)] }),
             inputs: vec![scratch, context],
-            label: internal(&format!("load {path} of {}", self.context_title(context))),
+            label: Label { location, ..internal(&format!("load {path} of {}", self.context_title(context))) },
             no_cache: self.plan.options.no_cache == NoCache::Everything,
         });
         self.mounted.insert(key, vertex);

@@ -1,6 +1,8 @@
 //! `RUN`.
 
-use graph::{File, FileAction, MakeFile, Mount, MountSource, Network, Op, Security, Vertex, VertexId};
+use graph::{
+    File, FileAction, Location, MakeFile, Mount, MountSource, Network, Op, Security, Vertex, VertexId,
+};
 
 use super::mounts::Surroundings;
 use super::stage::StageState;
@@ -35,7 +37,8 @@ impl Lowering<'_> {
         let command = command(state, run);
         let size_bytes: usize = command.argv.iter().map(String::len).sum();
         self.spend(2 * size_bytes + instruction.code.len() + state.env.size_bytes(), &instruction.span)?;
-        let mut surroundings = Surroundings { inputs: vec![state.tip], ..Surroundings::default() };
+        let location = Some(Location { span: instruction.span.clone(), line: instruction.line });
+        let mut surroundings = Surroundings { location, inputs: vec![state.tip], ..Surroundings::default() };
         if let Some((name, content)) = command.script {
             let document = self.document(&name, content.into_bytes(), 0o755);
             surroundings.mounts.push(Mount {
@@ -51,7 +54,7 @@ impl Lowering<'_> {
         for mount in &run.mounts {
             self.mount(state, mount, &mut surroundings)?;
         }
-        let Surroundings { inputs, mounts, secret_env, agents } = surroundings;
+        let Surroundings { location: _, inputs, mounts, secret_env, agents } = surroundings;
         let name = display::run_name(
             self.plan.escape,
             state,

@@ -225,7 +225,7 @@ impl Lowering<'_> {
     fn base_files(&mut self, origin: &Origin, span: &Range<usize>) -> Result<VertexId, Box<Diagnostic>> {
         let files = self.origin(origin, span)?;
         Ok(match origin {
-            Origin::Context(_) => self.mountable(files, "/"),
+            Origin::Context(_) => self.mountable(files, "/", None),
             _ => files,
         })
     }

@@ -4,7 +4,7 @@ mod agent;
 mod options;
 mod secret;
 
-use graph::{CacheBase, ContextSource, Mount, MountSource, SecretEnv, VertexId};
+use graph::{CacheBase, ContextSource, Location, Mount, MountSource, SecretEnv, VertexId};
 
 use super::stage::StageState;
 use super::{Lowering, paths};
@@ -25,6 +25,8 @@ type Result<T> = std::result::Result<T, Box<Diagnostic>>;
 /// What a process gets beside its root, as far as its mounts say.
 #[derive(Debug, Default)]
 pub(super) struct Surroundings {
+    /// Where the instruction is.
+    pub(super) location: Option<Location>,
     /// The inputs of the vertex.
     pub(super) inputs: Vec<VertexId>,
     pub(super) mounts: Vec<Mount>,
@@ -60,8 +62,8 @@ impl Lowering<'_> {
                 size_bytes: options.size_bytes.filter(|size| *size > 0),
                 read_only: options.read_only.unwrap_or(false),
             },
-            "cache" => self.cache(state, mount, &options, &mut surroundings.inputs)?,
-            _ => self.bind(state, mount, &options, &mut surroundings.inputs)?,
+            "cache" => self.cache(state, mount, &options, surroundings)?,
+            _ => self.bind(state, mount, &options, surroundings)?,
         };
         surroundings.mounts.push(Mount { target, source });
         Ok(())
@@ -93,11 +95,11 @@ impl Lowering<'_> {
         state: &StageState,
         mount: &ast::Mount,
         options: &Options,
-        inputs: &mut Vec<VertexId>,
+        surroundings: &mut Surroundings,
     ) -> Result<MountSource> {
         let main = || Origin::Context(ContextSource::MAIN.to_owned());
         let origin = mount.from().map_or_else(|| Ok(main()), |from| self.from(state, mount, from))?;
-        let (input, path) = self.directory(&origin, mount, options, inputs)?;
+        let (input, path) = self.directory(&origin, mount, options, surroundings)?;
         Ok(MountSource::Input { input, path, read_only: options.read_only.unwrap_or(true) })
     }
 
@@ -107,12 +109,12 @@ impl Lowering<'_> {
         state: &StageState,
         mount: &ast::Mount,
         options: &Options,
-        inputs: &mut Vec<VertexId>,
+        surroundings: &mut Surroundings,
     ) -> Result<MountSource> {
         let base = match mount.from().filter(|from| *from != SCRATCH) {
             Some(from) => {
                 let origin = self.from(state, mount, from)?;
-                let (input, path) = self.directory(&origin, mount, options, inputs)?;
+                let (input, path) = self.directory(&origin, mount, options, surroundings)?;
                 Some(CacheBase { input, path })
             }
             None if paths::clean(&format!("/{}", options.source)) != "/" => {
@@ -145,16 +147,16 @@ impl Lowering<'_> {
         origin: &Origin,
         mount: &ast::Mount,
         options: &Options,
-        inputs: &mut Vec<VertexId>,
+        surroundings: &mut Surroundings,
     ) -> Result<(usize, String)> {
         let path = paths::clean(&format!("/{}", options.source));
         let files = self.origin(origin, &mount.span)?;
         let files = match origin {
-            Origin::Context(_) => self.mountable(files, &path),
+            Origin::Context(_) => self.mountable(files, &path, surroundings.location.clone()),
             _ => files,
         };
-        inputs.push(files);
-        Ok((inputs.len() - 1, path))
+        surroundings.inputs.push(files);
+        Ok((surroundings.inputs.len() - 1, path))
     }
 }
 
@@ -164,6 +166,9 @@ fn wrong(mount: &ast::Mount, message: String) -> Box<Diagnostic> {
 
 /// An absolute path below the root.
 fn target(state: &StageState, written: &str) -> std::result::Result<String, String> {
+    if written.is_empty() {
+        return Err("a mount needs a target: `target=PATH`".to_owned());
+    }
     let target = paths::clean(&format!("/{}", paths::absolute(state.cwd(), written)));
     if target == "/" {
         return Err(format!("the target of a mount cannot be `/` (`target={written}`)"));

@@ -82,8 +82,11 @@ fn one_of(what: &str, text: &str, known: &[&'static str]) -> OptionResult<&'stat
     match known.iter().find(|name| **name == lower) {
         Some(name) => Ok(name),
         None => {
-            let near = nearest(text, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-            Err((format!("unknown {what} `{text}`"), near))
+            let help = match nearest(text, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("expected one of `{}`", known.join("`, `")),
+            };
+            Err((format!("unknown {what} `{text}`"), Some(help)))
         }
     }
 }

@@ -9,6 +9,7 @@ mod byte_lock;
 mod cache_mount;
 mod codec;
 mod context;
+mod copies;
 mod disk;
 mod error;
 mod gc;
@@ -37,6 +38,7 @@ pub use context::{
     ContextEntries, ContextEntry, ContextError, ContextIndex, ContextTree, Decision, FileStat, FileTime,
     Filter,
 };
+pub use copies::{LayerCopy, WorkingCopy};
 pub use error::StoreError;
 pub use gc::{Filling, PruneOptions, Pruned, Space};
 pub use id::{Key, LayerId, LayerIdError};

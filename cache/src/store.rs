@@ -90,6 +90,8 @@ pub(crate) struct Inner {
     pub(crate) growth: Growth,
     /// Names of tags whose old values are kept until their new ones are durable.
     pub(crate) replaced_tags: Mutex<Vec<String>>,
+    /// Set when the kernel has refused to stack layers.
+    pub(crate) copies_layers: AtomicBool,
     session: OnceLock<Session>,
     starting: Mutex<()>,
 }
@@ -132,6 +134,7 @@ impl Store {
             hits: Hits::default(),
             growth: Growth::default(),
             replaced_tags: Mutex::new(Vec::new()),
+            copies_layers: AtomicBool::new(false),
             session: OnceLock::new(),
             starting: Mutex::new(()),
         };

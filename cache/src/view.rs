@@ -11,7 +11,7 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen,
 };
 
-use crate::{LayerId, Store, StoreError};
+use crate::{LayerCopy, LayerId, Store, StoreError};
 
 /// The attribute of a directory that hides what is below it, see overlayfs.rst of the kernel.
 const OPAQUE_XATTR: &str = "user.overlay.opaque";
@@ -22,9 +22,11 @@ const FSCONFIG_STRING_BYTES_MAX: usize = 256;
 ///
 /// Reading it gives what a container on these layers would see: no whiteouts, no overlay attributes. It is
 /// a mount that is attached nowhere, so it is in nobody's mount table, and it ends with its descriptor.
+/// Where the kernel stacks no layers it is a copy, which goes with the last view.
 #[derive(Debug)]
 pub struct TreeView {
     root: OwnedFd,
+    _copy: Option<LayerCopy>,
 }
 
 impl TreeView {
@@ -49,17 +51,30 @@ impl Store {
         if lowers.is_empty() {
             let root = self.disk().open_dir("empty")?;
             let missing = || self.disk().read_error("empty", Errno::NOENT);
-            return Ok(TreeView { root: root.ok_or_else(missing)? });
+            return Ok(TreeView { root: root.ok_or_else(missing)?, _copy: None });
+        }
+        if self.copies_layers() {
+            return self.copied_view(&lowers);
         }
         // The empty directory is the second layer that overlayfs wants, and makes that also whiteouts of
         // the lowest layer are interpreted.
         let lowers = lowers.into_iter().chain([empty]).collect::<Vec<_>>();
-        let root = mount_lowers(&lowers).map_err(|(call, source)| StoreError::View {
-            call,
-            layers: layers.len(),
-            source,
-        })?;
-        Ok(TreeView { root })
+        match mount_lowers(&lowers) {
+            Ok(root) => Ok(TreeView { root, _copy: None }),
+            Err((call, source)) if is_refusal(&source) => {
+                self.copy_layers_from_now_on(&format!("{call}: {source}"));
+                self.copied_view(&lowers)
+            }
+            Err((call, source)) => Err(StoreError::View { call, layers: layers.len(), source }),
+        }
+    }
+
+    fn copied_view(&self, lowers: &[PathBuf]) -> Result<TreeView, StoreError> {
+        let copy = self.layer_copy(lowers)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat(rustix::fs::CWD, copy.path(), flags, Mode::empty())
+            .map_err(|error| StoreError::Read { path: copy.path().to_owned(), source: error.into() })?;
+        Ok(TreeView { root, _copy: Some(copy) })
     }
 
     /// The directories to stack for a chain of layers (lowest first): the topmost first, as `lowerdir` has
@@ -88,6 +103,13 @@ impl Store {
         }
         Ok(lowers)
     }
+}
+
+/// Whether the kernel, or who watches over it, mounts no overlay at all. An overlay that is wrong is also refused like this;
+/// its copy then says what is wrong.
+fn is_refusal(error: &io::Error) -> bool {
+    let refusals = [Errno::PERM, Errno::ACCESS, Errno::NODEV, Errno::NOSYS, Errno::INVAL, Errno::OPNOTSUPP];
+    Errno::from_io_error(error).is_some_and(|errno| refusals.contains(&errno))
 }
 
 /// Mounts an overlay of the directories, the topmost first, attached nowhere.

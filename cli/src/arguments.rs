@@ -7,9 +7,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::manifest::ManifestCommand;
 use crate::commands::{
-    HELP, build, builder_gc, builder_logs, builder_prune, df, fmt, graph, history, image_prune, images,
-    import, info, inspect, load, login, logout, pull, push, rmi, run, save, search, system_prune, tag,
-    version, why,
+    HELP, build, builder_gc, builder_logs, builder_prune, df, doctor, fmt, graph, history, image_prune,
+    images, import, info, inspect, load, login, logout, pull, push, rmi, run, save, search, system_prune,
+    tag, version, why,
 };
 use crate::report::Exit;
 
@@ -59,6 +59,7 @@ pub(crate) enum Command {
     Search(search::Args),
     Version(version::Args),
     Info(info::Args),
+    Doctor(doctor::Args),
     #[command(subcommand)]
     Builder(BuilderCommand),
     #[command(subcommand)]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use engine::images::ImageError;
 use engine::registries::{RegistriesError, RegistryError};
-use engine::sandbox::NamespaceError;
+use engine::sandbox::{NamespaceError, SandboxError};
 use engine::{
     AgentError, BuildError, DeviceError, DiskState, Fault, FetchError, GitError, HttpError, RunError,
     SecretError,
@@ -253,7 +253,7 @@ impl From<BuildError> for Report {
                 }
             }
             BuildError::Fetch { rendered, source } => Self::of_fetch(source).excerpt(rendered),
-            BuildError::Sandbox { rendered, .. } => base().excerpt(rendered),
+            BuildError::Sandbox { rendered, source, .. } => base().excerpt(rendered).way_out(source),
             BuildError::Store(source) => Self::of_store(source),
             BuildError::Export(source) => Self::from_image(source),
             BuildError::Tree { .. } => Self::of_store(&error),
@@ -276,7 +276,8 @@ impl From<RunError> for Report {
                     _ => Exit::NotStarted,
                 },
                 &error,
-            ),
+            )
+            .way_out(source),
             _ => Self::of(Exit::Failure, &error),
         };
         report.of_run()
@@ -284,6 +285,17 @@ impl From<RunError> for Report {
 }
 
 impl Report {
+    /// What to do about a sandbox that did not start, if something can be done.
+    fn way_out(self, error: &SandboxError) -> Self {
+        match error {
+            SandboxError::ForeignArchitecture { .. } => self.hint(
+                "install an emulator on this machine: the package `qemu-user-static`, which registers itself; `slipway doctor` lists those that are known",
+            ),
+            SandboxError::Kernel { .. } => self.hint("`slipway doctor` says what this machine lacks"),
+            _ => self,
+        }
+    }
+
     /// Of the store, which everything needs.
     pub(crate) fn of_store(error: &(dyn Error + 'static)) -> Self {
         let report = Self::of(Exit::Machine, error);
@@ -391,10 +403,19 @@ impl From<ImageError> for Report {
     }
 }
 
+/// Files by which a process knows that it is in a container of Docker or of Podman.
+const CONTAINER_MARKS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
+
 impl From<NamespaceError> for Report {
     fn from(error: NamespaceError) -> Self {
-        Self::new(Exit::Machine, format!("cannot create a user namespace: {}", chain(&error)))
-            .hint("run as root, or allow user namespaces: `sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000`")
+        let report = Self::new(Exit::Machine, format!("cannot create a user namespace: {}", chain(&error)));
+        let is_in_container = CONTAINER_MARKS.iter().any(|path| std::path::Path::new(path).exists());
+        let allow = if is_in_container {
+            "this container forbids them: start it with `--security-opt seccomp=unconfined`, as Docker and Podman call it"
+        } else {
+            "run as root, or allow user namespaces: `sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000`"
+        };
+        report.hint(format!("{allow}; `slipway doctor` says what else is missing"))
     }
 }
 

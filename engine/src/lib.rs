@@ -62,7 +62,9 @@ pub mod registries {
 
 /// What a process must do before it does anything else, see the `executor` crate.
 pub mod sandbox {
-    pub use executor::{NamespaceError, become_root, dispatch};
+    pub use executor::{
+        Examination, Feature, NamespaceError, Presence, Rung, SandboxError, become_root, dispatch, examine,
+    };
 }
 
 /// A store and what can be done with it. Cheap to clone; any number may exist at once, in any number of

@@ -1,10 +1,13 @@
 //! The last step: finding the program and becoming it.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use nix::errno::Errno;
 
 use crate::error::{Errno as Number, SandboxError};
+use crate::foreign::foreign_architecture;
 use crate::spec::Spec;
 
 /// Where programs are searched for when the environment has no `PATH`, as in Docker.
@@ -47,12 +50,24 @@ impl Command {
                 Errno::ENOENT | Errno::ENOTDIR if !exists(path) => {}
                 Errno::ENOENT => return SandboxError::NoInterpreter { program: self.program.clone() },
                 Errno::EACCES => refused = Some(errno),
+                Errno::ENOEXEC => return self.not_for_us(path),
                 errno => return self.not_executable(errno),
             }
         }
         match refused {
             Some(errno) => self.not_executable(errno),
             None => SandboxError::NotFound { program: self.program.clone() },
+        }
+    }
+
+    /// The kernel does not know what kind of program this is.
+    fn not_for_us(&self, path: &CString) -> SandboxError {
+        match foreign_architecture(Path::new(OsStr::from_bytes(path.as_bytes()))) {
+            Some(name) => SandboxError::ForeignArchitecture {
+                program: self.program.clone(),
+                architecture: name.to_owned(),
+            },
+            None => self.not_executable(Errno::ENOEXEC),
         }
     }
 

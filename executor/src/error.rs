@@ -124,6 +124,14 @@ pub enum SandboxError {
         /// `EACCES`, `ENOEXEC`, `E2BIG`, ...
         source: Errno,
     },
+    /// The executable is for another kind of processor, and no emulator is registered: exit code 126.
+    #[error("`{program}` is for {architecture}, and the kernel knows no emulator for that")]
+    ForeignArchitecture {
+        /// `argv[0]`.
+        program: String,
+        /// The architecture in the words of platforms, `arm64`.
+        architecture: String,
+    },
     /// A mount point cannot be used.
     #[error("mount target `{target}` {problem}")]
     Target {
@@ -145,6 +153,14 @@ pub enum SandboxError {
     /// The kernel refused a system call.
     #[error("{call}")]
     Kernel {
+        /// The call with its arguments.
+        call: String,
+        /// Its error.
+        source: Errno,
+    },
+    /// The kernel mounts no overlay, or not this one: [`crate::Rootfs::Directory`] is the way without.
+    #[error("{call}")]
+    NoOverlay {
         /// The call with its arguments.
         call: String,
         /// Its error.
@@ -174,9 +190,10 @@ impl SandboxError {
             | Self::NotFound { .. }
             | Self::NoInterpreter { .. }
             | Self::NotExecutable { .. }
+            | Self::ForeignArchitecture { .. }
             | Self::Target { .. }
             | Self::BadField { .. } => ErrorKind::Spec,
-            Self::Kernel { .. } | Self::Network(_) => ErrorKind::Kernel,
+            Self::Kernel { .. } | Self::NoOverlay { .. } | Self::Network(_) => ErrorKind::Kernel,
             Self::Helper { .. } => ErrorKind::Internal,
         }
     }
@@ -185,7 +202,7 @@ impl SandboxError {
     pub fn exit_code(&self) -> Option<i32> {
         match self {
             Self::NotFound { .. } | Self::NoInterpreter { .. } => Some(EXIT_NOT_FOUND),
-            Self::NotExecutable { .. } => Some(EXIT_NOT_EXECUTABLE),
+            Self::NotExecutable { .. } | Self::ForeignArchitecture { .. } => Some(EXIT_NOT_EXECUTABLE),
             _ => None,
         }
     }

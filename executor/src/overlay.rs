@@ -56,6 +56,42 @@ pub(crate) fn overlay(
         (_, None) => mount_layers(scratch, lowers, None, attributes | flags::READ_ONLY),
         (_, Some(upper)) => mount_layers(scratch, lowers, Some(upper), attributes),
     }
+    .map_err(refusal)
+}
+
+/// Tells an overlay that is refused from a layer that is missing.
+fn refusal(error: SandboxError) -> SandboxError {
+    match error {
+        SandboxError::Kernel { call, source } if REFUSALS.contains(&source.0) => {
+            SandboxError::NoOverlay { call, source }
+        }
+        other => other,
+    }
+}
+
+/// What kernels, file systems and those who watch over them say of an overlay that they do not mount.
+const REFUSALS: [i32; 6] =
+    [libc::EPERM, libc::EACCES, libc::ENODEV, libc::ENOSYS, libc::EINVAL, libc::EOPNOTSUPP];
+
+/// Whether the kernel mounts an overlay as a sandbox needs it, with layers and a writable directory on the file system
+/// of `directory`. What is mounted is attached nowhere. Returns what is known of it.
+pub(crate) fn probe_overlay(directory: &Path) -> Result<&'static str, SandboxError> {
+    let place = directory.join(format!(".overlay-{}", std::process::id()));
+    let made = ["lower-1", "lower-2", "upper", "work"].map(|name| place.join(name));
+    let make = || made.iter().try_for_each(std::fs::create_dir_all);
+    let mounted = make().or_kernel(|| format!("mkdir({place:?})")).and_then(|()| {
+        let [one, two, upper, work] = &made;
+        let mut parameters = FIXED.to_vec();
+        parameters.extend([one, two].map(|lower| Parameter::Path("lowerdir+", lower)));
+        parameters.push(Parameter::Path("upperdir", upper));
+        parameters.push(Parameter::Path("workdir", work));
+        parameters.push(Parameter::Flag("volatile"));
+        mount_new("overlay", &parameters, flags::NO_DEVICES)
+    });
+    // Best effort: its name says whose it is.
+    let result = mounted.map(drop);
+    let _ = std::fs::remove_dir_all(&place);
+    result.map(|()| "any number of layers, without syncs")
 }
 
 fn bad_lowers(count: usize, problem: &str) -> SandboxError {

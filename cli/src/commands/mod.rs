@@ -5,6 +5,7 @@ pub(crate) mod builder_gc;
 pub(crate) mod builder_logs;
 pub(crate) mod builder_prune;
 pub(crate) mod df;
+pub(crate) mod doctor;
 pub(crate) mod fmt;
 #[cfg(feature = "generate")]
 pub(crate) mod generate;
@@ -74,6 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
         Command::Images(args) => images::run(&args, &global),
         Command::Version(args) => version::run(&args),
         Command::Info(args) => info::run(&args, &global),
+        Command::Doctor(args) => doctor::run(&args, &global),
         Command::Image(command) => run_image(command, &global),
         Command::Fmt(args) => fmt::run(&args),
         Command::Graph(args) => graph::run(args, &global),

@@ -11,6 +11,7 @@ mod help;
 mod images;
 mod limits;
 mod network;
+mod odd_hosts;
 mod questions;
 mod report;
 mod rootless;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use cache::{ActiveLayer, Layer};
+use cache::{ActiveLayer, Layer, Store};
 use executor::{Child, Exit, Io, Outcome, SandboxError, Spec};
 use graph::{Run, Security, Vertex, VertexId};
 
@@ -19,6 +19,7 @@ use crate::report::StepUsage;
 use crate::run::cancel::Cancel;
 use crate::run::files::{HOSTNAME_OF_BUILDS, hosts, rlimits};
 use crate::run::rootfs::rootfs;
+use crate::run::stacking::{self, Copies, StartError};
 use crate::space::has_no_room;
 use crate::{BuildError, DiskState};
 
@@ -50,18 +51,27 @@ pub(super) async fn execute(
     let meter = worker.meter.clone();
     let (ended, committed, disk) = blocking(move || {
         let begin = Instant::now();
-        let child = connect(spec, network, &extra_hosts).and_then(|spec| start(&spec, thread_recorder));
+        let started = connect(spec, network, &extra_hosts)
+            .map_err(StartError::from)
+            .and_then(|spec| start(&store, &spec, &layer, &thread_recorder));
         if more_to_come {
             ahead::prepare();
         }
-        let ended = child.and_then(|child| run_to_end(child, &thread_cancel, mounts.agents()));
+        let (ended, copies) = match started {
+            Ok((child, copies)) => (run_to_end(child, &thread_cancel, mounts.agents()), copies),
+            Err(StartError::Sandbox(error)) => (Err(error), Copies::default()),
+            Err(StartError::Store(error)) => {
+                return (Err(StartError::Store(error)), None, DiskState::HasRoom);
+            }
+        };
         meter.since(id, begin, |measured| &mut measured.run);
         if let Ok(outcome) = &ended {
             meter.add(id, |measured| measured.usage = Some(StepUsage::of(outcome)));
         }
+        let ended = ended.map_err(StartError::from);
         if matches!(ended, Ok(Outcome { exit: Exit::Code(0), .. })) {
             let begin = Instant::now();
-            let committed = layer.commit();
+            let committed = copies.keep_changes().and_then(|()| layer.commit());
             meter.since(id, begin, |measured| &mut measured.commit);
             return (ended, Some(committed), DiskState::HasRoom);
         }
@@ -79,7 +89,8 @@ pub(super) async fn execute(
             let mut recorder = recorder.lock().expect("no holder of the lock panics");
             Err(recorder.failure(worker, vertex, run, outcome, disk))
         }
-        Err(source) => {
+        Err(StartError::Store(error)) => Err(error.into()),
+        Err(StartError::Sandbox(source)) => {
             let rendered = worker.render(vertex, &format!("this step could not be started: {source}"), None);
             Err(BuildError::Sandbox { step: vertex.label.name.clone(), rendered, source })
         }
@@ -106,11 +117,19 @@ fn connect(
     })
 }
 
-fn start(spec: &Spec, recorder: Arc<Mutex<Recorder>>) -> Result<Child, SandboxError> {
-    let output = Box::new(move |stream, bytes: &[u8]| {
-        recorder.lock().expect("no holder of the lock panics").take(stream, bytes);
-    });
-    executor::spawn(spec, Io::Pipes { stdin: None, output })
+fn start(
+    store: &Store,
+    spec: &Spec,
+    layer: &ActiveLayer,
+    recorder: &Arc<Mutex<Recorder>>,
+) -> Result<(Child, Copies), StartError> {
+    stacking::start(store, spec, layer, || {
+        let recorder = recorder.clone();
+        let output = Box::new(move |stream, bytes: &[u8]| {
+            recorder.lock().expect("no holder of the lock panics").take(stream, bytes);
+        });
+        Ok(Io::Pipes { stdin: None, output })
+    })
 }
 
 fn run_to_end(mut child: Child, cancel: &Cancel, agents: &[PathBuf]) -> Result<Outcome, SandboxError> {

@@ -5,6 +5,7 @@
 pub(crate) mod cancel;
 pub(crate) mod files;
 pub(crate) mod rootfs;
+pub(crate) mod stacking;
 
 use std::fs::File;
 use std::io;
@@ -18,6 +19,8 @@ use crate::Engine;
 use crate::images::ImageError;
 use crate::network::{Dns, NoHostGateway, grant, prepare};
 use crate::sweep::Sweep;
+
+use stacking::{Copies, StartError};
 
 pub use executor::{Exit, Handle as RunHandle, Terminal, WindowSize};
 
@@ -98,11 +101,22 @@ pub enum RunError {
     Store(#[from] StoreError),
 }
 
+impl From<StartError> for RunError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Sandbox(error) => error.into(),
+            StartError::Store(error) => error.into(),
+        }
+    }
+}
+
 /// A container that runs. Dropping it kills the container.
 pub struct Running {
     child: Child,
     /// Holds what the container changes; removed when dropped.
     layer: ActiveLayer,
+    /// Layers that the kernel did not stack.
+    _copies: Copies,
     /// Goes on while the container runs.
     _sweep: Sweep,
 }
@@ -120,7 +134,7 @@ impl Running {
 
     /// Waits until the process has ended, then throws its changes away.
     pub fn wait(self) -> Result<Exit, RunError> {
-        let Self { child, layer, _sweep } = self;
+        let Self { child, layer, _copies, _sweep } = self;
         let ended = child.wait();
         drop(layer);
         let Outcome { exit, account, .. } = ended?;
@@ -140,15 +154,17 @@ impl Engine {
         let config = crate::images::read_config(&self.store, &id)?;
         let layer = self.store.begin_layer()?;
         let spec = self.specification(request, &config, &stored.layers, &layer)?;
-        let io = match request.console {
-            Console::Output => output_only()?,
-            Console::Interactive => Io::Inherit,
-            Console::Terminal(size) => Io::Terminal { size },
+        let io = || {
+            Ok::<_, RunError>(match request.console {
+                Console::Output => output_only()?,
+                Console::Interactive => Io::Inherit,
+                Console::Terminal(size) => Io::Terminal { size },
+            })
         };
-        let child = executor::spawn(&spec, io)?;
+        let (child, copies) = stacking::start(&self.store, &spec, &layer, io)?;
         let sweep = Sweep::default();
         sweep.begin(&self.store);
-        Ok(Running { child, layer, _sweep: sweep })
+        Ok(Running { child, layer, _copies: copies, _sweep: sweep })
     }
 
     fn specification(

@@ -14,6 +14,15 @@ pub(crate) enum Version {
     Two,
 }
 
+impl Version {
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+}
+
 /// One tree of groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hierarchy {

@@ -115,6 +115,16 @@ pub(crate) fn program_that_cannot_run(world: &World) {
     fs::set_permissions(world.image("bin/data"), PermissionsExt::from_mode(0o755)).unwrap();
     assert_eq!(refused(&world.spec(&["/bin/data"])).exit_code(), Some(126));
     assert_eq!(refused(&world.spec(&["/etc"])).exit_code(), Some(126));
+    // A program of a machine that nobody emulates here.
+    let mut header = [0; 64];
+    header[..6].copy_from_slice(b"\x7fELF\x02\x02");
+    header[18..20].copy_from_slice(&22u16.to_be_bytes());
+    fs::write(world.image("bin/foreign"), header).unwrap();
+    fs::set_permissions(world.image("bin/foreign"), PermissionsExt::from_mode(0o755)).unwrap();
+    let error = refused(&world.spec(&["foreign"]));
+    let expected =
+        SandboxError::ForeignArchitecture { program: "foreign".into(), architecture: "s390x".into() };
+    assert_eq!((error.exit_code(), error), (Some(126), expected));
     fs::write(world.image("bin/script"), "#!/bin/nothing\n").unwrap();
     fs::set_permissions(world.image("bin/script"), PermissionsExt::from_mode(0o755)).unwrap();
     let error = refused(&world.spec(&["script"]));

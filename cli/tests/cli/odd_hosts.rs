@@ -1,0 +1,158 @@
+//! Machines that lack something: the next rung of the ladder, or a precise message.
+//!
+//! Each is made of namespaces, so that the machine of the test stays as it is.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{Ran, World, binary};
+
+/// An image, and a build that adds, changes, removes, replaces and mounts.
+const DOCKERFILE: &str = "FROM bb AS one\nRUN mkdir -p /d/deep && echo 1 > /d/deep/f && ln /d/deep/f /d/g && ln -s f /d/deep/l\n\
+    FROM one\nRUN rm /d/g && rm -r /d/deep && mkdir /d/deep && echo 2 > /d/deep/new && chmod 750 /d\n\
+    COPY --from=one /d /copied\nCOPY Dockerfile /\n\
+    RUN --mount=from=one,source=/d,target=/mnt,rw touch /mnt/thrown-away && cat /mnt/deep/f > /seen\n\
+    CMD [\"cat\", \"/seen\"]\n";
+
+/// Runs a script on a machine that `set_up` makes, in mount and user namespaces of its own.
+fn on(world: &World, options: &[&str], set_up: &str, script: &str) -> Ran {
+    fs::create_dir_all(world.path("bin")).unwrap();
+    fs::copy(binary(), world.path("bin/slipway")).unwrap();
+    let enter = format!("cd \"$1\" && {{ {set_up}\n}} && exec sh -c \"$2\"");
+    let mut command = Command::new("unshare");
+    command.args(["--mount"]).args(options).args(["sh", "-c", &enter, "sh"]).arg(world.path("")).arg(script);
+    command.env_clear().env("HOME", world.path("home")).env("SOURCE_DATE_EPOCH", "1700000000");
+    command.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", world.path("bin").display()));
+    Ran::of(&command.output().unwrap())
+}
+
+fn world() -> World {
+    let world = World::empty();
+    world.write_rootfs("rootfs.tar");
+    fs::create_dir_all(world.path("home")).unwrap();
+    fs::write(world.path("context/Dockerfile"), DOCKERFILE).unwrap();
+    world
+}
+
+/// Builds, runs, and lists the tree and every layer of the image.
+const BUILD: &str =
+    "slipway import rootfs.tar bb > id && slipway build -q -t made context > id && slipway run made &&
+    slipway build -q -o out context > id && (cd out && find . -printf '%p %M %U %G %n %l\\n' | sort) &&
+    mkdir saved && slipway save made | tar -x -C saved &&
+    for layer in $(grep -o '\"blobs/sha256/[0-9a-f]*\"' saved/manifest.json | tail -n +3 | tr -d '\"'); do
+        echo layer && tar -tvf saved/$layer | sed 's/ *[0-9]* [0-9-]* [0-9:]* / /'; done; rm -r out saved";
+
+/// A store whose file system is an overlay itself, as in a container: the kernel takes none as an upper directory.
+const ON_AN_OVERLAY: &str = "mkdir -p o/lower o/upper o/work o/merged
+    mount -t overlay overlay -o lowerdir=o/lower,upperdir=o/upper,workdir=o/work o/merged
+    export SLIPWAY_ROOT=$PWD/o/merged/store";
+
+/// A machine whose kernel mounts no overlay: a filter refuses the flags of one, which no other file system here has.
+const NO_OVERLAY: &str = r#"export SLIPWAY_ROOT=$PWD/copies
+    set -- perl -e '
+        my $filter = pack("SCCL" x 6, 0x20, 0, 0, 0,  0x15, 0, 3, 431,  0x20, 0, 0, 24,  0x15, 0, 1, 0,
+            0x06, 0, 0, 0x00050001,  0x06, 0, 0, 0x7fff0000);
+        my $program = pack("S x6 P", 6, $filter);
+        syscall(157, 38, 1, 0, 0, 0) == 0 && syscall(317, 1, 0, $program) == 0 or die "seccomp: $!";
+        exec "sh", "-c", $ARGV[0]' "$2"
+    exec "$@""#;
+
+#[test]
+fn layers_are_copied_where_the_kernel_does_not_stack_them() {
+    for options in [&[][..], &["--user", "--map-root-user"]] {
+        let world = world();
+        let stacked = on(&world, options, "export SLIPWAY_ROOT=$PWD/store", BUILD);
+        assert_eq!((stacked.code, stacked.stderr.as_str()), (0, ""), "{stacked}");
+        assert!(stacked.stdout.starts_with("1\n"), "{stacked}");
+        let copied = on(&world, options, NO_OVERLAY, BUILD);
+        assert_eq!(copied.code, 0, "{copied}");
+        assert!(copied.stderr.contains("layers are copied for each step"), "{copied}");
+        assert_eq!(copied.stdout, stacked.stdout);
+    }
+}
+
+#[test]
+fn the_doctor_finds_copies() {
+    let world = world();
+    let ran = on(
+        &world,
+        &[],
+        ON_AN_OVERLAY,
+        "mkdir o/merged/store; slipway doctor --format '{{.Rung}}: {{.Reason}}'",
+    );
+    assert_eq!(ran.stdout, "full namespaces, layers copied: the kernel mounts no overlay here\n", "{ran}");
+    assert_eq!(ran.code, 0, "{ran}");
+    // Nor does an overlay take the mark of a file that is gone, which is the reason to give another store.
+    let ran = on(&world, &[], ON_AN_OVERLAY, "mkdir -p o/merged/store; slipway doctor | grep -A 2 whiteouts");
+    assert!(ran.stdout.starts_with("NO   whiteouts: Operation not permitted"), "{ran}");
+    let added =
+        "printf 'FROM bb\nRUN echo 1 > /new\n' > context/Dockerfile; slipway import rootfs.tar bb > id &&
+        slipway build -q -t new context > id && slipway run new cat /new";
+    let ran = on(&world, &[], ON_AN_OVERLAY, added);
+    assert_eq!(ran.stdout, "1\n", "{ran}");
+}
+
+/// Root without the capability, in a user namespace that may have no further one: a container of Docker.
+const NO_NAMESPACES: &str = "echo 0 > /proc/sys/user/max_user_namespaces
+    set -- setpriv --bounding-set=-sys_admin --inh-caps=-all";
+
+#[test]
+fn without_namespaces_there_is_a_reason_and_a_way_out() {
+    let world = world();
+    let options = ["--user", "--map-root-user"];
+    let set_up = format!("{NO_NAMESPACES} sh -c \"$2\"; exec \"$@\"");
+    let ran = on(
+        &world,
+        &options,
+        &set_up.replace("exec", "export SLIPWAY_ROOT=$PWD/store; exec"),
+        "slipway build context",
+    );
+    assert_eq!(ran.code, 71, "{ran}");
+    assert!(
+        ran.stderr.contains("cannot create a user namespace: unshare(CLONE_NEWUSER | CLONE_NEWNS): "),
+        "{ran}"
+    );
+    assert!(ran.stderr.contains("slipway doctor"), "{ran}");
+    let ran = on(&world, &options, &set_up, "slipway doctor; echo $?");
+    assert!(ran.stdout.starts_with("no sandbox\n  because: unshare(CLONE_NEWUSER"), "{ran}");
+    assert!(ran.stdout.ends_with("\n71\n"), "{ran}");
+}
+
+#[test]
+fn files_in_memory_that_cannot_be_executed_do_no_harm() {
+    let world = world();
+    let set_up = "mkdir tmp && mount -t tmpfs -o noexec,nosuid,nodev none tmp
+        export TMPDIR=$PWD/tmp SLIPWAY_ROOT=$PWD/store";
+    let ran = on(&world, &[], set_up, BUILD);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran}");
+}
+
+#[test]
+fn a_read_only_home_is_told_and_not_needed() {
+    let world = world();
+    let set_up = "mount --bind home home && mount -o remount,ro,bind home && unset SLIPWAY_ROOT
+        set -- unshare --user --map-user=1000 --map-group=1000 sh -c \"$2\"; exec \"$@\"";
+    let ran = on(&world, &[], set_up, "slipway images");
+    assert_eq!(ran.code, 71, "{ran}");
+    assert!(ran.stderr.contains("Read-only file system"), "{ran}");
+    assert!(ran.stderr.contains("--root DIR"), "{ran}");
+    let ran = on(
+        &world,
+        &[],
+        set_up,
+        "mkdir /tmp/slipway-ro-$$ && slipway --root /tmp/slipway-ro-$$ images -q; echo $?; rm -r /tmp/slipway-ro-$$",
+    );
+    assert_eq!(ran.stdout, "0\n", "{ran}");
+}
+
+#[test]
+fn the_doctor_speaks_to_programs() {
+    let world = world();
+    let ran = on(&world, &[], "export SLIPWAY_ROOT=$PWD/store", "slipway doctor --format json");
+    assert_eq!(ran.code, 0, "{ran}");
+    for part in [r#""Rung":"full namespaces, as root""#, r#""Name":"Landlock","#, r#""Present":true"#] {
+        assert!(ran.stdout.replace("\": ", "\":").contains(part), "{part}: {ran}");
+    }
+    assert!(!Path::new(&world.path("store")).exists(), "a question makes no store");
+}

@@ -3,6 +3,8 @@
 //! The binary of the tests is also the helper of the sandboxes, hence a `main` of its own.
 #![allow(clippy::unwrap_used)] // An error in a test is a failed test.
 
+#[path = "cases/attacks.rs"]
+mod attacks;
 #[path = "cases/files.rs"]
 mod files;
 #[path = "support/harness.rs"]
@@ -105,6 +107,10 @@ fn main() -> std::process::ExitCode {
         EVERYBODY isolation::own_binary_cannot_be_changed,
         EVERYBODY isolation::hostile_mount_points,
         EVERYBODY isolation::device_file_in_place_of_dev_null,
+        EVERYBODY attacks::every_socket_family,
+        EVERYBODY attacks::more_than_120_calls,
+        EVERYBODY attacks::endless_output_is_stopped,
+        EVERYBODY attacks::daemons_end_with_the_command,
         EVERYBODY second_wall::without_seccomp_the_host_is_out_of_reach,
         EVERYBODY second_wall::abstract_sockets_of_the_host_are_out_of_reach,
         EVERYBODY second_wall::who_may_mount_mounts,

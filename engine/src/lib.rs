@@ -49,7 +49,9 @@ pub use request::{
     Archive, ArchivePlace, BuildOutcome, BuildRequest, Destination, DockerfileSource, ImageOutput,
     NamedContext, NoCache, Output, PullPolicy,
 };
-pub use run::{Console, Exit, RunError, RunHandle, RunRequest, Running, Terminal, WindowSize};
+pub use run::{
+    Console, Exit, Grants, Privileges, RunError, RunHandle, RunRequest, Running, Terminal, WindowSize,
+};
 pub use secrets::{SECRET_BYTES_MAX, Secret, SecretTooLarge, Secrets};
 
 /// How registries are reached, see the `registry` crate.

@@ -21,9 +21,9 @@ const TICK: Duration = Duration::from_millis(1);
 
 /// Copies `layers`, topmost first, to the empty directory `into`. What is done to a copy afterwards shows in its change
 /// time.
-pub(super) fn merge(layers: Vec<OwnedFd>, into: &OwnedFd) -> Result<Known, Failed> {
+pub(super) fn merge(layers: &[OwnedFd], into: &OwnedFd) -> Result<Known, Failed> {
     let mut merge = Merge { root: into, path: Vec::new(), links: HashMap::new(), newest: (0, 0) };
-    let mut known = merge.directory(&layers, into)?;
+    let mut known = merge.directory(layers, into)?;
     if !merge.links.is_empty() {
         merge.look_again(into, &mut known)?;
     }

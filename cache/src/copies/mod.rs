@@ -90,13 +90,13 @@ impl WorkingCopy {
     /// use the directory any more.
     pub fn keep_changes(self) -> Result<(), StoreError> {
         let root = open(&self.root)?;
-        prune::prune(root, &self.known).map_err(|error| error.into_store(&self.root))
+        prune::prune(&root, &self.known).map_err(|error| error.into_store(&self.root))
     }
 }
 
 fn copy(lowers: &[PathBuf], into: &Path) -> Result<Known, StoreError> {
     let layers = lowers.iter().map(|lower| open(lower)).collect::<Result<Vec<_>, _>>()?;
-    merge::merge(layers, &open(into)?).map_err(|error| error.into_store(into))
+    merge::merge(&layers, &open(into)?).map_err(|error| error.into_store(into))
 }
 
 fn open(path: &Path) -> Result<std::os::fd::OwnedFd, StoreError> {

@@ -40,7 +40,7 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn of(stat: &Stat) -> Self {
-        Self { inode: stat.st_ino, changed: (stat.st_ctime, stat.st_ctime_nsec as u64) }
+        Self { inode: stat.st_ino, changed: (stat.st_ctime, stat.st_ctime_nsec) }
     }
 }
 

@@ -16,8 +16,8 @@ use crate::layer::attributes::is_overlay_xattr;
 use crate::layer::xattr;
 
 /// Removes what is known and unchanged beneath `root`, and marks what is gone.
-pub(super) fn prune(root: OwnedFd, known: &Known) -> Result<(), Failed> {
-    Prune { unchanged: HashSet::new() }.directory(&root, known)
+pub(super) fn prune(root: &OwnedFd, known: &Known) -> Result<(), Failed> {
+    Prune { unchanged: HashSet::new() }.directory(root, known)
 }
 
 struct Prune {
@@ -95,8 +95,8 @@ impl Prune {
         // What was removed from it has changed its time.
         let time = |seconds, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds as _ };
         let times = Timestamps {
-            last_access: time(stat.st_atime, stat.st_atime_nsec as u64),
-            last_modification: time(stat.st_mtime, stat.st_mtime_nsec as u64),
+            last_access: time(stat.st_atime, stat.st_atime_nsec),
+            last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
         };
         futimens(&open, &times).map_err(Failed::at(name))
     }

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
         Some("json") => Some(Template::parse("{{json .}}")?),
         Some(source) => Some(Template::parse(source)?),
     };
-    let found = examine(&existing(store::root(global)?));
+    let found = examine(&existing(&store::root(global)?));
     let text = match template {
         Some(template) => template.render(&value(&found), Functions::Values)? + "\n",
         None => describe(&found),
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
 }
 
 /// The directory itself, or the first above it that is there: the store need not exist yet.
-fn existing(root: PathBuf) -> PathBuf {
+fn existing(root: &Path) -> PathBuf {
     root.ancestors().find(|path| path.is_dir()).map_or_else(|| PathBuf::from("/"), Path::to_owned)
 }
 

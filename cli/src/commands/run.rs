@@ -3,6 +3,7 @@
 mod attach;
 mod environment;
 mod obtain;
+mod privileges;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -94,6 +95,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     limits: super::limits::ContainerLimitArgs,
     #[command(flatten)]
+    privileges: privileges::PrivilegeArgs,
+    #[command(flatten)]
     surroundings: super::surroundings::SurroundingsArgs,
 }
 
@@ -144,5 +147,6 @@ fn request(args: Args) -> Result<RunRequest, Report> {
         dns: Dns { servers: args.dns, search: args.dns_search, options: args.dns_option },
         surroundings: args.surroundings.into(),
         resources: args.limits.into(),
+        privileges: args.privileges.try_into().map_err(Report::mistake)?,
     })
 }

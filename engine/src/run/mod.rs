@@ -4,6 +4,7 @@
 
 pub(crate) mod cancel;
 pub(crate) mod files;
+mod privileges;
 pub(crate) mod rootfs;
 pub(crate) mod stacking;
 
@@ -21,6 +22,8 @@ use crate::network::{Dns, NoHostGateway, grant, prepare};
 use crate::sweep::Sweep;
 
 use stacking::{Copies, StartError};
+
+pub use privileges::{Grants, Privileges};
 
 pub use executor::{Exit, Handle as RunHandle, Terminal, WindowSize};
 
@@ -58,6 +61,8 @@ pub struct RunRequest {
     pub dns: Dns,
     /// `--add-host`, `--shm-size`, `--ulimit`.
     pub surroundings: graph::Surroundings,
+    /// `--cap-add` and its like.
+    pub privileges: Privileges,
 }
 
 /// Where input comes from and output goes.
@@ -188,7 +193,7 @@ impl Engine {
         let working_dir = request.working_dir.as_ref().unwrap_or(&defaults.working_dir);
         let granted = grant(request.network);
         let extra_hosts = granted.extra_hosts(&request.surroundings.extra_hosts)?;
-        Ok(Spec {
+        let spec = Spec {
             env: environment(request, config, &hostname),
             cwd: if working_dir.is_empty() { "/".to_owned() } else { working_dir.clone() },
             user: request.user.as_ref().unwrap_or(&defaults.user).clone(),
@@ -200,7 +205,8 @@ impl Engine {
             resources: request.resources.clone(),
             hostname,
             ..Spec::new(rootfs, argv)
-        })
+        };
+        Ok(request.privileges.apply(spec))
     }
 }
 

@@ -70,14 +70,22 @@ fn cpuset(directory: &Path, resources: &Resources) -> Result<(), SandboxError> {
     let parent = directory.parent().expect("a group is in a hierarchy");
     let files = [("cpuset.cpus", &resources.cpuset_cpus), ("cpuset.mems", &resources.cpuset_mems)];
     for (file, wanted) in files {
-        let inherited = || {
-            let path = parent.join(file);
-            std::fs::read_to_string(&path).or_kernel(|| format!("read({path:?})"))
-        };
-        let value = if wanted.is_empty() { inherited()? } else { wanted.clone() };
-        set(directory, file, value.trim())?;
+        let inherited = inherited(parent, file)?;
+        set(directory, file, if wanted.is_empty() { &inherited } else { wanted })?;
     }
     Ok(())
+}
+
+/// What a group has of a set. One that was just made for `--cgroup-parent` has nothing, and is given what is above it.
+fn inherited(group: &Path, file: &str) -> Result<String, SandboxError> {
+    let path = group.join(file);
+    let text = std::fs::read_to_string(&path).or_kernel(|| format!("read({path:?})"))?;
+    if !text.trim().is_empty() {
+        return Ok(text.trim().to_owned());
+    }
+    let above = group.parent().map_or_else(|| Ok(String::new()), |parent| inherited(parent, file))?;
+    set(group, file, &above)?;
+    Ok(above)
 }
 
 /// Adds what this hierarchy has counted.

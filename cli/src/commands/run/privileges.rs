@@ -1,0 +1,91 @@
+//! What `run` gives to a container, or takes from it, beyond the default.
+
+use engine::{Grants, Privileges};
+
+/// The options.
+#[derive(Debug, clap::Args)]
+pub(super) struct PrivilegeArgs {
+    /// Add Linux capabilities ("ALL" for all)
+    #[arg(long, value_name = "NAME")]
+    cap_add: Vec<String>,
+    /// Drop Linux capabilities ("ALL" for all)
+    #[arg(long, value_name = "NAME")]
+    cap_drop: Vec<String>,
+    /// Give extended privileges to this container: all capabilities, system calls and devices
+    #[arg(long)]
+    privileged: bool,
+    /// Mount the container's root filesystem as read only
+    #[arg(long)]
+    read_only: bool,
+    /// Security Options ("no-new-privileges[=true|false]", "seccomp=unconfined")
+    #[arg(long, value_name = "OPTION", value_parser = parse_option)]
+    security_opt: Vec<SecurityOption>,
+    /// Sysctl options, such as "net.core.somaxconn=1024"
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_sysctl)]
+    sysctl: Vec<(String, String)>,
+}
+
+/// One `--security-opt`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SecurityOption {
+    NoNewPrivileges(bool),
+    AllSystemCalls,
+}
+
+impl TryFrom<PrivilegeArgs> for Privileges {
+    type Error = String;
+
+    fn try_from(args: PrivilegeArgs) -> Result<Self, String> {
+        let mut privileges = Self {
+            grants: if args.privileged {
+                Grants::Everything
+            } else {
+                Grants::some(&args.cap_add, &args.cap_drop)?
+            },
+            is_root_read_only: args.read_only,
+            sysctls: args.sysctl,
+            ..Self::default()
+        };
+        for option in args.security_opt {
+            match option {
+                SecurityOption::NoNewPrivileges(is_set) => privileges.no_new_privileges = Some(is_set),
+                SecurityOption::AllSystemCalls => privileges.allows_all_system_calls = true,
+            }
+        }
+        Ok(privileges)
+    }
+}
+
+/// Docker's words, with `=` or the older `:`.
+fn parse_option(text: &str) -> Result<SecurityOption, String> {
+    let (name, value) = text.split_once(['=', ':']).unwrap_or((text, ""));
+    match (name, value) {
+        ("no-new-privileges", "" | "true") => Ok(SecurityOption::NoNewPrivileges(true)),
+        ("no-new-privileges", "false") => Ok(SecurityOption::NoNewPrivileges(false)),
+        ("seccomp", "unconfined") => Ok(SecurityOption::AllSystemCalls),
+        ("seccomp", _) => Err("profiles in files are not supported: only `seccomp=unconfined`".to_owned()),
+        _ => Err("expected `no-new-privileges[=true|false]` or `seccomp=unconfined`".to_owned()),
+    }
+}
+
+fn parse_sysctl(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_dockers() {
+        assert_eq!(parse_option("no-new-privileges"), Ok(SecurityOption::NoNewPrivileges(true)));
+        assert_eq!(parse_option("no-new-privileges:false"), Ok(SecurityOption::NoNewPrivileges(false)));
+        assert_eq!(parse_option("seccomp=unconfined"), Ok(SecurityOption::AllSystemCalls));
+        for wrong in ["seccomp=profile.json", "apparmor=x", "no-new-privileges=maybe", ""] {
+            assert!(parse_option(wrong).is_err(), "{wrong}");
+        }
+    }
+}

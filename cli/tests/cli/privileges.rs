@@ -1,0 +1,94 @@
+//! What `run` gives to a container beyond the default, or takes from it.
+
+use std::fs;
+
+use crate::support::World;
+
+/// The capabilities that a shell in the container has.
+fn effective(world: &World, options: &[&str]) -> u64 {
+    let arguments = [&["run"], options, &["bb", "sed", "-n", "s/CapEff:.//p", "/proc/self/status"]].concat();
+    u64::from_str_radix(world.ok(arguments).trim(), 16).unwrap()
+}
+
+const CHOWN: u64 = 1;
+const SYS_TIME: u64 = 1 << 25;
+
+#[test]
+fn capabilities_are_added_and_dropped() {
+    let world = World::new();
+    let default = effective(&world, &[]);
+    assert_eq!(
+        effective(&world, &["--cap-add", "SYS_TIME", "--cap-drop", "cap_chown"]),
+        (default | SYS_TIME) & !CHOWN
+    );
+    assert_eq!(effective(&world, &["--cap-drop=ALL", "--cap-add=chown"]), CHOWN);
+    assert_eq!(effective(&world, &["--cap-drop", "all"]), 0);
+    let all = effective(&world, &["--cap-add", "ALL"]);
+    assert_eq!(effective(&world, &["--cap-add", "ALL", "--cap-drop", "SYS_TIME"]), all & !SYS_TIME);
+    assert_eq!(effective(&world, &["--privileged"]), all);
+    let ran = world.run(["run", "--cap-add", "FLY", "bb", "true"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (125, "ERROR: unknown capability `FLY`\n"), "{ran}");
+}
+
+#[test]
+fn security_options_are_dockers() {
+    let world = World::new();
+    let status = |options: &[&str], field: &str| {
+        let script = format!("s/^{field}:.//p");
+        let arguments = [&["run"], options, &["bb", "sed", "-n", &script, "/proc/self/status"]].concat();
+        world.ok(arguments).trim().to_owned()
+    };
+    assert_eq!(status(&[], "Seccomp"), "2");
+    assert_eq!(status(&["--security-opt", "seccomp=unconfined"], "Seccomp"), "0");
+    assert_eq!(status(&["--security-opt", "no-new-privileges"], "NoNewPrivs"), "1");
+    assert_eq!(status(&["--security-opt", "no-new-privileges:false"], "NoNewPrivs"), "0");
+    let ran = world.run(["run", "--security-opt", "seccomp=profile.json", "bb", "true"]);
+    assert_eq!(ran.code, 125);
+    assert!(ran.stderr.contains("only `seccomp=unconfined`"), "{ran}");
+}
+
+#[test]
+fn a_root_can_be_read_only() {
+    let world = World::new();
+    let script = "touch /new 2>/dev/null || echo refused; touch /dev/shm/new && echo memory";
+    assert_eq!(world.ok(["run", "--read-only", "bb", "sh", "-c", script]), "refused\nmemory\n");
+}
+
+#[test]
+fn sysctls_are_those_of_the_container() {
+    let world = World::new();
+    let show = ["bb", "cat", "/proc/sys/kernel/shm_rmid_forced"];
+    let before = world.ok([&["run"][..], &show].concat());
+    let ran = world.ok([&["run", "--sysctl", "kernel.shm_rmid_forced=1"][..], &show].concat());
+    assert_eq!((before.as_str(), ran.as_str()), ("0\n", "1\n"));
+    let ran = world.run(["run", "--sysctl", "kernel.panic=1", "bb", "true"]);
+    assert_eq!(ran.code, 125, "{ran}");
+    assert!(ran.stderr.contains("kernel.panic"), "{ran}");
+    let ran = world.run(["run", "--sysctl", "kernel.panic", "bb", "true"]);
+    assert!(ran.stderr.contains("NAME=VALUE"), "{ran}");
+}
+
+/// A group of this test, in every hierarchy that has it. Whoever names a parent keeps it; the test does not.
+struct Group(String);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let roots = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
+        for root in roots.chain(["/sys/fs/cgroup".into()]) {
+            // It is not in all of them.
+            let _ = fs::remove_dir(root.join(&self.0));
+        }
+    }
+}
+
+#[test]
+fn a_group_can_be_named_and_has_what_is_above_it() {
+    let world = World::new();
+    let group = Group(format!("slipway-test-{}", std::process::id()));
+    let options = ["--cgroup-parent", &group.0, "--cpuset-cpus", "0", "--memory-swap", "-1", "-m", "64m"];
+    let show = ["bb", "sed", "-n", "s/Cpus_allowed_list:.//p", "/proc/self/status"];
+    assert_eq!(world.ok([&["run"][..], &options, &show].concat()), "0\n");
+    let ran = world.run(["run", "--blkio-weight", "5", "bb", "true"]);
+    assert_eq!(ran.code, 125, "{ran}");
+    assert!(ran.stderr.contains("10 to 1000") || ran.stderr.contains("block"), "{ran}");
+}

@@ -5,3 +5,4 @@ mod imports;
 mod links;
 mod markdown;
 mod readme;
+mod security;

@@ -108,6 +108,8 @@ pub enum DockerfileSource {
     Path(PathBuf),
     /// The text itself (`--file -`).
     Text(String),
+    /// A file of a web server (`--file URL`): `http://` or `https://`.
+    Url(String),
 }
 
 /// `--output type=...`.

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Additional build contexts, as for "slipway build"
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
-    /// Name of the Dockerfile (default: "PATH/Dockerfile"), or "-" to read it from standard input
+    /// Name or URL of the Dockerfile (default: "PATH/Dockerfile"), or "-" to read it from standard input
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// How to show it ("text", "json", "svg" for a browser, "dot" for Graphviz)

@@ -99,6 +99,43 @@ fn a_dockerfile_of_a_web_server() {
 }
 
 #[test]
+fn a_dockerfile_of_a_web_server_with_files_from_here() {
+    let (home, server) = world();
+    let context = home.context("FROM nowhere\n", &[("a", "hello\n"), (".dockerignore", "b\n"), ("b", "x\n")]);
+    server.write("Other", "FROM base\nCOPY . /copied\nRUN cat /copied/a && ! cat /copied/b\n");
+    let url = server.url("etag/Other");
+    insta::assert_snapshot!(home.log(&["-f", &url, &context]), @"
+    run [2/3] COPY . /copied
+    run [3/3] RUN cat /copied/a && ! cat /copied/b
+    ");
+    server.requests();
+    home.log(&["-f", &url, &context]);
+    assert_eq!(server.requests(), ["GET /etag/Other 304"]);
+    assert_eq!(home.ok(&["build", "--check", "-f", &url, &context]), "Check complete, no warnings found.\n");
+    assert!(home.ok(&["graph", "-f", &url, &context]).contains("COPY . /copied"));
+    server.write("Wrong", "FROM base\nRUNN x\n");
+    let wrong = ["-f", &server.url("etag/Wrong"), &context];
+    insta::assert_snapshot!(failure(&home, &server, &wrong), @"
+    exit 1
+    error: unknown instruction `RUNN`
+     --> Dockerfile:2:1
+    2 | RUNN x
+      | ^^^^ help: did you mean `RUN`?
+
+    ERROR: the Dockerfile has 1 error
+    ");
+    insta::assert_snapshot!(failure(&home, &server, &["-f", &server.url("status/404"), &context]), @"
+    exit 1
+    ERROR: `URL/status/404` answers 404 Not Found
+    ");
+    insta::assert_snapshot!(failure(&home, &server, &["ftp://host/a"]), @"
+    exit 1
+    ERROR: build context `ftp://host/a` is not supported
+    hint: pass a directory, or the URL of a file or a git repository
+    ");
+}
+
+#[test]
 fn a_repository() {
     let (home, server) = world();
     let repository = Repository::new(&home, "a");

@@ -12,12 +12,13 @@ use frontend::remote::Remote;
 use graph::{GitSource, HttpSource, Op};
 use image::Hasher;
 
+use super::dockerfile;
 use crate::blocking::blocking;
 use crate::context::{ContextRoot, RemoteFiles, is_archive};
 use crate::fetch::{self, Access, FetchError};
 use crate::ops::now_unix_ns;
 use crate::steps::Steps;
-use crate::{BuildError, BuildRequest, Context, Engine, Progress};
+use crate::{BuildError, BuildRequest, Context, DockerfileSource, Engine, Progress};
 
 /// In every store, see `cache::Store`.
 const EMPTY_DIRECTORY: &str = "empty";
@@ -37,21 +38,29 @@ pub(super) const HEAD_BYTES: u64 = 1024;
 /// A build context that has been brought here. The files of a context that came from elsewhere are there until
 /// this is dropped.
 #[derive(Debug, Clone)]
-pub struct FetchedContext(pub(super) ContextRoot);
+pub struct FetchedContext {
+    pub(super) root: ContextRoot,
+    /// The text of a Dockerfile that came from a web server.
+    pub(super) dockerfile: Option<String>,
+}
 
 impl FetchedContext {
-    /// A context that is at hand, for questions that need no store; none for others.
-    pub fn at_hand(context: &Context) -> Option<Self> {
-        match context {
-            Context::Directory(path) => Some(Self(ContextRoot::own(path.clone()))),
-            Context::Empty => Some(Self(ContextRoot::empty(EMPTY_DIRECTORY.into()))),
-            Context::Archive(_) | Context::Remote(_) => None,
+    /// The context of a build whose files are all at hand, for questions that need no store; none for others.
+    pub fn at_hand(request: &BuildRequest) -> Option<Self> {
+        if matches!(request.dockerfile, DockerfileSource::Url(_)) {
+            return None;
         }
+        let root = match &request.context {
+            Context::Directory(path) => ContextRoot::own(path.clone()),
+            Context::Empty => ContextRoot::empty(EMPTY_DIRECTORY.into()),
+            Context::Archive(_) | Context::Remote(_) => return None,
+        };
+        Some(Self { root, dockerfile: None })
     }
 }
 
 impl Engine {
-    /// Brings the context of a build to where it can be read.
+    /// Brings the context of a build, and its Dockerfile, to where they can be read.
     ///
     /// # Errors
     ///
@@ -62,7 +71,27 @@ impl Engine {
         progress: Progress,
     ) -> Result<FetchedContext, BuildError> {
         let access = Access::new(request);
-        self.context_root(request, &access, &Steps::new(progress)).await.map(FetchedContext)
+        let steps = Steps::new(progress);
+        let root = self.context_root(request, &access, &steps).await?;
+        let dockerfile = self.remote_dockerfile(request, &access, &steps).await?;
+        Ok(FetchedContext { root, dockerfile })
+    }
+
+    /// The text of a Dockerfile of a web server; none when it is elsewhere.
+    pub(super) async fn remote_dockerfile(
+        &self,
+        request: &BuildRequest,
+        access: &Access,
+        steps: &Steps,
+    ) -> Result<Option<String>, BuildError> {
+        let DockerfileSource::Url(url) = &request.dockerfile else { return Ok(None) };
+        let source = HttpSource { filename: Some(SINGLE_FILE.to_owned()), ..HttpSource::new(url) };
+        let loaded = async {
+            let file = fetch::file(&self.store, access, &source, &|_, _| ()).await.map_err(without_line)?;
+            dockerfile::read_fetched(open(&self.layer(file.layer)?), &graph::redacted(url))
+        };
+        let name = format!("[internal] load remote Dockerfile {}", graph::redacted(url));
+        steps.during(&name, loaded).await.map(Some)
     }
 
     pub(super) async fn context_root(

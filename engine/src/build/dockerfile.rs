@@ -28,13 +28,22 @@ pub(super) struct IgnoreFile {
     pub(super) text: String,
 }
 
-pub(super) fn read(request: &BuildRequest, context: &ContextRoot) -> Result<Source, BuildError> {
+/// Reads the Dockerfile of a build; `fetched` is the text of one that came from a web server.
+pub(super) fn read(
+    request: &BuildRequest,
+    context: &ContextRoot,
+    fetched: Option<&str>,
+) -> Result<Source, BuildError> {
     if context.is_own() {
         check_directory(context.path())?;
     }
     let path = match &request.dockerfile {
         DockerfileSource::Text(text) => {
             return Ok(Source { name: "Dockerfile".to_owned(), text: text.clone(), path: None });
+        }
+        DockerfileSource::Url(_) => {
+            let text = fetched.expect("a Dockerfile of a web server is fetched before it is read").to_owned();
+            return Ok(Source { name: "Dockerfile".to_owned(), text, path: None });
         }
         DockerfileSource::Path(path) => path.clone(),
         DockerfileSource::Context => in_context(context),
@@ -43,6 +52,13 @@ pub(super) fn read(request: &BuildRequest, context: &ContextRoot) -> Result<Sour
         .ok_or_else(|| BuildError::NoDockerfile { path: path.clone() })?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     Ok(Source { name, text, path: Some(path) })
+}
+
+/// The text of a Dockerfile that has been fetched; errors call it `name`.
+pub(super) fn read_fetched(opened: io::Result<File>, name: &str) -> Result<String, BuildError> {
+    let path = Path::new(name);
+    let text = read_text(opened, path, DOCKERFILE_BYTES_MAX)?;
+    text.ok_or_else(|| BuildError::NoDockerfile { path: path.to_owned() })
 }
 
 /// The text of the Dockerfile at a path.

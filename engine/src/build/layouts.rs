@@ -47,6 +47,7 @@ impl Engine {
         let NamedContext::Layout { path, name } = context else {
             unreachable!("only layouts have such names")
         };
+        super::dockerfile::check_directory(path)?;
         let (store, path, name) = (self.store.clone(), path.clone(), name.clone());
         let (platform, news) = (platform.clone(), steps.clone());
         let step = steps.begin(&format!("[context {context_name}] OCI load from client"));

@@ -52,7 +52,8 @@ impl Engine {
         let steps = Arc::new(Steps::new(progress));
         let access = Access::new(&request);
         let context = self.context_root(&request, &access, &steps).await?;
-        let source = load_definition(&request, &context, &steps)?;
+        let fetched = self.remote_dockerfile(&request, &access, &steps).await?;
+        let source = load_definition(&request, &context, fetched.as_deref(), &steps)?;
         let contexts = load_contexts(&request, context, &source, &steps)?;
         let platform = request.platform.clone().unwrap_or_else(default_platform);
         let Planned { devices, lowered, bases, epoch } =
@@ -188,10 +189,11 @@ struct Planned {
 fn load_definition(
     request: &BuildRequest,
     context: &ContextRoot,
+    fetched: Option<&str>,
     steps: &Steps,
 ) -> Result<Source, BuildError> {
     let step = steps.begin("[internal] load build definition from Dockerfile");
-    match dockerfile::read(request, context) {
+    match dockerfile::read(request, context, fetched) {
         Ok(source) => {
             let size = source.text.len() as u64;
             steps.progressed(step, "transferring dockerfile:", size, Some(size));

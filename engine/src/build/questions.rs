@@ -33,8 +33,8 @@ impl Inquiry {
         context: &FetchedContext,
         engine: Option<&Engine>,
     ) -> Result<Self, BuildError> {
-        let source = dockerfile::read(request, &context.0)?;
-        let ignored = load_context(context.0.clone(), Some(&source), request.context_mode)?.ignore;
+        let source = dockerfile::read(request, &context.root, context.dockerfile.as_deref())?;
+        let ignored = load_context(context.root.clone(), Some(&source), request.context_mode)?.ignore;
         let platform = request.platform.clone().unwrap_or_else(default_platform);
         let text = Text { name: source.name, text: source.text };
         let questions = Questions::new(text, &plan_options(request, &platform)).ignoring(ignored);
@@ -116,7 +116,7 @@ impl PlannedGraph {
         context: &FetchedContext,
         engine: Option<&Engine>,
     ) -> Result<Self, BuildError> {
-        let source = dockerfile::read(request, &context.0)?;
+        let source = dockerfile::read(request, &context.root, context.dockerfile.as_deref())?;
         let platform = request.platform.clone().unwrap_or_else(default_platform);
         let wrong = |diagnostics: Vec<Diagnostic>| source.errors(&diagnostics);
         let parsed = frontend::parse(&source.text);

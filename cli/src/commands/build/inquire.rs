@@ -15,12 +15,12 @@ pub(in crate::commands) struct Asked {
     pub(in crate::commands) engine: Option<Engine>,
 }
 
-/// Brings the context of a question here. Only one that comes from elsewhere needs a store.
+/// Brings the context of a question here. Only what comes from elsewhere needs a store.
 pub(in crate::commands) fn ask(
     request: &BuildRequest,
     global: &Global,
 ) -> Result<Result<Asked, Interrupted>, Report> {
-    if let Some(context) = FetchedContext::at_hand(&request.context) {
+    if let Some(context) = FetchedContext::at_hand(request) {
         return Ok(Ok(Asked { context, engine: store::open_existing(global) }));
     }
     let engine = store::open(global)?;

@@ -72,7 +72,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "MODE", default_value = "exact")]
     #[arg(hide_default_value = true, hide_possible_values = true)]
     context_mode: ContextModeArg,
-    /// Name of the Dockerfile (default: "PATH/Dockerfile"), or "-" to read it from standard input
+    /// Name or URL of the Dockerfile (default: "PATH/Dockerfile"), or "-" to read it from standard input
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Write the image ID to a file

@@ -33,6 +33,12 @@ pub(in crate::commands) fn sources(
     {
         return Ok((Context::Remote(remote), dockerfile(file)?));
     }
+    if !context.is_dir() && context.to_string_lossy().contains("://") {
+        let message = format!("build context `{}` is not supported", context.display());
+        return Err(
+            Report::mistake(message).hint("pass a directory, or the URL of a file or a git repository")
+        );
+    }
     Ok((Context::Directory(directory(context)?), dockerfile(file)?))
 }
 
@@ -50,8 +56,17 @@ fn dockerfile(file: Option<PathBuf>) -> Result<DockerfileSource, Report> {
     Ok(match file {
         None => DockerfileSource::Context,
         Some(path) if path == Path::new(STDIN) => DockerfileSource::Text(read_dockerfile(io::stdin())?),
+        Some(path) if !path.exists() && is_url(&path) => {
+            DockerfileSource::Url(path.to_string_lossy().into_owned())
+        }
         Some(path) => DockerfileSource::Path(path),
     })
+}
+
+/// Whether a file is one of a web server.
+fn is_url(path: &Path) -> bool {
+    let text = path.to_string_lossy().to_ascii_lowercase();
+    ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
 /// A tar is the context, anything else the Dockerfile, as in Docker.

@@ -16,6 +16,7 @@ use crate::devices::set_window_size;
 use crate::error::{OrKernel, SandboxError};
 use crate::helper::Helper;
 use crate::io::{Connected, Io, Receiver, Stream, connect};
+use crate::kernel_files::Processes;
 use crate::network::{self, Connection};
 use crate::rootfs::open_directory;
 use crate::seccomp;
@@ -97,6 +98,7 @@ pub fn spawn(spec: &Spec, io: Io) -> Result<Child, SandboxError> {
         groups,
         connection,
         may_change_network: may_change_network(spec),
+        processes: Processes::default(),
         begin,
         progress: Progress::default(),
     };
@@ -157,6 +159,8 @@ pub struct Child {
     /// Its way out of a private network, for a later sandbox if this one cannot have changed it.
     connection: Option<Connection>,
     may_change_network: bool,
+    /// Whose processes it can see.
+    processes: Processes,
     begin: Instant,
     progress: Progress,
 }
@@ -176,6 +180,11 @@ impl Child {
     /// Kills the command and everything that it started.
     pub fn kill(&self) {
         self.signal(libc::SIGKILL);
+    }
+
+    /// Whose processes its `/proc` shows.
+    pub fn processes(&self) -> Processes {
+        self.processes
     }
 
     /// The terminal of a command that was started with [`Io::Terminal`]; `None` for any other, and the second time.
@@ -268,8 +277,8 @@ impl Child {
         };
         match report {
             Report::Started => self.command = fds.pop().map(Arc::new),
-            Report::Ready { stubs, listeners } => {
-                self.stubs = stubs;
+            Report::Ready { stubs, listeners, processes } => {
+                (self.stubs, self.processes) = (stubs, processes);
                 self.listeners = fds.drain(..listeners.min(fds.len())).collect();
                 self.terminal = fds.pop().map(|master| Terminal { master });
                 self.progress.is_ready = true;

@@ -13,7 +13,7 @@ use rustix::process::DumpableBehavior;
 use crate::command::Command;
 use crate::devices::{Scratch, Terminal};
 use crate::error::{OrKernel, SandboxError};
-use crate::kernel_files::{check_sysctls, make_read_only, mount_proc, mount_sys};
+use crate::kernel_files::{Processes, check_sysctls, make_read_only, mount_proc, mount_sys};
 use crate::landlock::keep_in_root;
 use crate::mounting::{Depth, flags, restrict};
 use crate::mounts::{mount_etc, mount_one};
@@ -67,13 +67,12 @@ fn prepare(
         Streams::Terminal(size) => Some(*size),
         Streams::Own | Streams::Foreign => None,
     };
-    let Built { stubs, terminal, listeners } = build_tree(spec, window)?;
+    let Built { stubs, terminal, listeners, processes } = build_tree(spec, window)?;
     if spec.network == Network::None {
         loopback_up()?;
     }
     if !spec.hostname.is_empty() {
-        rustix::system::sethostname(spec.hostname.as_bytes())
-            .or_kernel(|| format!("sethostname({:?})", spec.hostname))?;
+        name_host(&spec.hostname)?;
     }
     let identity = user::resolve(&spec.user)?;
     let command = Command::new(spec, &identity.home)?;
@@ -90,9 +89,18 @@ fn prepare(
     reduce(spec, filter, &identity)?;
     let mut ours: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
     ours.extend(terminal.iter().map(|terminal| terminal.master.as_fd()));
-    let ready = Report::Ready { stubs, listeners: listeners.len() };
+    let ready = Report::Ready { stubs, listeners: listeners.len(), processes };
     send(control, &ready, &ours).or_kernel(|| String::from("sendmsg(control, Ready)"))?;
     Ok(command)
+}
+
+/// Names the host in the new namespace. In a container the profile of the container may forbid it, whoever asks: there the
+/// name stays, which isolates no less.
+fn name_host(name: &str) -> Result<(), SandboxError> {
+    match rustix::system::sethostname(name.as_bytes()) {
+        Err(Errno::PERM) => Ok(()),
+        result => result.or_kernel(|| format!("sethostname({name:?})")),
+    }
 }
 
 /// Joins the control groups of the sandbox before it starts anything, and makes them the root of what it sees.
@@ -130,6 +138,7 @@ struct Built {
     terminal: Option<Terminal>,
     /// In the order of the sockets in the specification.
     listeners: Vec<OwnedFd>,
+    processes: Processes,
 }
 
 /// Mounts everything, and leaves the host's tree behind.
@@ -140,7 +149,7 @@ fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<Built, SandboxE
     let (root, upper) = mount_root(&scratch, spec)?;
     scratch.attach_aside(&root)?;
     let mut tree = Tree::new(root, StubLog::new(upper))?;
-    mount_proc(&mut tree, &spec.sysctls)?;
+    let processes = mount_proc(&mut tree, spec)?;
     mount_sys(&mut tree, spec.confinement)?;
     let terminal = scratch.mount_dev(&mut tree, spec, window)?;
     mount_etc(&mut tree, &scratch, spec)?;
@@ -160,7 +169,7 @@ fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<Built, SandboxE
         restrict(&root, flags::READ_ONLY, Depth::One)?;
     }
     pivot(&root)?;
-    Ok(Built { stubs, terminal, listeners })
+    Ok(Built { stubs, terminal, listeners, processes })
 }
 
 /// Makes `root` the root directory of this mount namespace and detaches all else, see pivot_root(2).

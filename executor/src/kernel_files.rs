@@ -6,23 +6,69 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{OrKernel, SandboxError};
+use crate::landlock::has_domain;
 use crate::mounting::{Depth, clone_host, clone_mount, flags, mount_new, restrict};
-use crate::spec::{Confinement, Network};
+use crate::spec::{Confinement, Network, Spec};
+use crate::sys::{self, Fork};
 use crate::tree::{Kind, Tree};
 
 /// Where every distribution mounts cgroup v2, if it is the only hierarchy.
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
+/// Whose processes `/proc` shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Processes {
+    /// Those of the sandbox.
+    #[default]
+    Own,
+    /// Those of the machine, or of the container in which the engine runs.
+    All,
+}
+
 /// Mounts `/proc` for this pid namespace and writes the kernel parameters.
-pub(crate) fn mount_proc(tree: &mut Tree, sysctls: &[(String, String)]) -> Result<(), SandboxError> {
-    let proc = mount_new("proc", &[], flags::KERNEL)?;
-    for (name, value) in sysctls {
-        write_sysctl(&proc, name, value)?;
-    }
+///
+/// In a container whose `/proc` is partly covered the kernel makes no new one, since that would not be. There the
+/// container's is cloned, with its covers. It shows processes of which a sandbox may use none: Landlock keeps it from
+/// all that is behind their names, so without Landlock there is no such clone.
+pub(crate) fn mount_proc(tree: &mut Tree, spec: &Spec) -> Result<Processes, SandboxError> {
     let target = tree.target("/proc", Kind::Directory)?;
-    tree.attach(&proc, &target, "/proc")
+    match mount_new("proc", &[], flags::KERNEL) {
+        Err(SandboxError::Kernel { source, .. })
+            if source.0 == libc::EPERM && has_domain(spec) && spec.sysctls.is_empty() =>
+        {
+            let host = clone_host(Path::new("/proc"), Depth::All)?;
+            restrict(&host, flags::KERNEL, Depth::All)?;
+            tree.attach(&host, &target, "/proc")?;
+            Ok(Processes::All)
+        }
+        proc => {
+            let proc = proc?;
+            for (name, value) in &spec.sysctls {
+                write_sysctl(&proc, name, value)?;
+            }
+            tree.attach(&proc, &target, "/proc")?;
+            Ok(Processes::Own)
+        }
+    }
+}
+
+/// Whether the kernel makes a `/proc` for a new pid namespace, which is tried in one.
+pub(crate) fn probe_proc() -> Result<&'static str, SandboxError> {
+    let call = || String::from("clone3(CLONE_NEWPID)");
+    match sys::fork(libc::CLONE_NEWPID as u64).or_kernel(call)? {
+        Fork::Child => std::process::exit(i32::from(mount_new("proc", &[], flags::KERNEL).is_err())),
+        Fork::Parent { pid, .. } => {
+            let (status, _) = sys::wait4(pid).or_kernel(|| format!("wait4({pid})"))?;
+            let refused = || SandboxError::Kernel {
+                call: String::from("fsmount(\"proc\")"),
+                source: crate::error::Errno(libc::EPERM),
+            };
+            if status == 0 { Ok("shows the processes of a container alone") } else { Err(refused()) }
+        }
+    }
 }
 
 /// Mounts `/sys`, with the container's view of cgroup v2. Read-only unless the container is privileged.

@@ -51,6 +51,12 @@ pub(crate) fn keep_in_root(spec: &Spec) -> Result<(), SandboxError> {
     sys::landlock_restrict_self(&ruleset).or_kernel(|| String::from("landlock_restrict_self()"))
 }
 
+/// Whether the command will be kept from the processes outside: their memory, and what `/proc` says of them to who may
+/// trace them.
+pub(crate) fn has_domain(spec: &Spec) -> bool {
+    landlock_version().is_some_and(|version| rights(version, spec).is_some())
+}
+
 /// What is taken from a command; `None` if nothing.
 ///
 /// Landlock forbids every mount. So a command that was given the capability to mount keeps its files, and a privileged

@@ -57,6 +57,7 @@ pub use doctor::{Examination, Feature, Presence, Rung, examine};
 pub use error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Errno, ErrorKind, SandboxError};
 pub use helper::prepare;
 pub use io::{Io, Output, Stream};
+pub use kernel_files::Processes;
 pub use landlock::landlock_version;
 pub use namespace::{Ids, NamespaceError, become_root};
 pub use network::{NetworkError, Outlet, PrivateNetwork, prepare_network, private_network};

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::child::Usage;
 use crate::error::SandboxError;
+use crate::kernel_files::Processes;
 use crate::spec::{SOCKETS_MAX, Spec, WindowSize};
 use crate::stubs::Stubs;
 
@@ -77,7 +78,7 @@ pub(crate) enum Report {
     /// The process that will become the command exists. Carries a pidfd of it.
     Started,
     /// Everything is set up, and the next call is execve. Carries what listens, and then the terminal, if there is one.
-    Ready { stubs: Stubs, listeners: usize },
+    Ready { stubs: Stubs, listeners: usize, processes: Processes },
     /// Setting up, or the execve, went wrong.
     Failed(SandboxError),
     /// The command is gone, and with it everything that it started.

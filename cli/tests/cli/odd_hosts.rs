@@ -156,3 +156,24 @@ fn the_doctor_speaks_to_programs() {
     }
     assert!(!Path::new(&world.path("store")).exists(), "a question makes no store");
 }
+
+/// As in a container of Docker or Podman: a part of `/proc` is covered, so that the kernel makes no other `/proc`.
+const COVERED: &str = "mount -t tmpfs none /proc/irq; export SLIPWAY_ROOT=$PWD/store OUTSIDE=$$
+    set -- unshare --user --map-root-user --mount setpriv --bounding-set=-sys_admin --inh-caps=-all sh -c \"$2\"; exec \"$@\"";
+
+#[test]
+fn in_a_container_the_processes_around_are_seen_and_out_of_reach() {
+    let world = world();
+    let ran = on(&world, &[], COVERED, "slipway doctor --format '{{.Rung}}'");
+    assert_eq!(ran.stdout, "in a container, processes shown\n", "{ran}");
+    let script = "slipway import rootfs.tar bb > id; sleep 60 & slipway run -e OUT=$! bb sh -c '
+        cat /proc/$OUT/cmdline | head -c 5; echo; for way in root/ fd/2/ cwd/; do ls /proc/$OUT/$way > /dev/null 2>&1 || echo $way out of reach; done
+        cat /proc/$OUT/environ > /dev/null 2>&1 || echo environ out of reach; head -n 1 /proc/self/status; kill $OUT 2> /dev/null || echo no such'; kill $!";
+    let ran = on(&world, &[], COVERED, script);
+    let nothing = "root/ out of reach\nfd/2/ out of reach\ncwd/ out of reach\nenviron out of reach\n";
+    assert_eq!(ran.stdout, format!("sleep\n{nothing}Name:\thead\nno such\n"), "{ran}");
+    assert!(ran.stderr.contains("steps see the names of the processes around them"), "{ran}");
+    let ran = on(&world, &[], COVERED, "slipway run --privileged bb true");
+    assert_eq!(ran.code, 125, "{ran}");
+    assert!(ran.stderr.contains("fsmount(\"proc\""), "{ran}");
+}

@@ -1,9 +1,10 @@
 //! Starts a command on layers: stacked where the kernel does that, copied where it does not.
 
 use std::path::PathBuf;
+use std::sync::Once;
 
 use cache::{ActiveLayer, LayerCopy, Store, StoreError, WorkingCopy};
-use executor::{Child, Io, Mount, Rootfs, SandboxError, Spec};
+use executor::{Child, Io, Mount, Processes, Rootfs, SandboxError, Spec};
 
 /// Why a command did not start.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +40,7 @@ pub(crate) fn start<E: From<StartError>>(
     let failed = |error: SandboxError| E::from(StartError::from(error));
     if !store.copies_layers() {
         match executor::spawn(spec, io()?) {
-            Ok(child) => return Ok((child, Copies::default())),
+            Ok(child) => return Ok((told(child), Copies::default())),
             Err(SandboxError::NoOverlay { call, source }) => {
                 store.copy_layers_from_now_on(&format!("{call}: {source}"));
             }
@@ -47,7 +48,18 @@ pub(crate) fn start<E: From<StartError>>(
         }
     }
     let (spec, copies) = copied(store, spec, layer).map_err(|error| E::from(StartError::from(error)))?;
-    Ok((executor::spawn(&spec, io()?).map_err(failed)?, copies))
+    Ok((told(executor::spawn(&spec, io()?).map_err(failed)?), copies))
+}
+
+/// Says once what a sandbox does not isolate here.
+fn told(child: Child) -> Child {
+    static TOLD: Once = Once::new();
+    if child.processes() == Processes::All {
+        TOLD.call_once(|| {
+            tracing::warn!("steps see the names of the processes around them: this container's /proc is covered in part; `slipway doctor` says more");
+        });
+    }
+    child
 }
 
 /// The same command with copies in place of overlays.

@@ -11,6 +11,7 @@ use super::{Feature, Presence, Root};
 use crate::cgroup::hierarchies;
 use crate::error::{SandboxError, chain};
 use crate::foreign;
+use crate::kernel_files::probe_proc;
 use crate::landlock::landlock_version;
 use crate::mounting::{Parameter, mount_new};
 use crate::namespace::{Ids, find_program};
@@ -19,6 +20,9 @@ use crate::subordinate::Which;
 
 /// The one on which the rung depends.
 pub(super) const OVERLAY: &str = "overlayfs";
+
+/// The other one.
+pub(super) const PROC: &str = "procfs of its own";
 
 /// Every feature, in the order in which a sandbox needs them.
 pub(super) fn all(root: &Root, directory: &Path) -> Vec<Feature> {
@@ -41,6 +45,12 @@ pub(super) fn all(root: &Root, directory: &Path) -> Vec<Feature> {
             "a container sees its own files, processes, queues, names, network and limits",
             "no step is run",
             namespaces(),
+        ),
+        feature(
+            PROC,
+            "a container sees its own processes in `/proc`",
+            "`/proc` is the one around it, whose processes are listed there and out of reach by Landlock; without that, no step is run",
+            presence(probe_proc().map(str::to_owned).map_err(|error| chain(&error))),
         ),
         feature(
             "mount API of descriptors",

@@ -56,9 +56,13 @@ pub struct Examination {
 pub fn examine(directory: &Path) -> Examination {
     let ids = become_root();
     let features = features::all(&ids, directory);
-    let overlay = features.iter().find(|feature| feature.name == features::OVERLAY);
-    let has_overlay = overlay.is_some_and(|feature| matches!(feature.presence, Presence::Present(_)));
-    let (rung, reason) = rung::of(&ids, has_overlay);
+    let is_present = |name| {
+        let mut named = features.iter().filter(|feature| feature.name == name);
+        named.any(|feature| matches!(feature.presence, Presence::Present(_)))
+    };
+    let kernel =
+        rung::Kernel { stacks: is_present(features::OVERLAY), shows_own: is_present(features::PROC) };
+    let (rung, reason) = rung::of(&ids, kernel);
     Examination { rung, reason, features }
 }
 

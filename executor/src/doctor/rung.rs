@@ -18,13 +18,16 @@ pub enum Rung {
     SingleId,
     /// User namespaces, and the kernel stacks no layers in them: each step works on a copy.
     Copies,
+    /// The same in a container whose `/proc` is covered in part: that of the container is seen inside.
+    SharedProcesses,
     /// Neither root nor user namespaces: nothing can be run.
     Nothing,
 }
 
 impl Rung {
     /// Every rung, the best first.
-    pub const ALL: [Self; 5] = [Self::Root, Self::UserNamespace, Self::SingleId, Self::Copies, Self::Nothing];
+    pub const ALL: [Self; 6] =
+        [Self::Root, Self::UserNamespace, Self::SingleId, Self::Copies, Self::SharedProcesses, Self::Nothing];
 
     /// What it is called.
     pub fn name(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Rung {
             Self::UserNamespace => "full namespaces in a user namespace",
             Self::SingleId => "full namespaces, a single id",
             Self::Copies => "full namespaces, layers copied",
+            Self::SharedProcesses => "in a container, processes shown",
             Self::Nothing => "no sandbox",
         }
     }
@@ -52,6 +56,9 @@ impl Rung {
             Self::Copies => {
                 "As above. No less isolated; a step costs the time and the space of a copy of what is below it"
             }
+            Self::SharedProcesses => {
+                "As above. The names and arguments of the processes of the container around it can be read; Landlock keeps the rest of them out of reach"
+            }
             Self::Nothing => {
                 "Nothing is run: steps that run a command are refused, and so are images that have to be unpacked"
             }
@@ -59,12 +66,26 @@ impl Rung {
     }
 }
 
+/// What the kernel does in the namespaces of this process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kernel {
+    /// It mounts overlays.
+    pub(super) stacks: bool,
+    /// It makes a `/proc` for a new pid namespace.
+    pub(super) shows_own: bool,
+}
+
 /// The rung of this machine, and why it is not the next one above.
-pub(super) fn of(root: &Root, has_overlay: bool) -> (Rung, Option<String>) {
-    let copied = || Some(String::from("the kernel mounts no overlay here"));
+pub(super) fn of(root: &Root, kernel: Kernel) -> (Rung, Option<String>) {
     match root {
         Err(error) => (Rung::Nothing, Some(chain(error))),
-        Ok(_) if !has_overlay => (Rung::Copies, copied()),
+        Ok(_) if !kernel.shows_own => (
+            Rung::SharedProcesses,
+            Some(String::from(
+                "the `/proc` of this container is covered in part, so the kernel makes no other",
+            )),
+        ),
+        Ok(_) if !kernel.stacks => (Rung::Copies, Some(String::from("the kernel mounts no overlay here"))),
         Ok(Ids::Unchanged) => (Rung::Root, None),
         Ok(Ids::Ranges) => (Rung::UserNamespace, None),
         Ok(Ids::Single { reason }) => (Rung::SingleId, Some(reason.clone())),
@@ -81,12 +102,14 @@ mod tests {
     fn the_best_that_holds_is_taken() {
         let single = || Ok(Ids::Single { reason: "no ranges".into() });
         let refused = Err(NamespaceError::Kernel { call: "unshare()".into(), source: Errno(libc::EPERM) });
-        assert_eq!(of(&Ok(Ids::Unchanged), true).0, Rung::Root);
-        assert_eq!(of(&Ok(Ids::Ranges), true).0, Rung::UserNamespace);
-        assert_eq!(of(&single(), true), (Rung::SingleId, Some("no ranges".into())));
-        assert_eq!(of(&single(), false).0, Rung::Copies);
+        let all = Kernel { stacks: true, shows_own: true };
+        assert_eq!(of(&Ok(Ids::Unchanged), all).0, Rung::Root);
+        assert_eq!(of(&Ok(Ids::Ranges), all).0, Rung::UserNamespace);
+        assert_eq!(of(&single(), all), (Rung::SingleId, Some("no ranges".into())));
+        assert_eq!(of(&single(), Kernel { stacks: false, ..all }).0, Rung::Copies);
+        assert_eq!(of(&single(), Kernel { stacks: false, shows_own: false }).0, Rung::SharedProcesses);
         assert_eq!(
-            of(&refused, true),
+            of(&refused, all),
             (Rung::Nothing, Some("unshare(): Operation not permitted (os error 1)".into()))
         );
     }

@@ -6,7 +6,10 @@ use crate::error::Error;
 use crate::transfer::{TRANSFERS, Transfer};
 use crate::work::{WORK, Work};
 
-const USAGE: &str = "usage: cargo xtask bench [ROW...] [--runs N] [--json FILE] [--markdown FILE]";
+const USAGE: &str = "usage: cargo xtask bench [ROW...|growth] [--runs N] [--json FILE] [--markdown FILE] \
+                     [--svg FILE] [--count-max N]";
+/// What measures the growth of a warm build, and nothing else.
+const GROWTH: &str = "growth";
 
 /// Enough for a median that one disturbance does not move.
 const ROUNDS_DEFAULT: u64 = 7;
@@ -20,6 +23,17 @@ pub(crate) struct Arguments {
     pub(crate) rounds: u64,
     pub(crate) json: Option<PathBuf>,
     pub(crate) markdown: Option<PathBuf>,
+    /// Measure how a warm build grows instead.
+    pub(crate) growth: Option<GrowthArguments>,
+}
+
+/// How to measure growth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GrowthArguments {
+    /// Where to draw it.
+    pub(crate) svg: Option<PathBuf>,
+    /// The largest count that is measured.
+    pub(crate) count_max: u64,
 }
 
 impl Arguments {
@@ -30,7 +44,10 @@ impl Arguments {
             rounds: ROUNDS_DEFAULT,
             json: None,
             markdown: None,
+            growth: None,
         };
+        let mut growth = GrowthArguments { svg: None, count_max: u64::MAX };
+        let mut is_growth = false;
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| usage(format!("`{word}` wants a value")));
@@ -38,11 +55,18 @@ impl Arguments {
                 "--runs" => arguments.rounds = rounds(&value()?)?,
                 "--json" => arguments.json = Some(value()?.into()),
                 "--markdown" => arguments.markdown = Some(value()?.into()),
+                "--svg" => growth.svg = Some(value()?.into()),
+                "--count-max" => growth.count_max = count(&value()?)?,
+                GROWTH => is_growth = true,
                 id => match transfer(id) {
                     Some(transfer) => arguments.transfers.push(transfer),
                     None => arguments.work.push(work(id)?),
                 },
             }
+        }
+        if is_growth {
+            arguments.growth = Some(growth);
+            return Ok(arguments);
         }
         if arguments.work.is_empty() && arguments.transfers.is_empty() {
             arguments.work = WORK.iter().collect();
@@ -55,6 +79,10 @@ impl Arguments {
 fn rounds(text: &str) -> Result<u64, Error> {
     let rounds = text.parse().ok().filter(|rounds| (1..=ROUNDS_MAX).contains(rounds));
     rounds.ok_or_else(|| usage(format!("`{text}` is not a number from 1 to {ROUNDS_MAX}")))
+}
+
+fn count(text: &str) -> Result<u64, Error> {
+    text.parse().map_err(|_| usage(format!("`{text}` is no number")))
 }
 
 fn work(id: &str) -> Result<&'static Work, Error> {
@@ -91,6 +119,14 @@ mod tests {
     }
 
     #[test]
+    fn growth_is_measured_alone() {
+        let arguments = parse("growth --svg a.svg --count-max 1000").expect("these are right");
+        assert_eq!((arguments.work.len(), arguments.transfers.len()), (0, 0));
+        let growth = GrowthArguments { svg: Some("a.svg".into()), count_max: 1000 };
+        assert_eq!(arguments.growth, Some(growth));
+    }
+
+    #[test]
     fn a_row_alone_is_measured_alone() {
         let arguments = parse("p8").expect("it is a row");
         assert_eq!((arguments.work.len(), arguments.transfers), (0, vec![Transfer::Pull]));
@@ -99,7 +135,10 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let problem = |line| parse(line).err().expect("these are wrong");
-        assert_eq!(problem("P1 P2"), "`P2` is none of P1, P4, P5, P6, P7, S27, S27b, P8, P9");
+        assert_eq!(
+            problem("P1 P0"),
+            "`P0` is none of P1, P2, P2b, P3, P4, P5, P6, P7, P10, S27, S27b, P8, P9"
+        );
         assert_eq!(problem("--runs 0"), "`0` is not a number from 1 to 1000");
         assert_eq!(problem("--json"), "`--json` wants a value");
     }

@@ -22,6 +22,8 @@ pub(crate) struct Counts {
     /// New processes; threads are not counted.
     pub(crate) forks: u64,
     pub(crate) syncs: u64,
+    /// Bytes of the pages of files that it wrote, by the kernel's account; what file systems write about them is not in.
+    pub(crate) written_bytes: u64,
 }
 
 /// Counts for rounds that come after the measured ones.
@@ -39,6 +41,11 @@ pub(crate) fn count(
     let names = ["-e", &format!("trace={CLONES}"), "-e", "signal=none", "-qq"];
     let clones = traced(&builder.build(context.enter(measured_rounds + 2)?), &names, &log)?;
 
+    let files = context.enter(measured_rounds + 3)?;
+    let before = written_bytes()?;
+    process::run(&mut builder.build(files))?;
+    let written_bytes = written_bytes()?.saturating_sub(before);
+
     let calls = summarised(&summary);
     if calls.is_empty() {
         return Err(Error::Output { command: "strace", problem: "a summary without a call".to_owned() });
@@ -50,7 +57,16 @@ pub(crate) fn count(
         system_calls: total(&|_| true),
         forks: count_processes(&clones),
         syncs: total(&|name| SYNCS.contains(&name)),
+        written_bytes,
     })
+}
+
+/// What this process and all its children that have ended wrote, see proc_pid_io(5).
+fn written_bytes() -> Result<u64, Error> {
+    let path = "/proc/self/io";
+    let text = fs::read_to_string(path).map_err(Error::at(path))?;
+    let written = text.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.trim().parse().ok());
+    written.ok_or_else(|| Error::Output { command: path, problem: text })
 }
 
 /// Runs `command` and all that it starts under strace, and returns what that wrote.

@@ -8,6 +8,7 @@ mod base;
 mod builder;
 mod count;
 mod error;
+mod growth;
 mod measure;
 mod process;
 mod random;
@@ -21,7 +22,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use arguments::Arguments;
+use arguments::{Arguments, GrowthArguments};
 use builder::{Absent, Builder, Setup};
 use error::Error;
 use report::{Report, Row};
@@ -51,6 +52,9 @@ fn run() -> Result<(), Error> {
     let directory = RunDirectory::new(&variable(DIRECTORY_VARIABLE)?)?;
     let setup =
         Setup { slipway, base_tar: base::write(directory.path())?, directory: directory.path().to_owned() };
+    if let Some(growth) = &arguments.growth {
+        return measure_growth(&arguments, growth, &setup);
+    }
     let report = measure_all(&arguments, &setup)?;
     let markdown = report.markdown();
     println!("{markdown}");
@@ -61,6 +65,15 @@ fn run() -> Result<(), Error> {
         fs::write(path, format!("{:#}\n", report.json())).map_err(Error::at(path))?;
     }
     Ok(())
+}
+
+fn measure_growth(arguments: &Arguments, wanted: &GrowthArguments, setup: &Setup) -> Result<(), Error> {
+    let all = growth::measure(setup, arguments.rounds, wanted.count_max)?;
+    println!("{}", growth::markdown(&all, arguments.rounds));
+    if let Some(path) = &arguments.json {
+        fs::write(path, format!("{:#}\n", growth::json(&all))).map_err(Error::at(path))?;
+    }
+    wanted.svg.as_ref().map_or(Ok(()), |path| growth::draw(&all, path))
 }
 
 fn variable(variable: &'static str) -> Result<PathBuf, Error> {

@@ -10,7 +10,7 @@ use crate::builder::Absent;
 use crate::count::Counts;
 use crate::measure::Sample;
 use crate::transfer::TransferRow;
-use crate::work::Work;
+use crate::work::{Target, Work};
 
 /// What was measured on one piece of work.
 pub(crate) struct Row {
@@ -58,7 +58,7 @@ impl Report {
         let Some(first) = self.rows.first() else { return };
         let mut header = vec!["Work".to_owned(), "Target".to_owned()];
         header.extend(first.samples.iter().map(|sample| sample.builder.clone()));
-        header.extend(["System calls", "Forks", "Syncs"].map(str::to_owned));
+        header.extend(["System calls", "Forks", "Syncs", "Written"].map(str::to_owned));
         line(text, &header);
         line(text, &vec!["---".to_owned(); header.len()]);
         for row in &self.rows {
@@ -73,7 +73,7 @@ impl Report {
     fn conditions(&self) -> String {
         format!(
             "Median of {} rounds (fastest - slowest), the builders in turn; the factor is the time divided by \
-             Slipway's. System calls, forks and syncs are Slipway's, those of the steps included. Linux {}, {} cores.",
+             Slipway's. System calls, forks, syncs and bytes written to files are Slipway's, those of the steps included. Linux {}, {} cores.",
             self.rounds,
             kernel(),
             cores()
@@ -101,10 +101,29 @@ impl Row {
 
     fn cells(&self) -> Vec<String> {
         let Self { work, samples, counts } = self;
-        let mut cells = vec![format!("{}: {}", work.id, work.title), format!("{} ms", work.target_ms)];
+        let target = match work.target {
+            Target::Milliseconds(ms) => format!("{ms} ms"),
+            Target::WrittenPerByte { most, .. } => format!("{most} B/B"),
+        };
+        let mut cells = vec![format!("{}: {}", work.id, work.title), target];
         cells.extend(times(samples));
         cells.extend([counts.system_calls, counts.forks, counts.syncs].map(|count| count.to_string()));
+        let megabytes = format!("{:.1} MB", counts.written_bytes as f64 / 1e6);
+        cells.push(match self.written_per_byte() {
+            Some(ratio) => format!("{megabytes}, {ratio:.2} B/B"),
+            None => megabytes,
+        });
         cells
+    }
+
+    /// Bytes written for each byte of new content, where the target is about them.
+    fn written_per_byte(&self) -> Option<f64> {
+        match self.work.target {
+            Target::WrittenPerByte { content_bytes, .. } => {
+                Some(self.counts.written_bytes as f64 / content_bytes as f64)
+            }
+            Target::Milliseconds(_) => None,
+        }
     }
 
     fn json(&self) -> Value {
@@ -118,10 +137,17 @@ impl Row {
                 "factor": sample.median().as_secs_f64() / self.ours().as_secs_f64(),
             })
         });
+        let (target_ms, written_target) = match work.target {
+            Target::Milliseconds(ms) => (Some(ms), None),
+            Target::WrittenPerByte { most, .. } => (None, Some(most)),
+        };
         json!({
             "id": work.id,
             "title": work.title,
-            "target_ms": work.target_ms,
+            "target_ms": target_ms,
+            "written_per_byte": self.written_per_byte(),
+            "written_per_byte_target": written_target,
+            "written_bytes": counts.written_bytes,
             "samples": samples.collect::<Vec<_>>(),
             "system_calls": counts.system_calls,
             "forks": counts.forks,
@@ -198,7 +224,7 @@ mod tests {
             rows: vec![Row {
                 work: &WORK[0],
                 samples: vec![sample("ours", &[4, 5, 9]), sample("theirs", &[100, 120, 1000])],
-                counts: Counts { system_calls: 700, forks: 0, syncs: 0 },
+                counts: Counts { system_calls: 700, forks: 0, syncs: 0, written_bytes: 40_000 },
             }],
             transfers: Vec::new(),
             absent: vec![Absent { name: "other", why: "`other` is missing".to_owned() }],
@@ -213,7 +239,7 @@ mod tests {
         assert_eq!(
             row,
             "| P1: fully cached rebuild, 12 steps, small context | 8 ms | 5.0 (4.0 - 9.0) ms | \
-             120 (100 - 1000) ms, 24.0x | 700 | 0 | 0 |"
+             120 (100 - 1000) ms, 24.0x | 700 | 0 | 0 | 0.0 MB |"
         );
         assert!(markdown.ends_with("Not measured: other, since `other` is missing.\n"));
     }

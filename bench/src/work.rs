@@ -17,10 +17,21 @@ pub(crate) struct Work {
     /// Its name in the project's targets.
     pub(crate) id: &'static str,
     pub(crate) title: &'static str,
-    /// What Slipway shall reach, in milliseconds, on a machine of two cores.
-    pub(crate) target_ms: u32,
+    /// What Slipway shall reach on a machine of two cores.
+    pub(crate) target: Target,
     dockerfile: fn(round: u64) -> String,
     files: Files,
+}
+
+/// What is to be reached.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Target {
+    Milliseconds(u32),
+    /// At most so many bytes written for each of so many bytes of new content.
+    WrittenPerByte {
+        most: f64,
+        content_bytes: u64,
+    },
 }
 
 /// The files beside the Dockerfile.
@@ -28,52 +39,94 @@ enum Files {
     None,
     /// Written once: a rebuild finds them as they were.
     Kept(fn(&Path) -> Result<(), Error>),
+    /// Written once; then some change in every round.
+    Changed {
+        write: fn(&Path) -> Result<(), Error>,
+        change: fn(&Path, round: u64) -> Result<(), Error>,
+    },
     /// Written anew, with other bytes, for every round.
     Fresh(fn(&Path, round: u64) -> Result<(), Error>),
 }
 
 /// Everything that can be measured.
-pub(crate) const WORK: [Work; 7] = [
+pub(crate) const WORK: [Work; 11] = [
     Work {
         id: "P1",
         title: "fully cached rebuild, 12 steps, small context",
-        target_ms: 8,
+        target: Target::Milliseconds(8),
         dockerfile: |_| cached_steps(),
         files: Files::Kept(small_files),
     },
     Work {
+        id: "P2",
+        title: "fully cached rebuild, context of 10k files",
+        target: Target::Milliseconds(15),
+        dockerfile: |_| copied_context(),
+        files: Files::Kept(|directory| many_files(directory, MANY_DIRECTORIES)),
+    },
+    Work {
+        id: "P2b",
+        title: "fully cached rebuild, context of 100k files",
+        target: Target::Milliseconds(100),
+        dockerfile: |_| copied_context(),
+        files: Files::Kept(|directory| many_files(directory, 10 * MANY_DIRECTORIES)),
+    },
+    Work {
+        id: "P3",
+        title: "one file of 10k changed, `COPY . .`",
+        target: Target::Milliseconds(80),
+        dockerfile: |_| copied_context(),
+        files: Files::Changed {
+            write: |directory| many_files(directory, MANY_DIRECTORIES),
+            change: change_one,
+        },
+    },
+    Work {
         id: "P4",
         title: "one more `RUN true` on a cached build",
-        target_ms: 5,
+        target: Target::Milliseconds(5),
         dockerfile: |round| format!("{}RUN true {round}\n", cached_steps()),
         files: Files::Kept(small_files),
     },
-    Work { id: "P5", title: "50 x `RUN`, cold", target_ms: 350, dockerfile: many_runs, files: Files::None },
+    Work {
+        id: "P5",
+        title: "50 x `RUN`, cold",
+        target: Target::Milliseconds(350),
+        dockerfile: many_runs,
+        files: Files::None,
+    },
     Work {
         id: "P6",
         title: "cold `COPY` of 20k files / 135 MB and a `RUN` on them",
-        target_ms: 1200,
+        target: Target::Milliseconds(1200),
         dockerfile: |_| copied_tree(),
         files: Files::Fresh(large_tree),
     },
     Work {
         id: "P7",
         title: "16 stages of `RUN sleep 1`, then 16 `COPY --from`",
-        target_ms: 1150,
+        target: Target::Milliseconds(1150),
         dockerfile: parallel_stages,
         files: Files::None,
     },
     Work {
+        id: "P10",
+        title: "bytes written for a `COPY` of 100 MB in files of 1 MB",
+        target: Target::WrittenPerByte { most: 1.05, content_bytes: (BLOBS * BLOB_BYTES) as u64 },
+        dockerfile: |_| format!("{}COPY blobs /blobs\n", from_base()),
+        files: Files::Fresh(blobs),
+    },
+    Work {
         id: "S27",
         title: "fully cached rebuild, a Dockerfile of 10 000 lines",
-        target_ms: 10,
+        target: Target::Milliseconds(10),
         dockerfile: |_| many_lines(),
         files: Files::None,
     },
     Work {
         id: "S27b",
         title: "the same with 8 000 instructions",
-        target_ms: 10,
+        target: Target::Milliseconds(10),
         dockerfile: |_| many_instructions(),
         files: Files::None,
     },
@@ -87,6 +140,12 @@ const STAGES: usize = 16;
 const LINES: usize = 10_000;
 /// Lines of which one is a comment and the others are instructions.
 const INSTRUCTION_BLOCK: usize = 5;
+
+/// Directories of 100 files: 10k files.
+const MANY_DIRECTORIES: usize = 100;
+const MANY_FILES_IN_DIRECTORY: usize = 100;
+const BLOBS: usize = 100;
+const BLOB_BYTES: usize = 1_000_000;
 
 /// 200 directories of 100 files; with sizes of 500, 1000, ... and 13 000 bytes they hold 135 MB.
 const LARGE_DIRECTORIES: usize = 200;
@@ -105,7 +164,7 @@ impl<'a> Context<'a> {
     pub(crate) fn new(work: &'a Work, parent: &Path) -> Result<Self, Error> {
         let directory = parent.join(work.id);
         fs::create_dir_all(&directory).map_err(Error::at(&directory))?;
-        if let Files::Kept(write) = work.files {
+        if let Files::Kept(write) | Files::Changed { write, .. } = work.files {
             write(&directory)?;
         }
         Ok(Self { work, directory })
@@ -113,7 +172,7 @@ impl<'a> Context<'a> {
 
     /// Writes what is different in this round.
     pub(crate) fn enter(&self, round: u64) -> Result<&Path, Error> {
-        if let Files::Fresh(write) = self.work.files {
+        if let Files::Fresh(write) | Files::Changed { change: write, .. } = self.work.files {
             write(&self.directory, round)?;
         }
         let path = self.directory.join("Dockerfile");
@@ -150,6 +209,10 @@ fn many_runs(round: u64) -> String {
         writeln!(text, "RUN echo {round} > /run{run}").expect(IN_MEMORY);
     }
     text
+}
+
+fn copied_context() -> String {
+    format!("{}COPY . /app\n", from_base())
 }
 
 /// The `RUN` fails when a file is missing, so that nobody wins by leaving files out.
@@ -198,6 +261,36 @@ fn small_files(directory: &Path) -> Result<(), Error> {
     for file in 0..SMALL_FILES {
         let path = directory.join(format!("file{file}"));
         fs::write(&path, random.bytes(SMALL_FILE_SIZE_BYTES)).map_err(Error::at(path))?;
+    }
+    Ok(())
+}
+
+fn many_files(directory: &Path, directories: usize) -> Result<(), Error> {
+    let mut random = Random::from_seed(1);
+    for at in 0..directories {
+        let directory = directory.join(format!("directory{at}"));
+        fs::create_dir_all(&directory).map_err(Error::at(&directory))?;
+        for file in 0..MANY_FILES_IN_DIRECTORY {
+            let path = directory.join(format!("file{file}"));
+            fs::write(&path, random.bytes(SMALL_FILE_SIZE_BYTES)).map_err(Error::at(path))?;
+        }
+    }
+    Ok(())
+}
+
+fn change_one(directory: &Path, round: u64) -> Result<(), Error> {
+    let path = directory.join("directory1/file1");
+    fs::write(&path, Random::from_seed(100 + round).bytes(SMALL_FILE_SIZE_BYTES)).map_err(Error::at(path))
+}
+
+fn blobs(directory: &Path, round: u64) -> Result<(), Error> {
+    let directory = directory.join("blobs");
+    remove(&directory)?;
+    fs::create_dir_all(&directory).map_err(Error::at(&directory))?;
+    let mut random = Random::from_seed(round);
+    for blob in 0..BLOBS {
+        let path = directory.join(format!("blob{blob}"));
+        fs::write(&path, random.bytes(BLOB_BYTES)).map_err(Error::at(path))?;
     }
     Ok(())
 }

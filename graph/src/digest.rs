@@ -107,6 +107,7 @@ impl Run {
         let Self {
             argv,
             env,
+            build_args: _,
             proxy_env: _,
             cwd,
             user,
@@ -135,7 +136,10 @@ impl Run {
 
     fn ingredients(&self) -> Vec<(String, String)> {
         let mut named = vec![("command".to_owned(), self.argv.join(" "))];
-        named.extend(self.env.iter().map(|(name, value)| (format!("env {name}"), value.clone())));
+        named.extend(self.env.iter().map(|(name, value)| {
+            let instruction = if self.build_args.contains(name) { "ARG" } else { "ENV" };
+            (format!("{instruction} {name}"), value.clone())
+        }));
         named.push(("working directory".to_owned(), self.cwd.clone()));
         named.push(("user".to_owned(), self.user.clone()));
         named.push(("network".to_owned(), self.network.name().to_owned()));
@@ -408,6 +412,8 @@ mod tests {
         let mut proxied = run();
         proxied.proxy_env.push(("http_proxy".into(), "http://p".into()));
         assert_eq!(Op::Run(proxied).digest(), Op::Run(run()).digest());
+        let told = Run { build_args: vec!["A".into()], ..run() };
+        assert_eq!(Op::Run(told).digest(), Op::Run(run()).digest());
     }
 
     fn secret_env(name: &str, id: &str, required: bool) -> SecretEnv {

@@ -9,6 +9,8 @@ pub struct Run {
     pub argv: Vec<String>,
     /// Environment, in order; a later pair wins.
     pub env: Vec<(String, String)>,
+    /// Names of the variables in `env` that are arguments of the build, for people: to the process all are alike.
+    pub build_args: Vec<String>,
     /// Proxy settings, passed on to the process and in no key, as with Docker.
     pub proxy_env: Vec<(String, String)>,
     /// Absolute working directory.

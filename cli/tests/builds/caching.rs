@@ -216,7 +216,7 @@ fn the_progress_says_how_old_a_hit_is_and_why_the_first_miss_is_one() {
     ");
     insta::assert_snapshot!(build(2, "1"), @"
     CACHED (<age> old)
-    not cached: env V 1 -> 2
+    not cached: ARG V 1 -> 2
     CACHED (<age> old)
     ");
     insta::assert_snapshot!(build(2, "2"), @"

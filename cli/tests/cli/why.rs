@@ -57,7 +57,7 @@ fn each_change_is_named() {
     2 source [internal] load build context
     3 cached [2/3] COPY src /src
     4 ran    [3/3] RUN echo 1.3 > /version
-             - env VERSION 1.2 -> 1.3
+             - ARG VERSION 1.2 -> 1.3
     ");
     mode(0o644);
     world.context("src/b.py", "2");
@@ -143,6 +143,63 @@ fn each_change_is_named() {
     ---- stderr
     ERROR: no build of `nothing` is remembered
     ");
+}
+
+#[test]
+fn a_base_image_that_moved_is_named() {
+    let world = World::new();
+    world.context("Dockerfile", "FROM bb AS base\nENV A=1\nRUN echo a > /a\n");
+    world.ok(["build", "-q", "context"]);
+    // The same name, another image.
+    world.context("Moved", "FROM bb\nRUN echo new > /new\n");
+    world.ok(["build", "-q", "-t", "bb", "-f", "context/Moved", "context"]);
+    let _guard = settings(&world).bind_to_scope();
+    let progress = world.run(["build", "--progress=plain", "context"]).stderr;
+    let told: Vec<_> = progress.lines().filter(|line| line.contains("not cached")).collect();
+    insta::assert_snapshot!(told.join("\n"), @"#5 not cached: the step before it changed: [1/2] FROM docker.io/library/bb:latest");
+    insta::assert_snapshot!(world.ok(["why"]), @"
+    build <id> of [home]/context, <age> 
+    image sha256:<digest>
+
+    1 source [1/2] FROM docker.io/library/bb:latest
+             - it moved from <id> to <id>
+    2 ran    [2/2] RUN echo a > /a
+             - the step before it changed: [1/2] FROM docker.io/library/bb:latest
+    ");
+    world.context("Dockerfile", "FROM bb AS base\nENV A=2\nRUN echo a > /a\n");
+    world.ok(["build", "-q", "context"]);
+    insta::assert_snapshot!(world.ok(["why", "--format=json"]), @r#"
+    {
+      "build": "<id>",
+      "ended_unix_ns": <time>,
+      "context": "[home]/context",
+      "image": "sha256:<digest>",
+      "tags": [],
+      "steps": [
+        {
+          "number": 1,
+          "name": "[1/2] FROM docker.io/library/bb:latest",
+          "result": "source",
+          "key": "<key>",
+          "reasons": []
+        },
+        {
+          "number": 2,
+          "name": "[2/2] RUN echo a > /a",
+          "result": "ran",
+          "key": "<key>",
+          "reasons": [
+            {
+              "kind": "ingredient",
+              "name": "ENV A",
+              "before": "1",
+              "after": "2"
+            }
+          ]
+        }
+      ]
+    }
+    "#);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use image::Platform;
 
 use super::log::{BuildLog, write};
-use crate::{BuildRequest, Context, Engine};
+use crate::{BuildRequest, Context, DockerfileSource, Engine};
 
 impl BuildLog {
     /// The log of a build that begins, with `logs` as the directory for the output of its steps.
@@ -19,6 +19,11 @@ impl BuildLog {
             id: id.to_string_lossy().into_owned(),
             ended_unix_ns: 0,
             context: context.to_string_lossy().into_owned(),
+            dockerfile: match &request.dockerfile {
+                DockerfileSource::Context => "Dockerfile".to_owned(),
+                DockerfileSource::Path(path) => path.to_string_lossy().into_owned(),
+                DockerfileSource::Text(_) => "-".to_owned(),
+            },
             target: request.target.clone(),
             platform: platform.to_string(),
             tags: request.tags.iter().map(ToString::to_string).collect(),

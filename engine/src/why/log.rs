@@ -82,6 +82,9 @@ pub(crate) struct BuildLog {
     pub(crate) id: String,
     pub(crate) ended_unix_ns: i64,
     pub(crate) context: String,
+    /// As the user named it.
+    #[serde(default)]
+    pub(crate) dockerfile: String,
     pub(crate) target: Option<String>,
     pub(crate) platform: String,
     pub(crate) tags: Vec<String>,
@@ -159,6 +162,7 @@ mod tests {
             id,
             ended_unix_ns: 1,
             context: "/c".into(),
+            dockerfile: "Dockerfile".into(),
             target: None,
             platform: "linux/amd64".into(),
             tags: Vec::new(),

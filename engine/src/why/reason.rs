@@ -177,7 +177,7 @@ fn nearest<'a>(
 
 /// Whether two builds are of the same.
 pub(super) fn is_related(build: &BuildLog, other: &BuildLog) -> bool {
-    other.context == build.context && other.target == build.target
+    other.context == build.context && other.dockerfile == build.dockerfile && other.target == build.target
 }
 
 /// Whether the logs after the first have all that explains its step `at`: more could only add what is further away.
@@ -185,7 +185,9 @@ pub(super) fn is_enough(logs: &[BuildLog], at: usize) -> bool {
     let (build, earlier) = logs.split_first().expect("there is a build to explain");
     let step = &build.steps[at];
     let old = nearest(build, step, earlier).filter(|(log, _)| is_related(build, log));
-    old.is_some_and(|(_, old)| step.files.is_none() || files_of(old, earlier).is_some())
+    old.is_some_and(|(_, old)| {
+        text(&old.name) == text(&step.name) && (step.files.is_none() || files_of(old, earlier).is_some())
+    })
 }
 
 /// `[build 2/5] RUN make`: the stage and the instruction.

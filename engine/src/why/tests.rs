@@ -33,6 +33,7 @@ fn log(id: &str, steps: Vec<LoggedStep>) -> BuildLog {
         id: id.into(),
         ended_unix_ns: 0,
         context: "/c".into(),
+        dockerfile: "Dockerfile".into(),
         target: None,
         platform: "linux/amd64".into(),
         tags: Vec::new(),

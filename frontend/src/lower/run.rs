@@ -65,6 +65,7 @@ impl Lowering<'_> {
         let op = Op::Run(graph::Run {
             argv: command.argv.clone(),
             env: environment(state, &agents),
+            build_args: build_args(state),
             proxy_env: self.proxy_env(),
             cwd: paths::clean(state.cwd()),
             user: state.config.config.user.clone(),
@@ -114,6 +115,12 @@ impl Lowering<'_> {
         };
         PROXY_NAMES.iter().filter_map(|name| both(name)).flatten().collect()
     }
+}
+
+/// The variables that the image will not have. It gets a `PATH` where it has none.
+fn build_args(state: &StageState) -> Vec<String> {
+    let is_arg = |name: &&str| *name != "PATH" && state.image_env.get(name).is_none();
+    state.env.names().filter(is_arg).map(str::to_owned).collect()
 }
 
 /// What the process sees of the stage's variables. Programs find the first agent by one, as in BuildKit.

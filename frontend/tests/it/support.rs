@@ -203,6 +203,8 @@ fn show_run(run: &Run, out: &mut String) {
     let Run {
         argv,
         env,
+        // All of them are shown as variables.
+        build_args: _,
         proxy_env,
         cwd,
         user,

@@ -94,6 +94,7 @@ fn process(run: &Run) -> Value {
         "type": "run",
         "argv": run.argv,
         "env": env,
+        "buildArgs": run.build_args,
         "cwd": run.cwd,
         "user": run.user,
         "network": run.network.name(),

@@ -122,7 +122,10 @@ fn describe_run(run: &Run) -> Vec<String> {
     let argv: Vec<_> = run.argv.iter().map(|argument| one_line(argument)).collect();
     let user = if run.user.is_empty() { String::new() } else { format!(" as {}", run.user) };
     let mut lines = vec![format!("run {}", argv.join(" ")), format!("in {}{user}", run.cwd)];
-    lines.extend(run.env.iter().map(|(name, value)| format!("env {name}={}", one_line(value))));
+    lines.extend(run.env.iter().map(|(name, value)| {
+        let kind = if run.build_args.contains(name) { "arg" } else { "env" };
+        format!("{kind} {name}={}", one_line(value))
+    }));
     if run.network != Network::Default {
         lines.push(format!("network {}", run.network.name()));
     }

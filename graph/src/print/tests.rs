@@ -24,6 +24,7 @@ fn graph() -> (BuildGraph, VertexId) {
     let run = Run {
         argv: vec!["sh".to_owned(), "-c".to_owned(), "echo \"a\\b\"\n".to_owned()],
         env: vec![("A".to_owned(), "1".to_owned())],
+        build_args: vec!["A".to_owned()],
         proxy_env: vec![("http_proxy".to_owned(), "http://user:password@proxy".to_owned())],
         cwd: "/w".to_owned(),
         user: "me".to_owned(),
@@ -108,7 +109,7 @@ fn text_says_what_each_vertex_does() {
            on 0, reads 1
            run sh -c echo "a\b"\n
            in /w as me
-           env A=1
+           arg A=1
            network none
            security insecure
            mount /m from /p of input 1
@@ -239,6 +240,9 @@ fn json_has_every_field_but_the_proxies() {
           "sh",
           "-c",
           "echo \"a\\b\"\n"
+        ],
+        "buildArgs": [
+          "A"
         ],
         "cwd": "/w",
         "devices": [

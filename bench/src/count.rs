@@ -66,7 +66,7 @@ fn written_bytes() -> Result<u64, Error> {
     let path = "/proc/self/io";
     let text = fs::read_to_string(path).map_err(Error::at(path))?;
     let written = text.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.trim().parse().ok());
-    written.ok_or_else(|| Error::Output { command: path, problem: text })
+    written.ok_or(Error::Output { command: path, problem: text })
 }
 
 /// Runs `command` and all that it starts under strace, and returns what that wrote.

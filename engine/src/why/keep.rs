@@ -22,6 +22,7 @@ impl BuildLog {
             dockerfile: match &request.dockerfile {
                 DockerfileSource::Context => "Dockerfile".to_owned(),
                 DockerfileSource::Path(path) => path.to_string_lossy().into_owned(),
+                DockerfileSource::Url(url) => graph::redacted(url),
                 DockerfileSource::Text(_) => "-".to_owned(),
             },
             target: request.target.clone(),

@@ -3,6 +3,8 @@
 //! `staging/<session>/` holds what is not published yet: small files under a number, and active layers. The
 //! directory itself is locked (flock(2)) by the owner for as long as it lives; the kernel lets go of the lock
 //! when the owner dies in whatever way. Whoever can take that lock may therefore remove the directory.
+//!
+//! A directory that ends empty is kept as `spare`, for the next session.
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -28,6 +30,16 @@ const ATTEMPT_PAUSE: Duration = Duration::from_micros(100);
 /// Entries that one sweep removes, so that a command which sweeps on its way stays fast.
 const SWEEP_ENTRIES_MAX: u64 = 200_000;
 
+/// Directories in the staging area after which a sweep should not be put off.
+const CROWD_MIN: u64 = 128;
+
+/// The directory of a session that has ended, empty. A new one costs as much as all else that starts a session, and now
+/// and then milliseconds, when the file system reads the map of a part of the disk that it has not used for long.
+pub(crate) const SPARE: &str = "spare";
+/// One in so many spare directories is removed all the same: what is created in a directory lies near it, and where a
+/// lot was removed a file system without a journal takes longer to create something.
+const SPARE_USES_MEAN: u8 = 32;
+
 /// Small things that a session leaves to a later sweep. Removing a directory may cost a file system much more than
 /// creating one (with the mount option `discard` it waits for the disk), and a command is not to wait for that.
 const LEFT_OVER_MAX: u64 = 64;
@@ -38,10 +50,10 @@ pub(crate) struct Session {
     /// `staging/<16 hex digits>`.
     dir: String,
     next: AtomicU64,
-    /// Things in the directory that nobody needs any more.
+    /// Things that were left to a sweep.
     left_over: AtomicU64,
     /// Invariant: holds the lock on the directory.
-    _lock: OwnedFd,
+    lock: OwnedFd,
 }
 
 impl Session {
@@ -56,7 +68,7 @@ impl Session {
                     dir,
                     next: AtomicU64::new(0),
                     left_over: AtomicU64::new(0),
-                    _lock: lock,
+                    lock,
                 });
             }
             std::thread::sleep(ATTEMPT_PAUSE);
@@ -76,15 +88,40 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let removed = match self.left_over.load(Ordering::Relaxed) {
-            0 => remove(&self.disk, &self.dir, &mut Budget::unlimited()).map(drop),
-            _ => move_aside(&self.disk, &self.dir).map(drop),
-        };
+        if is_empty(&self.lock) && is_worth_keeping() {
+            // Onto the spare directory of another session, if there is one: it is empty as well.
+            if renameat(self.disk.fd(), &self.dir, self.disk.fd(), SPARE).is_ok() {
+                return;
+            }
+        }
+        let removed = remove(&self.disk, &self.dir, &mut Budget::unlimited());
         // Best effort: what stays has no owner any more, and a sweep removes it.
         if let Err(error) = removed {
             tracing::warn!(path = %self.disk.path(&self.dir).display(), %error, "cannot remove a staging directory");
         }
     }
+}
+
+fn is_empty(directory: &OwnedFd) -> bool {
+    let names = rustix::fs::Dir::read_from(directory).into_iter().flatten();
+    let mut others = names.filter(|entry| match entry {
+        Ok(entry) => ![c".", c".."].contains(&entry.file_name()),
+        Err(_) => true,
+    });
+    others.next().is_none()
+}
+
+fn is_worth_keeping() -> bool {
+    let mut number = [0];
+    id::random(&mut number);
+    number[0] % SPARE_USES_MEAN != 0
+}
+
+/// Whether the staging area has many directories, each of a living session or left to a sweep. Some file systems do
+/// not count the directories in a directory: then it always is crowded.
+pub(crate) fn is_crowded(disk: &Disk) -> bool {
+    let links = statat(disk.fd(), "staging", AtFlags::SYMLINK_NOFOLLOW).map_or(0, |stat| stat.st_nlink);
+    links == 1 || links > CROWD_MIN
 }
 
 /// The staging directory of a session.
@@ -93,6 +130,10 @@ pub(crate) fn dir_name(session: u64) -> String {
 }
 
 fn make_session_dir(disk: &Disk, dir: &str) -> Result<(), StoreError> {
+    // It may be locked for a moment, until its owner is gone.
+    if renameat(disk.fd(), SPARE, disk.fd(), dir).is_ok() {
+        return Ok(());
+    }
     match mkdirat(disk.fd(), dir, DIR_MODE) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(Errno::NOENT) => {
@@ -205,8 +246,8 @@ pub(crate) fn sweep(disk: &Disk, own: Option<&str>, stop: &AtomicBool) -> Result
     Ok(swept)
 }
 
-/// Gives a directory, whose lock the caller holds, a name that no starting session opens: one that was created
-/// this very moment sees that, and begins anew. `None` when it is gone.
+/// Gives a directory, whose lock the caller holds, or one within it, a name that no starting session opens: one that
+/// was created this very moment sees that, and begins anew. `None` when it is gone.
 fn move_aside(disk: &Disk, dir: &str) -> rustix::io::Result<Option<String>> {
     let mut suffix = [0; 8];
     id::random(&mut suffix);
@@ -224,9 +265,10 @@ fn remove(disk: &Disk, name: &str, budget: &mut Budget<'_>) -> rustix::io::Resul
 }
 
 impl Session {
-    /// Leaves a few empty directories in the staging directory to whoever sweeps it.
+    /// Leaves a few empty directories in the staging directory to whoever sweeps next.
     pub(crate) fn leave(&self, name: &str) {
-        if self.left_over.fetch_add(1, Ordering::Relaxed) >= LEFT_OVER_MAX {
+        let is_one_of_few = self.left_over.fetch_add(1, Ordering::Relaxed) < LEFT_OVER_MAX;
+        if !is_one_of_few || move_aside(&self.disk, name).is_err() {
             self.discard(name);
         }
     }

@@ -14,6 +14,7 @@
 //! ROOT/mounts/<hex>/                 directories of cache mounts, see `cache_mount`
 //! ROOT/durable/                      "durable up to here" markers, see `marker`
 //! ROOT/staging/<session>/            what is not published yet, see `session`
+//! ROOT/spare/                        an empty directory, for the next session
 //! ROOT/locks/names                   kernel locks for keys and tags, see `lock`
 //! ROOT/locks/leases                  kernel locks for what is in use, see `gc::lease`
 //! ROOT/logs/                         the engine's logs of steps
@@ -173,6 +174,11 @@ impl Store {
         Ok(swept)
     }
 
+    /// Whether so much lies in the staging area that a sweep should not be put off. Costs one system call.
+    pub fn is_sweep_due(&self) -> bool {
+        session::is_crowded(self.disk())
+    }
+
     pub(crate) fn disk(&self) -> &Disk {
         &self.inner.disk
     }
@@ -277,6 +283,7 @@ fn create_root(root: &Path) -> Result<Disk, StoreError> {
 fn initialise(disk: &Disk) -> Result<(), StoreError> {
     let is_ours = |name: &String| {
         name == "staging"
+            || name == session::SPARE
             || name == "format"
             || name == growth::FILE
             || name.starts_with(".format-")

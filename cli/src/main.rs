@@ -19,8 +19,6 @@ mod template;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use arguments::Arguments;
 use report::{Exit, Report};
 
@@ -40,7 +38,7 @@ fn start() -> Exit {
     if let Some(directory) = commands::generate::requested() {
         return commands::generate::run(&directory).unwrap_or_else(|report| report.print());
     }
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => return arguments::print(&error),
     };

@@ -32,6 +32,10 @@ pub(crate) fn interruptible<T>(future: impl Future<Output = T>) -> Result<Result
             _ = hangup.recv() => Ok(Err(Interrupted)),
         }
     });
-    runtime.shutdown_timeout(CANCEL_WAIT);
+    match result {
+        // Whoever has its result has waited for all that counts; threads that wait for work end with the process.
+        Ok(Ok(_)) => runtime.shutdown_background(),
+        _ => runtime.shutdown_timeout(CANCEL_WAIT),
+    }
     result
 }

@@ -46,8 +46,8 @@ pub use graph::{Network, Surroundings, Ulimit};
 pub use net::{Fault, HttpError};
 pub use network::{DefaultNetwork, Dns, HOST_GATEWAY};
 pub use request::{
-    Archive, ArchivePlace, BuildOutcome, BuildRequest, Destination, DockerfileSource, ImageOutput,
-    NamedContext, NoCache, Output, PullPolicy,
+    Archive, ArchivePlace, BuildOutcome, BuildRequest, Destination, DockerfileSource, Explaining,
+    ImageOutput, NamedContext, NoCache, Output, PullPolicy,
 };
 pub use run::{
     Console, Exit, Grants, Privileges, RunError, RunHandle, RunRequest, Running, Terminal, WindowSize,

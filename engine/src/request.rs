@@ -61,10 +61,22 @@ pub struct BuildRequest {
     pub resources: Resources,
     /// `--add-host`, `--shm-size`, `--ulimit`: what else RUN steps can notice.
     pub surroundings: Surroundings,
+    /// Whether somebody wants to know why the first step runs that does.
+    pub explaining: Explaining,
     /// `--report`, `--trace`: whether a report is made.
     pub reporting: Reporting,
     /// `--output`, in order; none keeps the image in the store.
     pub outputs: Vec<Output>,
+}
+
+/// What is told about the steps that run, while they do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Explaining {
+    /// Why the first of them runs, with [`crate::Event::Explained`].
+    #[default]
+    First,
+    /// Nothing.
+    Nothing,
 }
 
 /// When an image is looked for in its registry.

@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, Uid};
+use rustix::fs::{CWD, Mode, OFlags, Uid};
 use rustix::io::Errno;
+use rustix::mount::{MoveMountFlags, move_mount};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
@@ -74,6 +75,15 @@ impl Scratch {
         let name = self.next_name();
         make_directory(&self.root, &name)?;
         Ok(ScratchDirectory { directory: self.open(&name)?, name })
+    }
+
+    /// Moves the file system from the host's `/` to somewhere below it, when no path of the host is needed any more.
+    /// Then both can be unmounted with one call. For each such call the kernel waits until no processor looks at what it
+    /// takes away, which can be milliseconds.
+    pub(crate) fn uncover_root(&self) -> Result<(), SandboxError> {
+        let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        move_mount(&self.root, c"", CWD, c"/proc", how)
+            .or_kernel(|| String::from("move_mount(scratch, to \"/proc\")"))
     }
 
     /// What is at a name: the directory, or what is mounted on it.

@@ -168,6 +168,7 @@ fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<Built, SandboxE
     if spec.read_only_root {
         restrict(&root, flags::READ_ONLY, Depth::One)?;
     }
+    scratch.uncover_root()?;
     pivot(&root)?;
     Ok(Built { stubs, terminal, listeners, processes })
 }
@@ -176,10 +177,8 @@ fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<Built, SandboxE
 fn pivot(root: &OwnedFd) -> Result<(), SandboxError> {
     rustix::process::fchdir(root).or_kernel(|| String::from("fchdir(root)"))?;
     rustix::process::pivot_root(".", ".").or_kernel(|| String::from("pivot_root(\".\", \".\")"))?;
-    // On top of the new root now is the old one, and on top of that the scratch file system.
-    for _ in ["scratch", "host"] {
-        unmount(".", UnmountFlags::DETACH).or_kernel(|| String::from("umount2(\".\", MNT_DETACH)"))?;
-    }
+    // On top of the new root now is the old one, with all that is mounted in it.
+    unmount(".", UnmountFlags::DETACH).or_kernel(|| String::from("umount2(\".\", MNT_DETACH)"))?;
     rustix::process::chdir("/").or_kernel(|| String::from("chdir(\"/\")"))?;
     if mount_id("/")? == mount_id("/..")? {
         Ok(())

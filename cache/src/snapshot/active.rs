@@ -1,12 +1,15 @@
 //! A layer that is being written.
 
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, Mode, chmodat};
 
 use super::fact::Facts;
+use super::tar::learned;
 use super::{Layer, layer_name};
+use crate::layer::{self, Summary};
 use crate::{LayerId, Store, StoreError};
 
 /// Mode of a layer's root directory, which is the root directory of a container with no other layer.
@@ -98,6 +101,27 @@ impl ActiveLayer {
         self.committed = true;
         self.store.saw_layer(self.id);
         Ok(Layer::new(self.store.clone(), self.id))
+    }
+
+    /// [`Self::commit`] for a layer whose digests will be asked for: of a layer of a few small files they are known
+    /// afterwards, see [`Layer::is_summarized`]. To walk them here costs less than to hand them to another thread.
+    pub fn commit_summarized(self, clamp_mtime: Option<i64>) -> Result<Layer, StoreError> {
+        let summary = layer::summarize_small(self.open()?.as_fd(), clamp_mtime)?;
+        let Some(summary) = summary.filter(|summary| self.learn(clamp_mtime, summary)) else {
+            return self.commit();
+        };
+        let layer = self.commit()?;
+        if clamp_mtime.is_none() {
+            layer.store.name_layer(&summary.diff_id, &layer.id)?;
+        }
+        Ok(layer)
+    }
+
+    /// Whether the facts could be kept. Without them, on a full disk for example, the layer is as good.
+    fn learn(&self, clamp_mtime: Option<i64>, summary: &Summary) -> bool {
+        let kept = self.put_facts(&learned(Facts::default(), clamp_mtime, summary));
+        kept.inspect_err(|error| tracing::debug!(%error, "the digests of a layer will be computed again"))
+            .is_ok()
     }
 
     /// Keeps facts, which become visible with the layer.

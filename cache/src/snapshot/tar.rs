@@ -44,6 +44,13 @@ impl Layer {
         }
     }
 
+    /// Whether all digests and the size are known, so that asking for them is quick.
+    pub fn is_summarized(&self, clamp_mtime: Option<i64>) -> Result<bool, StoreError> {
+        let facts = self.facts()?;
+        let wanted = [Fact::Content, Fact::Size, Fact::DiffId { clamp_mtime }];
+        Ok(wanted.iter().all(|fact| facts.get(*fact).is_some()))
+    }
+
     fn facts(&self) -> Result<Facts, StoreError> {
         self.store.facts(&self.id)
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use engine::Explaining;
 use engine::questions::PlannedGraph;
 use engine::report::Reporting;
 use engine::{
@@ -82,6 +83,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         cache_ttl: None,
         context_mode: ContextMode::Exact,
         reporting: Reporting::Off,
+        explaining: Explaining::Nothing,
         entitlements: Entitlements::new(),
         secrets: Secrets::new(),
         agents: Agents::new(),

@@ -49,7 +49,7 @@ impl Home {
         };
         let staging = self.store().join("staging");
         let sessions = names(staging.clone()).into_iter();
-        sessions.flat_map(|it| names(staging.join(it))).filter(|name| !name.ends_with(".work")).collect()
+        sessions.flat_map(|it| names(staging.join(it))).filter(|name| name != "work").collect()
     }
 
     fn import_base(&self) {

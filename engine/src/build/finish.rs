@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::{LayerId, StoredImage};
+use cache::{LayerId, Store, StoreError, StoredImage};
 use frontend::Lowered;
-use graph::Op;
-use image::{Descriptor, DiffId, ImageConfig, ImageId, canonical_json};
+use graph::{Op, VertexId};
+use image::{Descriptor, DiffId, ImageConfig, ImageId, Reference, canonical_json};
 use jiff::Timestamp;
 use solver::Solved;
 
 use crate::blocking::blocking;
 use crate::images::{OnTransfer, PushRequest, Stage};
-use crate::ops::{BuildWorker, Layers, Output};
+use crate::ops::{BuildWorker, Output};
 use crate::space::with_room;
 use crate::{BuildError, BuildRequest, Engine, ImageOutput, Output as Destined};
 
@@ -31,15 +31,17 @@ pub(super) async fn finish(
     let target = worker.step(lowered.target);
     let step = worker.steps.begin_after("exporting to image", target.into_iter().collect());
     wait_for_digests(worker, !request.tags.is_empty()).await;
-    let layers = solved.target.output.layers().expect("a target has layers").clone();
-    let (store, clamp) = (worker.store.clone(), worker.source_date_epoch);
-    let base = base_diff_ids(worker, &lowered);
-    let ids = layers.ids.clone();
-    let digests = move || with_room(&store, || diff_ids(&store, &ids, base.clone(), clamp));
-    let (diff_ids, size_bytes) = blocking(digests).await?;
-
-    let config = config(worker, lowered, solved, diff_ids);
-    let id = store_image(worker, request, &config, &layers, size_bytes).await?;
+    let layers = solved.target.output.layers().expect("a target has layers");
+    let made = Made {
+        store: worker.store.clone(),
+        clamp_mtime: worker.source_date_epoch,
+        known_diff_ids: base_diff_ids(worker, &lowered),
+        created_unix_ns: created(&lowered, solved),
+        config: lowered.config,
+        layers: layers.ids.to_vec(),
+        tags: request.tags.clone(),
+    };
+    let id = blocking(move || with_room(&made.store, || made.put())).await?;
     worker.steps.complete(step);
     let mut manifest = None;
     for output in &request.outputs {
@@ -145,14 +147,14 @@ fn base_diff_ids(worker: &BuildWorker, lowered: &Lowered) -> Vec<DiffId> {
 }
 
 fn diff_ids(
-    store: &cache::Store,
+    store: &Store,
     ids: &[LayerId],
     mut known: Vec<DiffId>,
     clamp: Option<i64>,
-) -> Result<(Vec<DiffId>, u64), cache::StoreError> {
+) -> Result<(Vec<DiffId>, u64), StoreError> {
     let mut size_bytes = 0;
     for (index, id) in ids.iter().enumerate() {
-        let layer = store.layer(id)?.ok_or(cache::StoreError::NoLayer { id: *id })?;
+        let layer = store.layer(id)?.ok_or(StoreError::NoLayer { id: *id })?;
         // Both are in one file.
         let (diff_id, size) = match index < known.len() {
             true => (None, layer.size_bytes()?),
@@ -164,66 +166,53 @@ fn diff_ids(
     Ok((known, size_bytes))
 }
 
-/// Fills in what only the finished build knows: layers and times.
-///
-/// Times are those of the layers, so that a build in which everything was cached gives the same image.
-fn config(
-    worker: &BuildWorker,
-    lowered: Lowered,
-    solved: &Solved<Output>,
-    diff_ids: Vec<DiffId>,
-) -> ImageConfig {
-    let mut config = lowered.config;
-    config.rootfs.diff_ids = diff_ids;
-    let epoch = worker.source_date_epoch.map(|seconds| seconds.saturating_mul(NANOSECONDS));
-    let first_new = config.history.len() - lowered.history_vertices.len();
-    let (inherited, new) = config.history.split_at_mut(first_new);
-    let mut last = inherited.last().and_then(|entry| entry.created.clone()).or(config.created.take());
-    for (entry, vertex) in new.iter_mut().zip(&lowered.history_vertices) {
-        let made = vertex
-            .and_then(|id| solved.vertices[id.index()].as_ref())
-            .and_then(|settled| settled.output.layers())
-            .map(|layers| rfc3339(layers.created_unix_ns));
-        last = epoch.map(rfc3339).or(made).or(last);
-        entry.created.clone_from(&last);
-    }
-    config.created = last.or_else(|| Some(rfc3339(epoch.unwrap_or(0))));
-    config
-}
-
-fn rfc3339(unix_ns: i64) -> String {
-    Timestamp::from_nanosecond(i128::from(unix_ns)).map_or_else(|_| String::new(), |time| time.to_string())
-}
-
-async fn store_image(
-    worker: &BuildWorker,
-    request: &BuildRequest,
-    config: &ImageConfig,
-    layers: &Layers,
-    size_bytes: u64,
-) -> Result<ImageId, BuildError> {
-    let store = worker.store.clone();
-    let json = canonical_json(config);
-    let id = ImageId(with_room(&store, || store.put_blob(&json))?.0);
-    let created = config.created.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
-    let image = StoredImage {
-        id,
-        layers: layers.ids.to_vec(),
-        clamp_mtime: worker.source_date_epoch,
-        created_unix_s: created.map_or(0, Timestamp::as_second),
-        size_bytes,
-        manifest: None,
-        labels: config.config.labels.clone(),
+/// When the layers of the new entries of the history were made, where they have one.
+fn created(lowered: &Lowered, solved: &Solved<Output>) -> Vec<Option<i64>> {
+    let created = |vertex: &Option<VertexId>| {
+        let settled = solved.vertices[vertex.as_ref()?.index()].as_ref()?;
+        settled.output.layers().map(|layers| layers.created_unix_ns)
     };
-    let (tags, engine_store) = (request.tags.clone(), store.clone());
-    let store_image = move || {
+    lowered.history_vertices.iter().map(created).collect()
+}
+
+/// An image whose layers are all there.
+struct Made {
+    store: Arc<Store>,
+    clamp_mtime: Option<i64>,
+    /// Of the layers that the image stands on.
+    known_diff_ids: Vec<DiffId>,
+    /// Of the last entries of the history.
+    created_unix_ns: Vec<Option<i64>>,
+    config: ImageConfig,
+    layers: Vec<LayerId>,
+    tags: Vec<Reference>,
+}
+
+impl Made {
+    /// Stores the image under its names.
+    fn put(&self) -> Result<ImageId, StoreError> {
+        let Self { store, clamp_mtime, known_diff_ids, created_unix_ns, config, layers, tags } = self;
+        let clamp_mtime = *clamp_mtime;
+        let (diff_ids, size_bytes) = diff_ids(store, layers, known_diff_ids.clone(), clamp_mtime)?;
+        let config = complete(config.clone(), diff_ids, created_unix_ns, clamp_mtime);
+        let id = ImageId(store.put_blob(&canonical_json(&config))?.0);
+        let created = config.created.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
+        let image = StoredImage {
+            id,
+            layers: layers.clone(),
+            clamp_mtime,
+            created_unix_s: created.map_or(0, Timestamp::as_second),
+            size_bytes,
+            manifest: None,
+            labels: config.config.labels,
+        };
         let is_new = |tag| store.resolve(tag).map(|old| old != Some(id));
         let any_new = tags.iter().map(is_new).collect::<Result<Vec<_>, _>>()?.contains(&true);
         // An image that is there may be of a build that gave it no name, and so made no promise.
         if any_new || store.image(&id)?.is_none() {
             store.put_image(&image)?;
         }
-        for tag in &tags {
+        for tag in tags {
             store.tag(tag, &id)?;
         }
         // A name promises that the image survives a power cut; without one it is as good as its cache. Does
@@ -232,6 +221,31 @@ async fn store_image(
             store.make_durable()?;
         }
         Ok(id)
-    };
-    Ok(blocking(move || with_room(&engine_store, store_image)).await?)
+    }
+}
+
+/// Fills in what only the finished build knows: layers and times.
+///
+/// Times are those of the layers, so that a build in which everything was cached gives the same image.
+fn complete(
+    mut config: ImageConfig,
+    diff_ids: Vec<DiffId>,
+    created_unix_ns: &[Option<i64>],
+    epoch_unix_s: Option<i64>,
+) -> ImageConfig {
+    config.rootfs.diff_ids = diff_ids;
+    let epoch = epoch_unix_s.map(|seconds| seconds.saturating_mul(NANOSECONDS));
+    let first_new = config.history.len() - created_unix_ns.len();
+    let (inherited, new) = config.history.split_at_mut(first_new);
+    let mut last = inherited.last().and_then(|entry| entry.created.clone()).or(config.created.take());
+    for (entry, made) in new.iter_mut().zip(created_unix_ns) {
+        last = epoch.or(*made).map(rfc3339).or(last);
+        entry.created.clone_from(&last);
+    }
+    config.created = last.or_else(|| Some(rfc3339(epoch.unwrap_or(0))));
+    config
+}
+
+fn rfc3339(unix_ns: i64) -> String {
+    Timestamp::from_nanosecond(i128::from(unix_ns)).map_or_else(|_| String::new(), |time| time.to_string())
 }

@@ -66,7 +66,8 @@ impl Engine {
 
         let logs = self.store.root().join("logs").join(build_id());
         let step_of = announce(&lowered.graph, &steps);
-        let journal = Journal::new(BuildLog::begin(&logs, &request, &platform), &lowered.graph, &step_of);
+        let journal = Journal::new(BuildLog::begin(&logs, &request, &platform), &lowered.graph, &step_of)
+            .explaining(request.explaining);
         let worker = BuildWorker {
             engine: self.clone(),
             store: self.store.clone(),

@@ -398,6 +398,10 @@ impl BuildWorker {
     /// to a known state. Then its dependents wait for the answer, which is the earlier key.
     async fn digest(&self, id: VertexId, ran: Option<Ran>, layer: Layer) -> Result<Option<Key>, BuildError> {
         let (store, clamp) = (self.store.clone(), self.source_date_epoch);
+        if layer.is_summarized(clamp)? {
+            let Some(ran) = ran else { return Ok(None) };
+            return Ok(cutoff::recognise(&store, ran, &layer)?.map(|key| Key(key.0)));
+        }
         if let Some(ran) = ran
             && cutoff::may_be_known(&store, ran)?
         {

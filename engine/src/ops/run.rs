@@ -44,6 +44,7 @@ pub(super) async fn execute(
     let cancel = Cancel::new();
     let _kill_when_dropped = cancel.guard();
     let more_to_come = worker.ahead.started(id);
+    let clamp = worker.source_date_epoch;
     let network = worker.default_network.resolve(run.network);
     let extra_hosts = run.surroundings.extra_hosts.clone();
     let (thread_recorder, thread_cancel, store) = (recorder.clone(), cancel.clone(), worker.store.clone());
@@ -71,7 +72,7 @@ pub(super) async fn execute(
         let ended = ended.map_err(StartError::from);
         if matches!(ended, Ok(Outcome { exit: Exit::Code(0), .. })) {
             let begin = Instant::now();
-            let committed = copies.keep_changes().and_then(|()| layer.commit());
+            let committed = copies.keep_changes().and_then(|()| layer.commit_summarized(clamp));
             meter.since(id, begin, |measured| &mut measured.commit);
             return (ended, Some(committed), DiskState::HasRoom);
         }

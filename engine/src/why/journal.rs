@@ -10,7 +10,7 @@ use image::{Digest, ImageId};
 use solver::Key;
 
 use super::log::{BuildLog, LoggedFile, LoggedFiles, LoggedStep, Outcome};
-use crate::StepId;
+use crate::{Explaining, StepId};
 
 /// Digits of a file's digest that are kept: to tell files apart, not to trust them.
 const CONTENT_DIGITS: usize = 16;
@@ -73,6 +73,11 @@ impl Journal {
             expired: Mutex::default(),
             has_explained: AtomicBool::new(false),
         }
+    }
+
+    /// Says whether anything is to be explained while the build runs.
+    pub(crate) fn explaining(self, explaining: Explaining) -> Self {
+        Self { has_explained: AtomicBool::new(explaining == Explaining::Nothing), ..self }
     }
 
     fn put(&self, id: VertexId, note: Note) {

@@ -30,6 +30,7 @@ use crate::runtime::{Interrupted, interruptible};
 use crate::store;
 use call::Call;
 use destination::OutputSpec;
+use engine::Explaining;
 use secret::SecretSpec;
 use ssh::SshSpec;
 
@@ -174,7 +175,8 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
     let (is_quiet, files) = (args.quiet, result_files::ResultFiles::new(&args));
     let reports = ReportFiles::new(&args.report, args.trace.as_deref());
     let settings = args.registry.clone().settings()?;
-    let request = BuildRequest { reporting: reports.reporting(), ..request::from(args)? };
+    let explaining = if mode == Mode::Quiet { Explaining::Nothing } else { Explaining::First };
+    let request = BuildRequest { reporting: reports.reporting(), explaining, ..request::from(args)? };
     // An archive on standard output has no place for anything else.
     let prints_id = is_quiet && !request.outputs.iter().any(destination::goes_to_stdout);
     files.remove_old()?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 
+use engine::Explaining;
 use engine::images::PushAs;
 use engine::report::Reporting;
 use engine::{Agents, BuildRequest, Context, Entitlement, ImageOutput, Network, NoCache, Output};
@@ -49,6 +50,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         cache_ttl: args.cache_ttl,
         context_mode: args.context_mode.into(),
         reporting: Reporting::Off,
+        explaining: Explaining::First,
         no_cache: no_cache(args.no_cache, args.no_cache_filter),
         platform: args.platform,
         pull: args.pull.into(),

@@ -24,89 +24,105 @@ pub(super) const OVERLAY: &str = "overlayfs";
 /// The other one.
 pub(super) const PROC: &str = "procfs of its own";
 
+/// What is known of a feature, and how to find out whether it is there.
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) used_for: &'static str,
+    pub(super) without: &'static str,
+    probe: fn(&Root, &Path) -> Presence,
+}
+
 /// Every feature, in the order in which a sandbox needs them.
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "user namespaces",
+        used_for: "an ordinary user is root of its own containers",
+        without: "only root can run a step or unpack a layer",
+        probe: |root, _| user_namespaces(root),
+    },
+    Row {
+        name: "subordinate ids",
+        used_for: "files and processes of an image have more than one owner, for an ordinary user",
+        without: "a single id is mapped; `chown` and `USER` to another one are refused",
+        probe: |root, _| subordinate_ids(root),
+    },
+    Row {
+        name: "mount, pid, ipc, uts, net and cgroup namespaces",
+        used_for: "a container sees its own files, processes, queues, names, network and limits",
+        without: "no step is run",
+        probe: |_, _| namespaces(),
+    },
+    Row {
+        name: PROC,
+        used_for: "a container sees its own processes in `/proc`",
+        without: "`/proc` is the one around it, whose processes are listed there and out of reach by Landlock; without that, no step is run",
+        probe: |_, _| presence(probe_proc().map(str::to_owned).map_err(|error| chain(&error))),
+    },
+    Row {
+        name: "mount API of descriptors",
+        used_for: "mounts are made aside and attached where a descriptor points (Linux 5.2, `mount_setattr` 5.12)",
+        without: "no step is run",
+        probe: |_, _| mount_api(),
+    },
+    Row {
+        name: OVERLAY,
+        used_for: "layers are stacked without copying them, also in user namespaces (Linux 5.11)",
+        without: "each step works on a copy of what is below it",
+        probe: |_, directory| {
+            presence(probe_overlay(directory).map(str::to_owned).map_err(|error| chain(&error)))
+        },
+    },
+    Row {
+        name: "whiteouts",
+        used_for: "a layer says which files below it are gone: device files with the number 0:0 (Linux 5.8 for users)",
+        without: "steps that remove something fail: the store has to be on another file system (`--root DIR`), not on an overlay",
+        probe: |_, directory| whiteouts(directory),
+    },
+    Row {
+        name: "openat2",
+        used_for: "paths in a container are resolved beneath its root, whatever its links say (Linux 5.6)",
+        without: "no step is run",
+        probe: |_, _| openat2(),
+    },
+    Row {
+        name: "seccomp filters",
+        used_for: "system calls beyond an allow-list are refused",
+        without: "no step is run, but those with `--security-opt seccomp=unconfined`",
+        probe: |_, _| seccomp(),
+    },
+    Row {
+        name: "Landlock",
+        used_for: "a second wall around a container's files, its signals and abstract sockets (Linux 5.19, all of it 6.12)",
+        without: "the namespaces alone keep the host's files apart",
+        probe: |_, _| landlock(),
+    },
+    Row {
+        name: "control groups",
+        used_for: "`--memory`, `--cpus`, `--pids-limit` and their like",
+        without: "these options are refused with the reason; everything else works",
+        probe: |_, _| control_groups(),
+    },
+    Row {
+        name: "network of its own",
+        used_for: "a container has its own addresses and a way out: `veth` as root, `pasta` or `slirp4netns` otherwise",
+        without: "`--network default` is the host's network, which is said once",
+        probe: |_, _| network(),
+    },
+    Row {
+        name: "foreign architectures",
+        used_for: "programs of other architectures run in an emulator (`binfmt_misc` with the flag F)",
+        without: "`--platform` of another architecture cannot run a step, only copy files",
+        probe: |_, _| architectures(),
+    },
+];
+
+/// Tries every feature out.
 pub(super) fn all(root: &Root, directory: &Path) -> Vec<Feature> {
-    let feature = |name, used_for, without, presence| Feature { name, used_for, without, presence };
-    vec![
-        feature(
-            "user namespaces",
-            "an ordinary user is root of its own containers",
-            "only root can run a step or unpack a layer",
-            user_namespaces(root),
-        ),
-        feature(
-            "subordinate ids",
-            "files and processes of an image have more than one owner, for an ordinary user",
-            "a single id is mapped; `chown` and `USER` to another one are refused",
-            subordinate_ids(root),
-        ),
-        feature(
-            "mount, pid, ipc, uts, net and cgroup namespaces",
-            "a container sees its own files, processes, queues, names, network and limits",
-            "no step is run",
-            namespaces(),
-        ),
-        feature(
-            PROC,
-            "a container sees its own processes in `/proc`",
-            "`/proc` is the one around it, whose processes are listed there and out of reach by Landlock; without that, no step is run",
-            presence(probe_proc().map(str::to_owned).map_err(|error| chain(&error))),
-        ),
-        feature(
-            "mount API of descriptors",
-            "mounts are made aside and attached where a descriptor points (Linux 5.2, `mount_setattr` 5.12)",
-            "no step is run",
-            mount_api(),
-        ),
-        feature(
-            OVERLAY,
-            "layers are stacked without copying them, also in user namespaces (Linux 5.11)",
-            "each step works on a copy of what is below it",
-            presence(probe_overlay(directory).map(str::to_owned).map_err(|error| chain(&error))),
-        ),
-        feature(
-            "whiteouts",
-            "a layer says which files below it are gone: device files with the number 0:0 (Linux 5.8 for users)",
-            "steps that remove something fail: the store has to be on another file system (`--root DIR`), not on an overlay",
-            whiteouts(directory),
-        ),
-        feature(
-            "openat2",
-            "paths in a container are resolved beneath its root, whatever its links say (Linux 5.6)",
-            "no step is run",
-            openat2(),
-        ),
-        feature(
-            "seccomp filters",
-            "system calls beyond an allow-list are refused",
-            "no step is run, but those with `--security-opt seccomp=unconfined`",
-            seccomp(),
-        ),
-        feature(
-            "Landlock",
-            "a second wall around a container's files, its signals and abstract sockets (Linux 5.19, all of it 6.12)",
-            "the namespaces alone keep the host's files apart",
-            landlock(),
-        ),
-        feature(
-            "control groups",
-            "`--memory`, `--cpus`, `--pids-limit` and their like",
-            "these options are refused with the reason; everything else works",
-            control_groups(),
-        ),
-        feature(
-            "network of its own",
-            "a container has its own addresses and a way out: `veth` as root, `pasta` or `slirp4netns` otherwise",
-            "`--network default` is the host's network, which is said once",
-            network(),
-        ),
-        feature(
-            "foreign architectures",
-            "programs of other architectures run in an emulator (`binfmt_misc` with the flag F)",
-            "`--platform` of another architecture cannot run a step, only copy files",
-            architectures(),
-        ),
-    ]
+    let feature = |row: &Row| {
+        let Row { name, used_for, without, probe } = row;
+        Feature { name, used_for, without, presence: probe(root, directory) }
+    };
+    ROWS.iter().map(feature).collect()
 }
 
 fn presence(result: Result<String, String>) -> Presence {

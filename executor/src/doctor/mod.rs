@@ -76,16 +76,15 @@ mod tests {
     /// The table in the documentation is this one.
     #[test]
     fn the_document_lists_every_feature() {
-        let directory = tempfile::tempdir().expect("a directory");
         let text = include_str!("../../../docs/kernel-features.md");
         let rows = |heading: &str| -> Vec<String> {
             let section = text.split(heading).nth(1).expect("the section is there");
             let section = section.split("\n## ").next().unwrap_or_default();
             section.lines().filter(|line| line.starts_with("| ")).skip(2).map(str::to_owned).collect()
         };
-        let features: Vec<String> = features::all(&Ok(Ids::Unchanged), directory.path())
+        let features: Vec<String> = features::ROWS
             .iter()
-            .map(|feature| format!("| {} | {} | {} |", feature.name, feature.used_for, feature.without))
+            .map(|row| format!("| {} | {} | {} |", row.name, row.used_for, row.without))
             .collect();
         assert_eq!(rows("## Features").join("\n"), features.join("\n"));
         let rungs: Vec<String> =

@@ -3,6 +3,7 @@
 //! Each is made of namespaces, so that the machine of the test stays as it is.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -176,4 +177,36 @@ fn in_a_container_the_processes_around_are_seen_and_out_of_reach() {
     let ran = on(&world, &[], COVERED, "slipway run --privileged bb true");
     assert_eq!(ran.code, 125, "{ran}");
     assert!(ran.stderr.contains("fsmount(\"proc\""), "{ran}");
+}
+
+/// An emulator is registered for arm64: one that runs the applet with the name of the program. It is opened in advance, and
+/// in no container.
+const EMULATED: &str = r#"export SLIPWAY_ROOT=$PWD/store
+    mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && mkdir emulator && cp /bin/busybox emulator/busybox &&
+    printf '%s' ':arm64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:'$PWD/emulator/busybox:F \
+        > /proc/sys/fs/binfmt_misc/register"#;
+
+#[test]
+fn programs_of_other_architectures_are_emulated_or_named() {
+    let world = world();
+    let mut program = vec![0; 64];
+    program[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    (program[16], program[18]) = (2, 183);
+    fs::create_dir_all(world.path("arm/bin")).unwrap();
+    fs::write(world.path("arm/bin/echo"), program).unwrap();
+    fs::set_permissions(world.path("arm/bin/echo"), PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(world.path("context/Dockerfile"), "FROM arm\nRUN [\"/bin/echo\", \"built\"]\n").unwrap();
+    let options = ["--user", "--map-root-user"];
+    let script = "slipway doctor --format '{{range .Features}}{{if eq .Name \"foreign architectures\"}}{{.Detail}}{{end}}{{end}}'
+        tar -C arm -c . | slipway import --platform linux/arm64 - arm > id && slipway run arm /bin/echo from afar &&
+        slipway build --progress plain --platform linux/arm64 context 2>&1 | grep -o 'built$' | tail -n 1";
+    let ran = on(&world, &options, EMULATED, script);
+    assert_eq!(ran.stdout, "arm64\nfrom afar\nbuilt\n", "{ran}");
+    let ran = on(&world, &options, "export SLIPWAY_ROOT=$PWD/store", "slipway run arm /bin/echo from afar");
+    assert_eq!(ran.code, 126, "{ran}");
+    assert!(
+        ran.stderr.contains("`/bin/echo` is for arm64, and the kernel knows no emulator for that"),
+        "{ran}"
+    );
+    assert!(ran.stderr.contains("hint: install an emulator on this machine"), "{ran}");
 }

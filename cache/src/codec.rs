@@ -12,6 +12,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::stamp::Stamp;
+
 /// Bytes of kind and version.
 const HEAD_BYTES: usize = 8;
 /// Bytes of the checksum.
@@ -30,6 +32,21 @@ pub(crate) enum Damage {
     Version(u32),
     #[error("its fields do not add up")]
     Fields,
+}
+
+/// Checks that a file is as it was written, whatever is in it.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), Damage> {
+    if bytes.len() < HEAD_BYTES + CHECKSUM_BYTES {
+        return Err(Damage::Short(bytes.len()));
+    }
+    let (content, checksum) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
+    if xxh3_64(content).to_le_bytes() == checksum { Ok(()) } else { Err(Damage::Checksum) }
+}
+
+/// The stamp of a file that begins with one.
+pub(crate) fn stamp(bytes: &[u8]) -> Option<Stamp> {
+    check(bytes).ok()?;
+    Stamp::decode(&mut Decoder(&bytes[HEAD_BYTES..bytes.len() - CHECKSUM_BYTES])).ok()
 }
 
 /// Builds one file.
@@ -92,14 +109,8 @@ pub(crate) struct Decoder<'a>(&'a [u8]);
 impl<'a> Decoder<'a> {
     /// Checks checksum, kind and version, in this order.
     pub(crate) fn new(bytes: &'a [u8], kind: [u8; 4], version: u32) -> Result<Self, Damage> {
-        if bytes.len() < HEAD_BYTES + CHECKSUM_BYTES {
-            return Err(Damage::Short(bytes.len()));
-        }
-        let (content, checksum) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
-        if xxh3_64(content).to_le_bytes() != checksum {
-            return Err(Damage::Checksum);
-        }
-        let mut decoder = Self(content);
+        check(bytes)?;
+        let mut decoder = Self(&bytes[..bytes.len() - CHECKSUM_BYTES]);
         if decoder.raw::<4>()? != kind {
             return Err(Damage::Kind);
         }

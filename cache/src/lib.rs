@@ -7,6 +7,7 @@ mod active_blob;
 mod blob;
 mod byte_lock;
 mod cache_mount;
+mod check;
 mod codec;
 mod context;
 mod copies;
@@ -34,6 +35,7 @@ mod durability_tests;
 
 pub use active_blob::ActiveBlob;
 pub use cache_mount::{Beginning, CacheMount, CacheMountError, Seed, Sharing};
+pub use check::{Checked, Fault, Problem, Repair};
 pub use context::{
     ContextEntries, ContextEntry, ContextError, ContextIndex, ContextTree, Decision, FileStat, FileTime,
     Filter,

@@ -59,6 +59,12 @@ pub(crate) fn read_folded(disk: &Disk) -> Result<HashMap<u64, u64>, StoreError> 
     Ok(decode_folded(&bytes))
 }
 
+/// Checks that every entry is whole. A damaged one costs one session, and is found here only.
+pub(crate) fn check_folded(bytes: &[u8]) -> Result<(), Damage> {
+    let is_whole = decode_folded(bytes).len() * FOLDED_ENTRY_BYTES == bytes.len();
+    if is_whole { Ok(()) } else { Err(Damage::Checksum) }
+}
+
 fn encode_folded(markers: &HashMap<u64, u64>) -> Vec<u8> {
     let mut markers: Vec<_> = markers.iter().collect();
     markers.sort_unstable();

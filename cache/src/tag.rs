@@ -98,14 +98,19 @@ impl Store {
         Ok(tags.into_iter().collect())
     }
 
+    /// The image that a file of a name tells, whether or not it is there.
+    pub(crate) fn tagged_image(&self, file: &str) -> Result<Option<ImageId>, StoreError> {
+        let hex = file.strip_suffix(".old").unwrap_or(file);
+        let found = self.load_tag_file(&format!("tags/{file}"), &format!("tags/{hex}"))?;
+        Ok(found.map(|(_, tag)| tag.id))
+    }
+
     /// Ids of the images that have a name now or, while that does not hold, had one before. Takes no lease: an image
     /// may be gone.
     pub(crate) fn named_images(&self) -> Result<HashSet<ImageId>, StoreError> {
         let mut named = HashSet::new();
         for file in self.disk().names("tags")? {
-            let hex = file.strip_suffix(".old").unwrap_or(&file);
-            let name = format!("tags/{hex}");
-            named.extend(self.load_tag_file(&format!("tags/{file}"), &name)?.map(|(_, tag)| tag.id));
+            named.extend(self.tagged_image(&file)?);
         }
         Ok(named)
     }

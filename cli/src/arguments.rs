@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::manifest::ManifestCommand;
 use crate::commands::{
     HELP, build, builder_gc, builder_logs, builder_prune, df, doctor, fmt, graph, history, image_prune,
-    images, import, info, inspect, load, login, logout, pull, push, rmi, run, save, search, system_prune,
-    tag, version, why,
+    images, import, info, inspect, load, login, logout, pull, push, rmi, run, save, search, store_check,
+    system_prune, tag, version, why,
 };
 use crate::report::Exit;
 
@@ -106,6 +106,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Manifest(ManifestCommand),
     #[command(subcommand)]
+    Store(StoreCommand),
+    #[command(subcommand)]
     System(SystemCommand),
     Fmt(fmt::Args),
     Graph(graph::Args),
@@ -127,6 +129,13 @@ pub(crate) enum BuilderCommand {
     Gc(builder_gc::Args),
     Logs(builder_logs::Args),
     Prune(builder_prune::Args),
+}
+
+/// Manage the store
+#[derive(Debug, Subcommand)]
+#[command(override_usage = "slipway store COMMAND", help_template = HELP, arg_required_else_help = true, subcommand_value_name = "COMMAND")]
+pub(crate) enum StoreCommand {
+    Check(store_check::Args),
 }
 
 /// Manage Slipway

@@ -12,6 +12,7 @@ mod agent;
 mod blocking;
 mod build;
 mod cdi;
+mod check;
 mod context;
 mod entitlement;
 mod error;
@@ -31,6 +32,7 @@ mod steps;
 mod sweep;
 pub mod why;
 
+pub use ::cache::{Checked, Fault as StoreFault, Problem, Repair};
 pub use agent::{Agent, AgentError, Agents};
 pub use build::{FetchedContext, default_platform, questions};
 pub use cache::tree::ContextMode;

@@ -14,7 +14,7 @@ use crate::capabilities::Capability;
 use crate::cgroup::{Account, Cgroups};
 use crate::devices::set_window_size;
 use crate::error::{OrKernel, SandboxError};
-use crate::helper::Helper;
+use crate::helper::{self, Helper};
 use crate::io::{Connected, Io, Receiver, Stream, connect};
 use crate::kernel_files::Processes;
 use crate::network::{self, Connection};
@@ -74,6 +74,10 @@ pub struct Outcome {
 pub fn spawn(spec: &Spec, io: Io) -> Result<Child, SandboxError> {
     let begin = Instant::now();
     let Connected { streams, theirs, ours } = connect(io)?;
+    if spec.resources.is_asked() {
+        // Should we be killed before the job is told, the helper takes the groups away.
+        helper::prepare()?;
+    }
     let groups = Cgroups::make(&spec.resources)?;
     let entrances = groups.as_ref().map(Cgroups::entrances).unwrap_or_default();
     let job = Job { spec: spec.clone(), filter: seccomp::filter(spec), streams, entrances };
@@ -212,7 +216,8 @@ impl Child {
             self.step()?;
         }
         self.read_output()?;
-        let status = self.helper.wait()?;
+        let account = self.groups.as_ref().map(Cgroups::account);
+        let status = self.helper.dismiss()?;
         if !status.success() && self.progress.exited.is_none() {
             return Err(lost(&format!("ended with {status}")));
         }
@@ -226,7 +231,7 @@ impl Child {
             connection.give_back();
         }
         let (status, usage) = self.progress.exited.ok_or_else(|| lost("ended without a report"))?;
-        Ok(Outcome { exit: exit(status), usage, account: self.groups.as_ref().map(Cgroups::account) })
+        Ok(Outcome { exit: exit(status), usage, account })
     }
 
     /// Kills a command whose helper is gone, and waits until it is. It is not our child; a pidfd works for any.

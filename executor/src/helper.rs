@@ -5,7 +5,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
 
 use crate::dispatch::SANDBOX;
 use crate::engine_binary;
@@ -79,8 +79,10 @@ impl Helper {
         Ok(Self { control, process: Process(process) })
     }
 
-    /// Waits for its end. In a process that ignores SIGCHLD the kernel keeps no status: then it counts as success.
-    pub(crate) fn wait(&mut self) -> Result<ExitStatus, SandboxError> {
+    /// Lets go of it, and waits for its end. In a process that ignores SIGCHLD the kernel keeps no status: then it counts as success.
+    pub(crate) fn dismiss(&mut self) -> Result<ExitStatus, SandboxError> {
+        // It may be gone already.
+        let _ = rustix::net::shutdown(&self.control, Shutdown::Write);
         match self.process.0.wait() {
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(ExitStatus::from_raw(0)),
             result => result.or_kernel(|| String::from("wait4(helper)")),

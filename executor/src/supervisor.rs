@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
+use crate::cgroup;
 use crate::child::Usage;
 use crate::error::{OrKernel, SandboxError};
 use crate::init;
@@ -38,7 +39,13 @@ pub(crate) fn run() -> ! {
 fn supervise(control: &OwnedFd) -> Result<(), SandboxError> {
     // Also SIGCHLD: a caller that ignores it would leave us without the status of the command.
     sys::reset_signals().or_kernel(|| String::from("rt_sigaction(SIG_DFL)"))?;
-    let (job, mut standard) = receive_job(control)?;
+    let engine = rustix::process::getppid();
+    let received = receive_job(control);
+    if received.is_err() {
+        // It may have been killed after it made groups, and before it told us of them.
+        cgroup::sweep_when_gone(engine);
+    }
+    let (job, mut standard) = received?;
     let network = network(&job, &mut standard)?;
     let namespaces = namespaces(&job);
     let fork = sys::fork(namespaces).or_kernel(|| format!("clone3({namespaces:#x})"))?;
@@ -57,6 +64,11 @@ fn supervise(control: &OwnedFd) -> Result<(), SandboxError> {
     let exited = Report::Exited { status, usage: used(&usage) };
     // An engine that is gone does not want to know.
     let _ = send(control, &exited, &[]);
+    if !job.entrances.is_empty() {
+        // The engine reads the account, and lets go of us. Killed before, it leaves the groups to us.
+        dismissed(control)?;
+        cgroup::remove_entered(&job.entrances);
+    }
     Ok(())
 }
 
@@ -117,6 +129,13 @@ fn outlived(control: &OwnedFd, pidfd: &OwnedFd) -> Result<bool, SandboxError> {
             return Ok(true);
         }
     }
+}
+
+/// Waits until the engine has no more use for us, or is gone.
+fn dismissed(control: &OwnedFd) -> Result<(), SandboxError> {
+    let mut fds = [PollFd::new(control, PollFlags::RDHUP)];
+    rustix::io::retry_on_intr(|| poll(&mut fds, None)).or_kernel(|| String::from("poll(control)"))?;
+    Ok(())
 }
 
 /// What wait4(2) says of a process and its children; the engine alone knows how long it waited.

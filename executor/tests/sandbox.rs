@@ -118,6 +118,7 @@ fn main() -> std::process::ExitCode {
         EVERYBODY second_wall::files_move_between_directories,
         EVERYBODY lifetime::killing_the_engine_kills_the_tree,
         EVERYBODY lifetime::killing_the_engine_at_any_time,
+        EVERYBODY lifetime::killing_the_engine_leaves_no_groups,
         EVERYBODY lifetime::killing_the_helper_kills_the_tree,
         WITH_IDS lifetime::a_changed_user_does_not_escape,
         EVERYBODY lifetime::nothing_stays_mounted,

@@ -35,4 +35,6 @@ pub(crate) enum Error {
     Printed { printed: String, expected: String },
     #[error("{} of the corpus failed: {}", names.len(), names.join(", "))]
     CorpusFailed { names: Vec<String> },
+    #[error("torture has {findings} findings")]
+    Tortured { findings: usize },
 }

@@ -15,6 +15,7 @@ mod project;
 mod slipway;
 mod table;
 mod test;
+mod torture;
 mod workspace;
 
 use std::error::Error as _;
@@ -34,6 +35,9 @@ usage: cargo xtask COMMAND
                        measure Slipway and the builders found here on the same work
   fuzz [TARGET...] [--seconds N]
                        let libFuzzer look for texts that break us, a minute for each target
+  torture [kills] [power] [faults] [flips] [--minutes N] [--seed N]
+                       kill builds, cut their power, refuse their system calls, flip bits of the store; two minutes,
+                       or as long as it is given, up to 1000 kills and 200 cuts
   lint                 formatting, clippy and rustdoc, with warnings as errors
 
 CARGO_TARGET_DIR is respected; everything that a command makes is below it.";
@@ -65,6 +69,12 @@ fn run(arguments: &[String]) -> Result<(), Error> {
         ("fuzz", arguments) => match fuzz::Request::new(arguments) {
             Some(request) => fuzz::run(&request),
             None => Err(usage("`fuzz` takes names of targets and `--seconds N`")),
+        },
+        ("torture", arguments) => match torture::Request::new(arguments) {
+            Some(request) => torture::run(&request),
+            None => Err(usage(
+                "`torture` takes `kills`, `power`, `faults`, `flips`, `--minutes N` and `--seed N`",
+            )),
         },
         ("lint", []) => lint::run(),
         ("help" | "--help" | "-h", _) => {

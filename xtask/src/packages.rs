@@ -37,9 +37,10 @@ pub(crate) enum Chore {
     Test,
     Bench,
     Fuzz,
+    Torture,
 }
 
-use Chore::{Bench, Corpus, Demo, Fuzz, Test};
+use Chore::{Bench, Corpus, Demo, Fuzz, Test, Torture};
 
 /// Executables that an ordinary user's `PATH` leaves out.
 const ADMINISTRATOR_PATHS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -53,19 +54,19 @@ const PACKAGES: &[Package] = &[
     Package { name: "debian-archive-keyring", brings: File(DEBIAN_KEYRING), needed_for: &[Demo, Corpus] },
     Package { name: "uidmap", brings: Program("newuidmap"), needed_for: &[Demo, Corpus, Test, Bench] },
     // The base image of the tests and benchmarks.
-    Package { name: "busybox-static", brings: StaticProgram("busybox"), needed_for: &[Test, Bench] },
+    Package { name: "busybox-static", brings: StaticProgram("busybox"), needed_for: &[Test, Bench, Torture] },
     // Other people's tools, which judge what we write.
     Package { name: "skopeo", brings: Program("skopeo"), needed_for: &[Test, Bench] },
     Package { name: "docker-registry", brings: Program("docker-registry"), needed_for: &[Test, Bench] },
     Package { name: "openssl", brings: Program("openssl"), needed_for: &[Test] },
     Package { name: "umoci", brings: Program("umoci"), needed_for: &[Test] },
-    Package { name: "tar", brings: Program("tar"), needed_for: &[Test, Bench] },
+    Package { name: "tar", brings: Program("tar"), needed_for: &[Test, Bench, Torture] },
     Package { name: "attr", brings: Program("setfattr"), needed_for: &[Test] },
     // Servers for the builds to fetch from.
     Package { name: "python3", brings: Program("python3"), needed_for: &[Test] },
     Package { name: "openssl", brings: Program("openssl"), needed_for: &[Test] },
     Package { name: "git", brings: Program("git"), needed_for: &[Test] },
-    Package { name: "strace", brings: Program("strace"), needed_for: &[Bench] },
+    Package { name: "strace", brings: Program("strace"), needed_for: &[Bench, Torture] },
     Package { name: "tmux", brings: Program("tmux"), needed_for: &[Test] },
     // A browser that shows the report of a build.
     Package { name: "chromium", brings: Program("chromium"), needed_for: &[Test] },
@@ -73,7 +74,11 @@ const PACKAGES: &[Package] = &[
     Package { name: "openssh-client", brings: Program("ssh-agent"), needed_for: &[Test] },
     Package { name: "openssh-server", brings: Program("sshd"), needed_for: &[Test] },
     // Calls the kernel with any numbers, from inside a sandbox.
-    Package { name: "perl-base", brings: Program("perl"), needed_for: &[Test] },
+    Package { name: "perl-base", brings: Program("perl"), needed_for: &[Test, Torture] },
+    // Disks that lose their power.
+    Package { name: "e2fsprogs", brings: Program("mkfs.ext4"), needed_for: &[Torture] },
+    Package { name: "mount", brings: Program("mount"), needed_for: &[Test, Torture] },
+    Package { name: "util-linux", brings: Program("unshare"), needed_for: &[Test, Torture] },
     // libFuzzer is C++.
     Package { name: "g++", brings: Program("g++"), needed_for: &[Fuzz] },
     // A pretended host with an Internet, and what connects an ordinary user's sandbox with it.

@@ -49,6 +49,11 @@ pub(super) struct Node<'a> {
     bytes: &'a [u8; NODE_BYTES],
 }
 
+/// Checks that the bytes are those of an index.
+pub(crate) fn check_index(bytes: &[u8]) -> Result<(), Damage> {
+    Index::new(bytes.to_vec()).map(drop)
+}
+
 impl Index {
     /// Loads an index. A missing, damaged or foreign one is empty.
     pub(super) fn load(disk: &Disk, name: &str) -> Result<Self, StoreError> {

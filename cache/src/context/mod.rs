@@ -22,6 +22,7 @@ use image::Digest;
 use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
 use rustix::io::Errno;
 
+pub(crate) use index::check_index;
 pub use stat::{FileStat, FileTime};
 pub use tree::{ContextEntries, ContextEntry, ContextTree};
 

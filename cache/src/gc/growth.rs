@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{Mode, OFlags, openat};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::codec::Damage;
 use crate::{Store, StoreError};
 
 pub(crate) const FILE: &str = "filling";
@@ -86,6 +87,14 @@ pub(crate) fn encode(bytes: u64) -> [u8; NOTE_BYTES] {
     note[..8].copy_from_slice(&bytes.to_le_bytes());
     note[8..].copy_from_slice(&xxh3_64(&bytes.to_le_bytes()).to_le_bytes());
     note
+}
+
+/// Checks that every note is whole.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), Damage> {
+    match decode(bytes) {
+        Filling::Unknown if bytes.len() < NOTES_MAX * NOTE_BYTES => Err(Damage::Checksum),
+        _ => Ok(()),
+    }
 }
 
 fn decode(bytes: &[u8]) -> Filling {

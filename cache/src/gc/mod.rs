@@ -12,7 +12,7 @@ pub(crate) use census::{Census, Keeping, NANOSECONDS};
 pub use collect::Space;
 pub use growth::Filling;
 pub(crate) use growth::Growth;
-pub(crate) use lease::{Claims, Leases};
+pub(crate) use lease::{Claim, Claims, Leases};
 pub(crate) use touch::Hits;
 
 use self::plan::Candidate;

@@ -17,7 +17,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    pub(super) fn new(store: Store, id: LayerId) -> Self {
+    pub(crate) fn new(store: Store, id: LayerId) -> Self {
         Self { store, id }
     }
 

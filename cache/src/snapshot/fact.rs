@@ -66,6 +66,16 @@ impl Facts {
         self
     }
 
+    /// All digests of the tar, with the times to which later ones were set.
+    pub(crate) fn diff_ids(&self) -> Vec<(Option<i64>, Digest)> {
+        let clamp = |name: &str| match name.strip_prefix("diff-id") {
+            Some("") => Some(None),
+            Some(clamp) => clamp.strip_prefix('.')?.parse().ok().map(Some),
+            None => None,
+        };
+        self.0.iter().filter_map(|(name, value)| Some((clamp(name)?, *value))).collect()
+    }
+
     fn encode(&self, layer: &LayerId) -> Vec<u8> {
         let mut encoder = Encoder::new(KIND, VERSION);
         encoder.raw(&layer.0);

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 
 pub use active::ActiveLayer;
 pub use committed::Layer;
+pub(crate) use fact::{Fact, Facts};
 
 use crate::stamp::lock;
 use crate::{LayerId, Store, StoreError};

@@ -123,7 +123,7 @@ impl Store {
     }
 
     /// Unpacks into the staging area; with the digest of the uncompressed tar.
-    fn unpack(&self, tar: &mut dyn Read) -> Result<(ActiveLayer, DiffId), StoreError> {
+    pub(crate) fn unpack(&self, tar: &mut dyn Read) -> Result<(ActiveLayer, DiffId), StoreError> {
         let limits = Limits::default();
         let active = self.begin_layer()?;
         let reader = decompress(tar, &limits).map_err(|source| StoreError::Input { source })?;

@@ -29,13 +29,16 @@ pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod search;
+pub(crate) mod store_check;
 mod surroundings;
 pub(crate) mod system_prune;
 pub(crate) mod tag;
 pub(crate) mod version;
 pub(crate) mod why;
 
-use crate::arguments::{Arguments, BuilderCommand, Command, Global, ImageCommand, SystemCommand};
+use crate::arguments::{
+    Arguments, BuilderCommand, Command, Global, ImageCommand, StoreCommand, SystemCommand,
+};
 use crate::report::{Exit, Report};
 
 /// Creation times and file times later than this become this.
@@ -70,6 +73,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
         Command::Builder(BuilderCommand::Gc(args)) => builder_gc::run(&args, &global),
         Command::Builder(BuilderCommand::Logs(args)) => builder_logs::run(&args, &global),
         Command::Builder(BuilderCommand::Prune(args)) => builder_prune::run(&args, &global),
+        Command::Store(StoreCommand::Check(args)) => store_check::run(&args, &global),
         Command::System(SystemCommand::Df(args)) => df::run(&args, &global),
         Command::System(SystemCommand::Prune(args)) => system_prune::run(&args, &global),
         Command::Images(args) => images::run(&args, &global),

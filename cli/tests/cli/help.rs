@@ -30,6 +30,8 @@ fn the_help_of_every_command() {
         "builder logs",
         "builder prune",
         "image prune",
+        "store",
+        "store check",
         "system",
         "system df",
         "system prune",
@@ -107,7 +109,7 @@ fn mistyped_words_get_a_suggestion() {
     exit code 1
     ---- stderr
     error: 'slipway' requires a subcommand but one was not provided
-      [subcommands: run, build, pull, push, images, login, logout, search, version, info, doctor, builder, image, manifest, system, fmt, graph, history, import, inspect, load, rmi, save, tag, why]
+      [subcommands: run, build, pull, push, images, login, logout, search, version, info, doctor, builder, image, manifest, store, system, fmt, graph, history, import, inspect, load, rmi, save, tag, why]
 
     Usage: slipway [OPTIONS] COMMAND
 

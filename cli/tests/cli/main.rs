@@ -18,6 +18,7 @@ mod report;
 mod rootless;
 mod run;
 mod space;
+mod store_check;
 mod support;
 mod terminal;
 mod why;

@@ -44,6 +44,15 @@ pub(crate) fn layer_tars(
     Ok(tars)
 }
 
+/// Whether the layers of an image are those that its config names, by what is known of them.
+///
+/// # Errors
+///
+/// As [`layer_tars`].
+pub(crate) fn layers_of(store: &Store, image: &StoredImage, config: &ImageConfig) -> Result<(), ImageError> {
+    layer_tars(store, image, config).map(drop)
+}
+
 /// An image made with a clamp may stand on layers that were made without.
 fn clamp_of(image: &StoredImage, layer: &Layer, expected: DiffId) -> Result<Option<i64>, ImageError> {
     let mut actual = layer.diff_id(image.clamp_mtime)?;

@@ -53,6 +53,7 @@ pub use form::{Compression, Existing, FileTimes, ImageForm, LayerForm, MediaType
 pub use history::{HistoryEntry, history};
 pub use import::{ImportOptions, import};
 pub use inspect::{Inspection, inspect};
+pub(crate) use layers::layers_of;
 pub use list::{ImageSummary, list};
 pub(crate) use load::borrow;
 pub use load::{Loaded, load};

@@ -55,7 +55,7 @@ impl Engine {
     }
 
     /// Another opening of the same store: what this one has found would stay.
-    fn reopened(&self) -> Result<Store, StoreError> {
+    pub(crate) fn reopened(&self) -> Result<Store, StoreError> {
         Store::open(self.root())
     }
 }

@@ -145,6 +145,12 @@ pub(crate) fn newest_first(root: &Path) -> impl Iterator<Item = BuildLog> {
     paths.into_iter().filter_map(|path| read(&path))
 }
 
+/// Whether a file of the directory can be read, or is one that somebody writes at the moment.
+pub(crate) fn check_log(path: &Path) -> bool {
+    let is_staged = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    is_staged || read(path).is_some() || !path.exists()
+}
+
 fn read(path: &Path) -> Option<BuildLog> {
     let name = path.file_name()?.to_str()?;
     let id = name.strip_suffix(SUFFIX)?;

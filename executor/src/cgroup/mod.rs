@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{OrKernel, SandboxError};
 pub(crate) use hierarchy::hierarchies;
 use hierarchy::{Hierarchy, Version};
+pub(crate) use sweep::sweep_when_gone;
 
 /// How long to wait for the kernel to let go of processes that are dead already.
 const REMOVAL_TIME_MAX: Duration = Duration::from_secs(2);
@@ -128,7 +129,7 @@ impl Controller {
 
 impl Resources {
     /// Whether a sandbox needs groups at all.
-    fn is_asked(&self) -> bool {
+    pub(crate) fn is_asked(&self) -> bool {
         self.account || !self.parent.is_empty() || Controller::ALL.iter().any(|it| self.needs(*it))
     }
 
@@ -218,6 +219,11 @@ impl Drop for Cgroups {
             remove(&group.directory);
         }
     }
+}
+
+/// Removes the groups with these entrances, when whoever made them is gone and the last of their processes too.
+pub(crate) fn remove_entered(entrances: &[PathBuf]) {
+    entrances.iter().filter_map(|entrance| entrance.parent()).for_each(remove);
 }
 
 /// Removes a group when the last of its processes is gone. What stays is removed by a later process.

@@ -5,8 +5,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use super::Hierarchy;
+use rustix::process::Pid;
+
+use super::{Hierarchy, hierarchies};
+
+/// How long a parent may take from the end of its descriptors to its own.
+const PARENT_TIME_MAX: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// How the names of our groups begin.
 const PREFIX: &str = "slipway-";
@@ -27,6 +35,18 @@ pub(super) fn once(hierarchies: &[Hierarchy], parent: &str) {
             sweep(&directory);
         }
     });
+}
+
+/// Waits until our parent is gone, and removes its groups among the children of its own.
+pub(crate) fn sweep_when_gone(parent: Option<Pid>) {
+    let until = Instant::now() + PARENT_TIME_MAX;
+    while rustix::process::getppid() == parent && Instant::now() < until {
+        thread::sleep(PAUSE);
+    }
+    // Best effort: the next process that makes groups does the same.
+    for hierarchy in hierarchies().unwrap_or_default() {
+        hierarchy.parents("").iter().for_each(|directory| sweep(directory));
+    }
 }
 
 fn sweep(parent: &Path) {
@@ -56,7 +76,12 @@ fn pid_namespace() -> u64 {
 fn start_time(id: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // The name of the program, in brackets, may contain anything.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(START_TIME_FIELD)?.parse().ok()
+    let fields = stat.rsplit_once(')')?.1.trim_start();
+    // One that is dead and not buried yet is gone.
+    if fields.starts_with(['Z', 'X']) {
+        return None;
+    }
+    fields.split_whitespace().nth(START_TIME_FIELD)?.parse().ok()
 }
 
 /// Field 22 of proc_pid_stat(5), counted from the one behind the name.

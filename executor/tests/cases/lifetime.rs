@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::{Child as Process, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use executor::{Exit, Io, Rootfs, SandboxError, Spec, spawn};
+use executor::{Exit, Io, Resources, Rootfs, SandboxError, Spec, spawn};
 
 use crate::support::{World, host_mounts, output, run, start};
 
@@ -24,7 +25,9 @@ pub(crate) fn hold(arguments: &[String]) -> ExitCode {
         work: work.into(),
         volatile: true,
     };
-    let spec = Spec { env: vec![("PATH".into(), "/bin".into())], ..Spec::new(rootfs, command.to_vec()) };
+    let resources = Resources { account: true, ..Resources::default() };
+    let env = vec![("PATH".into(), "/bin".into())];
+    let spec = Spec { env, resources, ..Spec::new(rootfs, command.to_vec()) };
     match spawn(&spec, Io::Inherit).and_then(executor::Child::wait) {
         Ok(outcome) => ExitCode::from(if outcome.exit == Exit::Code(0) { 0 } else { 1 }),
         Err(SandboxError::Helper { .. }) => ExitCode::from(3),
@@ -46,6 +49,21 @@ fn engine(world: &World, script: &str) -> Process {
     process.stdout.as_mut().unwrap().read_exact(&mut buffer).unwrap();
     assert_eq!(&buffer, b"ready\n");
     process
+}
+
+/// Control groups that the sandboxes of a process have made.
+fn groups_of(process: u32, directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(groups_of(process, &entry.path()));
+            if name.starts_with("slipway-") && name.split('-').nth(2) == Some(&process.to_string()) {
+                found.push(entry.path());
+            }
+        }
+    }
+    found
 }
 
 /// Waits until nobody holds the output any more: engine, helper, and all processes of the sandbox.
@@ -92,6 +110,19 @@ pub(crate) fn killing_the_engine_at_any_time(world: &World) {
         everybody_is_gone(&mut process);
     }
     assert_eq!(host_mounts(), mounts);
+}
+
+pub(crate) fn killing_the_engine_leaves_no_groups(world: &World) {
+    let mut process = engine(world, "echo ready; exec sleep 1000");
+    let id = process.id();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    everybody_is_gone(&mut process);
+    let until = Instant::now() + Duration::from_secs(20);
+    while !groups_of(id, Path::new("/sys/fs/cgroup")).is_empty() {
+        assert!(Instant::now() < until, "{:?}", groups_of(id, Path::new("/sys/fs/cgroup")));
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 pub(crate) fn killing_the_helper_kills_the_tree(world: &World) {

@@ -1,0 +1,132 @@
+//! A store is verified, and what is wrong in it becomes a miss.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::support::World;
+
+const DOCKERFILE: &str = "\
+FROM bb
+COPY file /
+RUN --mount=type=cache,target=/cache echo kept > /cache/file; cat /file > /copy; ln /copy /link
+";
+
+fn built() -> World {
+    let world = World::new();
+    world.context("Dockerfile", DOCKERFILE).context("file", "content\n");
+    // What was written just now is not put into the index of the context.
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    build(&world);
+    // An image from elsewhere, with its blobs.
+    world.ok(["build", "-q", "-o", "type=oci,dest=oci.tar,name=loaded", "context"]);
+    world
+}
+
+fn build(world: &World) -> Vec<u8> {
+    world.ok(["build", "-q", "-t", "demo", "-o", "type=tar,dest=files.tar", "context"]);
+    fs::read(world.path("files.tar")).unwrap()
+}
+
+#[test]
+fn nothing_is_wrong_with_a_store_that_was_just_made() {
+    let world = built();
+    let text = world.ok(["store", "check"]);
+    assert!(text.ends_with("\nNothing is wrong\n"), "{text}");
+    let json: serde_json::Value =
+        serde_json::from_str(&world.ok(["store", "check", "--format", "json"])).unwrap();
+    assert_eq!(json["problems"], serde_json::json!([]));
+    assert!(json["checked"]["layers"].as_u64().is_some_and(|layers| layers >= 3), "{json}");
+}
+
+/// One file of each kind, with something in it.
+fn kinds(store: &Path) -> BTreeMap<String, PathBuf> {
+    let mut kinds = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(store).sort_by_file_name() {
+        let entry = entry.unwrap();
+        let metadata = entry.metadata().unwrap();
+        let path = entry.path().strip_prefix(store).unwrap().to_string_lossy().into_owned();
+        // The logs of builds are for people, and have no checksums.
+        let others = ["locks/", "staging/", "logs/", "builds/", "format", "scaffold/"];
+        let is_of_store = !others.iter().any(|it| path.starts_with(it));
+        let is_users = path.starts_with("mounts/") && path.contains("/data/");
+        if metadata.is_file() && metadata.size() > 0 && is_of_store && !is_users {
+            let part = if path.contains("/fs/") {
+                "files of "
+            } else if path.ends_with("/facts") {
+                "facts of "
+            } else {
+                ""
+            };
+            let kind = format!("{part}{}", path.split('/').next().unwrap());
+            kinds.insert(kind, entry.path().to_owned());
+        }
+    }
+    kinds
+}
+
+#[test]
+fn a_byte_that_is_flipped_anywhere_is_noticed_and_made_again() {
+    let world = built();
+    let reference = build(&world);
+    let store = world.path("store");
+    let names: Vec<String> = kinds(&store).into_keys().collect();
+    insta::assert_snapshot!(names.join("\n"), @"
+    blobs
+    contexts
+    diff-ids
+    durable
+    facts of layers
+    files of layers
+    filling
+    images
+    mounts
+    records
+    tags
+    ");
+    for kind in names {
+        let path = kinds(&store).remove(&kind).unwrap();
+        let name = path.strip_prefix(&store).unwrap().to_string_lossy().into_owned();
+        let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let (mut byte, at) = ([0], file.metadata().unwrap().size() / 2);
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 4], at).unwrap();
+
+        let found = world.run(["store", "check"]);
+        let thing = name.split("/fs/").next().unwrap();
+        assert!(found.code == 1 && found.stdout.contains(thing), "{kind}, {name}: {found}");
+        let repaired = world.run(["store", "check", "--repair"]);
+        // What can be learned again was learned by the look itself.
+        assert_eq!(repaired.code, 0, "{kind}: {repaired}");
+        let text = world.ok(["store", "check", "--repair"]);
+        assert!(text.ends_with("\nNothing is wrong\n"), "{kind}: {text}");
+        // What came from outside is brought again.
+        world.write_rootfs("rootfs.tar");
+        world.ok(["import", "--message", "busybox", "rootfs.tar", "bb"]);
+        assert!(build(&world) == reference, "{kind}: another result");
+        world.ok(["build", "-q", "-o", "type=oci,dest=oci.tar,name=loaded", "context"]);
+    }
+}
+
+#[test]
+fn what_runs_is_not_taken_away() {
+    let world = built();
+    let mut run =
+        crate::support::spawn(&mut world.command(["run", "--rm", "demo", "sh", "-c", "echo up; sleep 60"]));
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(run.stdout.as_mut().unwrap()), &mut line)
+        .unwrap();
+    let files = walkdir::WalkDir::new(world.path("store/layers")).into_iter().flatten();
+    let link = files.map(walkdir::DirEntry::into_path).find(|path| path.ends_with("fs/link")).unwrap();
+    fs::write(link, "changed").unwrap();
+    let left = world.run(["store", "check", "--repair"]);
+    assert!(left.code == 1 && left.stdout.contains("1 of them left"), "{left}");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while world.run(["store", "check", "--repair"]).code != 0 {
+        assert!(std::time::Instant::now() < until, "its lease ends with it");
+    }
+    assert_eq!(world.ok(["run", "--rm", "bb", "echo", "whole"]), "whole\n");
+}

@@ -84,12 +84,18 @@ impl<'t> Layout<'t> {
     pub(super) fn written(&self, pieces: &[Piece], line_end: &str) -> String {
         let mut out = String::new();
         let mut last = self.start;
+        // On a line of its own it would be a comment.
+        let looks_like_comment = |piece: &Piece| self.text()[piece.range.clone()].starts_with('#');
+        let stays_in_front = pieces.get(1).is_some_and(looks_like_comment);
+        if stays_in_front {
+            self.write_comments_in_front(line_end, &mut out);
+        }
         for (index, piece) in pieces.iter().enumerate() {
             let (start, end) = (self.start + piece.range.start, self.start + piece.range.end);
             if index > 0 {
                 // Comments in front of the keyword, but behind a continuation, describe nothing: they move
                 // behind it and stay inside the instruction.
-                let from = if index == 1 { 0 } else { last };
+                let from = if index == 1 && !stays_in_front { 0 } else { last };
                 self.write_gap(from, start, piece.is_glued, line_end, &mut out);
             }
             self.write_piece(piece, start, end, line_end, &mut out);
@@ -97,6 +103,16 @@ impl<'t> Layout<'t> {
         }
         self.keep_last_escape(&mut out);
         out
+    }
+
+    /// Comments in front of the keyword, behind a continuation as they were.
+    fn write_comments_in_front(&self, line_end: &str, out: &mut String) {
+        let breaks = self.breaks_within(0..self.start + 1);
+        let mut comments = breaks.iter().flat_map(|it| &it.comments).peekable();
+        if comments.peek().is_some() {
+            out.push_str(&format!("{}{line_end}", self.escape));
+        }
+        comments.for_each(|comment| out.push_str(&format!("{}{line_end}", comment.trim_start())));
     }
 
     /// An escape character at the end must not become a continuation: what kept it from being one stays, which

@@ -98,6 +98,20 @@ fn continued_lines() {
 }
 
 #[test]
+fn a_word_that_looks_like_a_comment_gets_no_line_of_its_own() {
+    insta::assert_snapshot!(formatted("FROM a\n\\\n  # why\n\n# what\nRUN   #h\nRUN #i \\\n# in\n x\n"), @r"
+    FROM a
+    \
+    # why
+    # what
+    RUN #h
+    RUN #i \
+    # in
+     x
+    ");
+}
+
+#[test]
 fn json_lists() {
     insta::assert_snapshot!(formatted("FROM a\nCMD [  \"a\",\"b c\"  ,\"\\u0041\"]\nENTRYPOINT [ \"x\", \\\n\"y\" \\\n]\nVOLUME [\"/a\"]\nHEALTHCHECK --interval=1s   cmd   [\"x\"]\nSHELL   [ \"/bin/bash\" , \"-c\" ]\nCMD [\"not json\",]\n"), @r#"
     FROM a

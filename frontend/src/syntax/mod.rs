@@ -54,6 +54,12 @@ pub fn parse(text: &str) -> Parsed {
         let message = format!("the Dockerfile is longer than {TEXT_BYTES_MAX} bytes");
         diagnostics.push(Diagnostic::error("TooLong", 0..0, message));
         ""
+    } else if is_page(text) {
+        diagnostics.push(
+            Diagnostic::error("NotADockerfile", 0..0, "this is a page of a web site and not a Dockerfile")
+                .with_help("use the URL of the file itself, which such pages often call `raw`".to_owned()),
+        );
+        ""
     } else {
         text
     };
@@ -70,6 +76,13 @@ pub fn parse(text: &str) -> Parsed {
         empty_continuations: reader.empty_continuations,
     };
     Parsed { dockerfile, diagnostics: diagnostics.into_sorted() }
+}
+
+/// Whether a text is HTML, as of a server that shows a file where it was to send it.
+fn is_page(text: &str) -> bool {
+    let start = text.trim_start_matches('\u{feff}').trim_start();
+    let begins = |with: &str| start.get(..with.len()).is_some_and(|found| found.eq_ignore_ascii_case(with));
+    begins("<!doctype html") || begins("<html")
 }
 
 /// Reads an `ONBUILD` trigger; findings are reported at `span`, line `line`.
@@ -103,6 +116,8 @@ struct Sorted {
     stages: Vec<Stage>,
     /// The first instruction in front of all stages that cannot be there.
     homeless: Option<Keyword>,
+    /// There was a stage whose beginning could not be read: what follows is not in front of all stages.
+    has_broken_stage: bool,
 }
 
 impl Sorted {
@@ -118,12 +133,13 @@ impl Sorted {
             }),
             (kind, Some(stage)) => stage.instructions.push(Instruction { kind, ..instruction }),
             (kind @ Kind::Arg(_), None) => self.global_args.push(Instruction { kind, ..instruction }),
+            (_, None) if self.has_broken_stage => {}
             (_, None) => drop(self.homeless.get_or_insert(instruction.keyword)),
         }
     }
 
     fn finish(self, diagnostics: &mut Diagnostics) -> (Vec<Instruction>, Vec<Arc<Stage>>) {
-        let Self { global_args, stages, homeless } = self;
+        let Self { global_args, stages, homeless, has_broken_stage: _ } = self;
         if let Some(keyword) = homeless {
             let message = format!("`{}` in front of the first `FROM`", keyword.value);
             diagnostics.push(
@@ -161,7 +177,12 @@ impl Parser<'_> {
                 self.diagnostics.push(Diagnostic::error("TooMany", line.span, message));
                 break;
             }
-            instruction.into_iter().for_each(|instruction| sorted.push(instruction));
+            match instruction {
+                Some(instruction) => sorted.push(instruction),
+                None => {
+                    sorted.has_broken_stage |= tokens::keyword(line.text()).0.eq_ignore_ascii_case("FROM");
+                }
+            }
         }
         sorted
     }

@@ -34,16 +34,19 @@ pub(crate) fn count(
     directory: &Path,
 ) -> Result<Counts, Error> {
     let context = Context::new(work, directory)?;
-    process::run(&mut builder.build(context.enter(0)?))?;
+    let command = |round| -> Result<Command, Error> {
+        Ok(work.command(builder, context.enter(round)?).expect("ours can do everything that is measured"))
+    };
+    process::run(&mut command(0)?)?;
 
     let log = directory.join("strace");
-    let summary = traced(&builder.build(context.enter(measured_rounds + 1)?), &["-c"], &log)?;
+    let summary = traced(&command(measured_rounds + 1)?, &["-c"], &log)?;
     let names = ["-e", &format!("trace={CLONES}"), "-e", "signal=none", "-qq"];
-    let clones = traced(&builder.build(context.enter(measured_rounds + 2)?), &names, &log)?;
+    let clones = traced(&command(measured_rounds + 2)?, &names, &log)?;
 
-    let files = context.enter(measured_rounds + 3)?;
+    let mut last = command(measured_rounds + 3)?;
     let before = written_bytes()?;
-    process::run(&mut builder.build(files))?;
+    process::run(&mut last)?;
     let written_bytes = written_bytes()?.saturating_sub(before);
 
     let calls = summarised(&summary);

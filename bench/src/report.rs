@@ -128,7 +128,7 @@ impl Row {
 
     fn json(&self) -> Value {
         let Self { work, samples, counts } = self;
-        let samples = samples.iter().map(|sample| {
+        let samples = samples.iter().filter(|sample| sample.is_measured()).map(|sample| {
             json!({
                 "builder": sample.builder,
                 "median_ms": as_ms(sample.median()),
@@ -176,6 +176,9 @@ fn transfer_json(row: &TransferRow) -> Value {
 fn times(samples: &[Sample]) -> Vec<String> {
     let ours = samples.first().map_or(0.0, |sample| sample.median().as_secs_f64());
     let cell = |(at, sample): (usize, &Sample)| {
+        if !sample.is_measured() {
+            return "-".to_owned();
+        }
         let range =
             format!("{} ({} - {}) ms", ms(sample.median()), ms(sample.fastest()), ms(sample.slowest()));
         let factor = sample.median().as_secs_f64() / ours;

@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::base;
+use crate::builder::Builder;
 use crate::error::Error;
 use crate::random::Random;
 
@@ -19,6 +21,7 @@ pub(crate) struct Work {
     pub(crate) title: &'static str,
     /// What Slipway shall reach on a machine of two cores.
     pub(crate) target: Target,
+    verb: Verb,
     dockerfile: fn(round: u64) -> String,
     files: Files,
 }
@@ -32,6 +35,25 @@ pub(crate) enum Target {
         most: f64,
         content_bytes: u64,
     },
+}
+
+/// What a builder is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    /// To build the Dockerfile.
+    Build,
+    /// To run the base image.
+    Run,
+}
+
+impl Work {
+    /// The command for a builder; `None` if it can do nothing of the kind.
+    pub(crate) fn command(&self, builder: &dyn Builder, files: &Path) -> Option<Command> {
+        match self.verb {
+            Verb::Build => Some(builder.build(files)),
+            Verb::Run => builder.run(),
+        }
+    }
 }
 
 /// The files beside the Dockerfile.
@@ -49,11 +71,12 @@ enum Files {
 }
 
 /// Everything that can be measured.
-pub(crate) const WORK: [Work; 11] = [
+pub(crate) const WORK: [Work; 12] = [
     Work {
         id: "P1",
         title: "fully cached rebuild, 12 steps, small context",
         target: Target::Milliseconds(8),
+        verb: Verb::Build,
         dockerfile: |_| cached_steps(),
         files: Files::Kept(small_files),
     },
@@ -61,6 +84,7 @@ pub(crate) const WORK: [Work; 11] = [
         id: "P2",
         title: "fully cached rebuild, context of 10k files",
         target: Target::Milliseconds(15),
+        verb: Verb::Build,
         dockerfile: |_| copied_context(),
         files: Files::Kept(|directory| many_files(directory, MANY_DIRECTORIES)),
     },
@@ -68,6 +92,7 @@ pub(crate) const WORK: [Work; 11] = [
         id: "P2b",
         title: "fully cached rebuild, context of 100k files",
         target: Target::Milliseconds(100),
+        verb: Verb::Build,
         dockerfile: |_| copied_context(),
         files: Files::Kept(|directory| many_files(directory, 10 * MANY_DIRECTORIES)),
     },
@@ -75,6 +100,7 @@ pub(crate) const WORK: [Work; 11] = [
         id: "P3",
         title: "one file of 10k changed, `COPY . .`",
         target: Target::Milliseconds(80),
+        verb: Verb::Build,
         dockerfile: |_| copied_context(),
         files: Files::Changed {
             write: |directory| many_files(directory, MANY_DIRECTORIES),
@@ -85,6 +111,7 @@ pub(crate) const WORK: [Work; 11] = [
         id: "P4",
         title: "one more `RUN true` on a cached build",
         target: Target::Milliseconds(5),
+        verb: Verb::Build,
         dockerfile: |round| format!("{}RUN true {round}\n", cached_steps()),
         files: Files::Kept(small_files),
     },
@@ -92,6 +119,7 @@ pub(crate) const WORK: [Work; 11] = [
         id: "P5",
         title: "50 x `RUN`, cold",
         target: Target::Milliseconds(350),
+        verb: Verb::Build,
         dockerfile: many_runs,
         files: Files::None,
     },
@@ -99,6 +127,7 @@ pub(crate) const WORK: [Work; 11] = [
         id: "P6",
         title: "cold `COPY` of 20k files / 135 MB and a `RUN` on them",
         target: Target::Milliseconds(1200),
+        verb: Verb::Build,
         dockerfile: |_| copied_tree(),
         files: Files::Fresh(large_tree),
     },
@@ -106,6 +135,7 @@ pub(crate) const WORK: [Work; 11] = [
         id: "P7",
         title: "16 stages of `RUN sleep 1`, then 16 `COPY --from`",
         target: Target::Milliseconds(1150),
+        verb: Verb::Build,
         dockerfile: parallel_stages,
         files: Files::None,
     },
@@ -113,6 +143,7 @@ pub(crate) const WORK: [Work; 11] = [
         id: "P10",
         title: "bytes written for a `COPY` of 100 MB in files of 1 MB",
         target: Target::WrittenPerByte { most: 1.05, content_bytes: (BLOBS * BLOB_BYTES) as u64 },
+        verb: Verb::Build,
         dockerfile: |_| format!("{}COPY blobs /blobs\n", from_base()),
         files: Files::Fresh(blobs),
     },
@@ -120,6 +151,7 @@ pub(crate) const WORK: [Work; 11] = [
         id: "S27",
         title: "fully cached rebuild, a Dockerfile of 10 000 lines",
         target: Target::Milliseconds(10),
+        verb: Verb::Build,
         dockerfile: |_| many_lines(),
         files: Files::None,
     },
@@ -127,7 +159,16 @@ pub(crate) const WORK: [Work; 11] = [
         id: "S27b",
         title: "the same with 8 000 instructions",
         target: Target::Milliseconds(10),
+        verb: Verb::Build,
         dockerfile: |_| many_instructions(),
+        files: Files::None,
+    },
+    Work {
+        id: "P12",
+        title: "a container that runs `true`",
+        target: Target::Milliseconds(15),
+        verb: Verb::Run,
+        dockerfile: |_| from_base(),
         files: Files::None,
     },
 ];

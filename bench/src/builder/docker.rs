@@ -69,6 +69,12 @@ impl Builder for Docker {
         command.args(["build", "--network", "host", "--progress", "plain", "-t", "bench"]).arg(context);
         command
     }
+
+    fn run(&self) -> Option<Command> {
+        let mut command = self.command();
+        command.args(["run", "--rm", "--network", "host", base::NAME, "true"]);
+        Some(command)
+    }
 }
 
 #[cfg(test)]

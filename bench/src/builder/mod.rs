@@ -21,6 +21,12 @@ pub(crate) trait Builder {
 
     /// The command that builds the Dockerfile in `context` to an image in the builder's own store.
     fn build(&self, context: &Path) -> Command;
+
+    /// The command that runs `true` in a new container of the base image, in the host's network; `None` for a builder that runs
+    /// no containers.
+    fn run(&self) -> Option<Command> {
+        None
+    }
 }
 
 /// A builder that is not on this machine, or does not work here.

@@ -43,4 +43,10 @@ impl Builder for Slipway {
         command.args(["build", "--progress", "plain", "-t", "bench"]).arg(context);
         command
     }
+
+    fn run(&self) -> Option<Command> {
+        let mut command = self.command();
+        command.args(["run", "--rm", "--network", "host", base::NAME, "true"]);
+        Some(command)
+    }
 }

@@ -418,7 +418,7 @@ pub(crate) fn a_work_directory_is_for_one_run(world: &World) {
     let spec = world.spec(&["true"]);
     output(&spec);
     match refused(&spec) {
-        SandboxError::Kernel { call, source } => {
+        SandboxError::NoOverlay { call, source } => {
             assert!(call.contains("volatile"), "{call}");
             assert_eq!(source.0, libc::EINVAL);
         }

@@ -46,7 +46,7 @@ pub use fetch::{FetchError, GitError};
 pub use frontend::remote::RemoteError;
 pub use graph::{Network, Surroundings, Ulimit};
 pub use net::{Fault, HttpError};
-pub use network::{DefaultNetwork, Dns, HOST_GATEWAY};
+pub use network::{Dns, HOST_GATEWAY};
 pub use request::{
     Archive, ArchivePlace, BuildOutcome, BuildRequest, Destination, DockerfileSource, Explaining,
     ImageOutput, NamedContext, NoCache, Output, PullPolicy,

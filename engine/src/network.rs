@@ -27,26 +27,6 @@ pub struct Dns {
     pub options: Vec<String>,
 }
 
-/// What the word `default` means for the steps of a build.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum DefaultNetwork {
-    /// The host's network.
-    #[default]
-    Host,
-    /// A private one.
-    Private,
-}
-
-impl DefaultNetwork {
-    /// What a step gets that asks for `wanted`.
-    pub(crate) fn resolve(self, wanted: graph::Network) -> graph::Network {
-        match (self, wanted) {
-            (Self::Host, graph::Network::Default) => graph::Network::Host,
-            _ => wanted,
-        }
-    }
-}
-
 /// What a sandbox gets.
 pub(crate) struct Granted {
     pub(crate) network: executor::Network,

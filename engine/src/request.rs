@@ -13,7 +13,6 @@ use image::{Descriptor, ImageId, Platform, Reference};
 use crate::agent::Agents;
 use crate::entitlement::Entitlements;
 use crate::images::{ImageForm, LayoutName, PushAs};
-use crate::network::DefaultNetwork;
 use crate::report::Reporting;
 use crate::secrets::Secrets;
 use crate::{Context, RemoteFiles};
@@ -55,8 +54,6 @@ pub struct BuildRequest {
     pub proxy_env: Vec<(String, String)>,
     /// `--network`: what RUN steps get that do not say it themselves.
     pub network: Network,
-    /// What [`Network::Default`] is for these steps.
-    pub default_network: DefaultNetwork,
     /// `--memory` and its like: limits of each RUN step, in no key.
     pub resources: Resources,
     /// `--add-host`, `--shm-size`, `--ulimit`: what else RUN steps can notice.

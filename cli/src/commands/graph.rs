@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use engine::Explaining;
 use engine::questions::PlannedGraph;
 use engine::report::Reporting;
-use engine::{
-    Agents, BuildRequest, ContextMode, DefaultNetwork, Entitlements, Network, NoCache, Secrets, Surroundings,
-};
+use engine::{Agents, BuildRequest, ContextMode, Entitlements, Network, NoCache, Secrets, Surroundings};
 use image::{Platform, Reference};
 
 use super::build::inquire::{Asked, ask};
@@ -91,7 +89,6 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         pull: engine::PullPolicy::Never,
         proxy_env: request::proxy_env(),
         network: Network::default(),
-        default_network: DefaultNetwork::default(),
         resources: engine::Resources::default(),
         surroundings: Surroundings::default(),
         outputs: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use engine::{DefaultNetwork, HOST_GATEWAY, Network, Surroundings, Ulimit};
+use engine::{HOST_GATEWAY, Network, Surroundings, Ulimit};
 
 use super::prune::parse_size;
 
@@ -28,12 +28,6 @@ impl From<SurroundingsArgs> for Surroundings {
 
 /// The word of `--network` for what Docker gives by default, beside `default`.
 const BRIDGE: &str = "bridge";
-
-/// The same for the steps of a build: which network, and whether `default` is a private one.
-pub(super) fn parse_build_network(text: &str) -> Result<(Network, DefaultNetwork), String> {
-    let default = if text == BRIDGE { DefaultNetwork::Private } else { DefaultNetwork::Host };
-    Ok((parse_network(text)?, default))
-}
 
 /// `default`, `host` or `none`.
 pub(super) fn parse_network(text: &str) -> Result<Network, String> {

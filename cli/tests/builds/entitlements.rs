@@ -214,7 +214,8 @@ fn a_step_has_the_network_of_the_host_or_one_of_its_own() {
         home.ok(&["run", "--rm", id, "cat", "/seen"])
     };
     let host = std::fs::read_link("/proc/self/ns/net").unwrap();
-    assert_eq!(see("default", "one").trim_end(), host.to_str().unwrap());
-    assert_ne!(see("bridge", "two").trim_end(), host.to_str().unwrap());
-    assert_ne!(see("none", "three").trim_end(), host.to_str().unwrap());
+    assert_eq!(see("host", "one").trim_end(), host.to_str().unwrap());
+    for (network, id) in [("default", "two"), ("bridge", "three"), ("none", "four")] {
+        assert_ne!(see(network, id).trim_end(), host.to_str().unwrap(), "{network}");
+    }
 }

@@ -8,8 +8,6 @@ use std::sync::Mutex;
 
 use graph::{BuildGraph, Network, Op, VertexId};
 
-use crate::network::DefaultNetwork;
-
 /// The RUN vertices of a build: which may run, and which will by all that is known.
 pub(crate) struct Ahead {
     runs: BTreeMap<VertexId, Network>,
@@ -18,9 +16,9 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    pub(crate) fn new(graph: &BuildGraph, default: DefaultNetwork) -> Self {
+    pub(crate) fn new(graph: &BuildGraph) -> Self {
         let runs = graph.vertices().filter_map(|(id, vertex)| match &vertex.op {
-            Op::Run(run) => Some((id, default.resolve(run.network))),
+            Op::Run(run) => Some((id, run.network)),
             _ => None,
         });
         Self { runs: runs.collect(), missed: Mutex::new(BTreeSet::new()) }

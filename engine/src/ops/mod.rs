@@ -33,7 +33,6 @@ use crate::blocking::blocking;
 use crate::cdi::DeviceEdits;
 use crate::context::ContextRoot;
 use crate::fetch::{Access, Commit};
-use crate::network::DefaultNetwork;
 use crate::report::Meter;
 use crate::secrets::Secrets;
 use crate::space::{Attempts, with_room};
@@ -117,8 +116,6 @@ pub(crate) struct BuildWorker {
     /// How long the parts of each step took.
     pub(crate) meter: Arc<Meter>,
     pub(crate) ahead: Ahead,
-    /// What steps get that ask for no network by name.
-    pub(crate) default_network: DefaultNetwork,
     /// Limits of each step that runs a process.
     pub(crate) resources: executor::Resources,
     pub(crate) sweep: Sweep,

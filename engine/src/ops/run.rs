@@ -45,7 +45,7 @@ pub(super) async fn execute(
     let _kill_when_dropped = cancel.guard();
     let more_to_come = worker.ahead.started(id);
     let clamp = worker.source_date_epoch;
-    let network = worker.default_network.resolve(run.network);
+    let network = run.network;
     let extra_hosts = run.surroundings.extra_hosts.clone();
     let (thread_recorder, thread_cancel, store) = (recorder.clone(), cancel.clone(), worker.store.clone());
     // The layer goes along: when nobody waits any more, it is thrown away after the process is gone.

@@ -14,11 +14,11 @@ mod ssh;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use engine::{BuildError, BuildRequest, ContextMode, DefaultNetwork, Entitlement, Network};
+use engine::{BuildError, BuildRequest, ContextMode, Entitlement, Network};
 use image::{Platform, Reference};
 
 use super::pull_policy::PullArg;
-use super::surroundings::parse_build_network;
+use super::surroundings::parse_network;
 use crate::arguments::Global;
 use crate::build_report::ReportFiles;
 use crate::console;
@@ -88,11 +88,11 @@ pub(crate) struct Args {
     /// Shorthand for "--output=type=docker": the image goes into the store, where it goes anyway
     #[arg(long)]
     load: bool,
-    /// Set the networking mode for RUN instructions that do not say theirs ("default", "bridge", "host", "none"): the
-    /// default is the host's network, "bridge" one of their own
+    /// Set the networking mode for RUN instructions that do not say theirs ("default", "host", "none"): the default is a
+    /// network of their own
     #[arg(long, value_name = "MODE", default_value = "default", hide_default_value = true)]
-    #[arg(value_parser = parse_build_network)]
-    network: (Network, DefaultNetwork),
+    #[arg(value_parser = parse_network)]
+    network: Network,
     /// Do not use cache when building the image
     #[arg(long)]
     no_cache: bool,

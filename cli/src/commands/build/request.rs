@@ -41,7 +41,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         entitlements: args
             .allow
             .into_iter()
-            .chain((args.network.0 == Network::Host).then_some(Entitlement::NetworkHost))
+            .chain((args.network == Network::Host).then_some(Entitlement::NetworkHost))
             .collect(),
         secrets: secret::read(args.secret)?,
         build_args,
@@ -55,8 +55,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         platform: args.platform,
         pull: args.pull.into(),
         proxy_env: proxy_env(),
-        network: args.network.0,
-        default_network: args.network.1,
+        network: args.network,
         surroundings: args.surroundings.into(),
         resources: args.limits.into(),
         outputs,

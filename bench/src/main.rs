@@ -68,12 +68,14 @@ fn run() -> Result<(), Error> {
 }
 
 fn measure_growth(arguments: &Arguments, wanted: &GrowthArguments, setup: &Setup) -> Result<(), Error> {
-    let all = growth::measure(setup, arguments.rounds, wanted.count_max)?;
+    // A run takes minutes: what it has found so far is there.
+    let draw = |all: &[growth::Growth]| wanted.svg.as_ref().map_or(Ok(()), |path| growth::draw(all, path));
+    let all = growth::measure(setup, arguments.rounds, wanted.count_max, draw)?;
     println!("{}", growth::markdown(&all, arguments.rounds));
     if let Some(path) = &arguments.json {
         fs::write(path, format!("{:#}\n", growth::json(&all))).map_err(Error::at(path))?;
     }
-    wanted.svg.as_ref().map_or(Ok(()), |path| growth::draw(&all, path))
+    Ok(())
 }
 
 fn variable(variable: &'static str) -> Result<PathBuf, Error> {

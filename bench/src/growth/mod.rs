@@ -22,6 +22,9 @@ pub(crate) use series::{SERIES, Series};
 /// just been written.
 const UNMEASURED: u64 = 2;
 
+/// How much of the disk Slipway leaves free.
+const MIN_FREE_SPACE: &str = "SLIPWAY_MIN_FREE_SPACE";
+
 /// What was measured of one series.
 pub(crate) struct Growth {
     pub(crate) series: &'static Series,
@@ -36,9 +39,19 @@ pub(crate) struct Point {
     pub(crate) slowest: Duration,
 }
 
-/// Measures all series, with points up to `count_max`.
-pub(crate) fn measure(setup: &Setup, rounds: u64, count_max: u64) -> Result<Vec<Growth>, Error> {
-    SERIES.iter().map(|series| measure_series(series, setup, rounds, count_max)).collect()
+/// Measures all series, with points up to `count_max`. `done` gets what there is after each of them.
+pub(crate) fn measure(
+    setup: &Setup,
+    rounds: u64,
+    count_max: u64,
+    done: impl Fn(&[Growth]) -> Result<(), Error>,
+) -> Result<Vec<Growth>, Error> {
+    let mut all = Vec::new();
+    for series in &SERIES {
+        all.push(measure_series(series, setup, rounds, count_max)?);
+        done(&all)?;
+    }
+    Ok(all)
 }
 
 fn measure_series(
@@ -66,12 +79,17 @@ fn measure_point(series: &Series, setup: &Setup, count: u64, rounds: u64) -> Res
     let builder = builder::ours(setup)?;
     let context = setup.directory.join("context");
     series.write(&context, count)?;
-    process::run(&mut builder.build(&context))?;
+    let build = || {
+        let mut build = builder.build(&context);
+        // However full this disk is: what is collected is not warm.
+        build.env(MIN_FREE_SPACE, "0");
+        build
+    };
+    process::run(&mut build())?;
     series.fill(&setup.directory.join("slipway"), count)?;
     let mut times = Vec::new();
     for round in 0..UNMEASURED + rounds {
-        rustix::fs::sync();
-        let took = process::time(&mut builder.build(&context))?;
+        let took = process::time(&mut build())?;
         if round >= UNMEASURED {
             times.push(took);
         }

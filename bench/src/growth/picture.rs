@@ -12,6 +12,11 @@ const RIGHT: f64 = 18.0;
 const TOP: f64 = 46.0;
 const BOTTOM: f64 = 40.0;
 const COLUMNS: usize = 2;
+const NOTES_HEIGHT: f64 = 44.0;
+const NOTES: [&str; 2] = [
+    "A build in which everything is cached: medians in milliseconds, lines from the fastest to the slowest.",
+    "Dashed: flat, or in proportion from the first point on.",
+];
 
 /// Readable on white and on black, where a page shows it.
 const STYLE: &str = "\
@@ -28,7 +33,7 @@ text { font: 11px system-ui, sans-serif; fill: #57606a; }
 /// The whole picture.
 pub(super) fn picture(all: &[Growth]) -> String {
     let rows = all.len().div_ceil(COLUMNS);
-    let (width, height) = (PANEL_WIDTH * COLUMNS as f64, PANEL_HEIGHT * rows as f64 + 24.0);
+    let (width, height) = (PANEL_WIDTH * COLUMNS as f64, PANEL_HEIGHT * rows as f64 + NOTES_HEIGHT);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          role=\"img\" aria-label=\"Time of a warm build\">\n<style>\n{STYLE}</style>\n\
@@ -40,9 +45,11 @@ pub(super) fn picture(all: &[Growth]) -> String {
         panel(&mut svg, growth);
         svg += "</g>\n";
     }
-    let note = "Milliseconds of a build in which everything is cached; medians, with the fastest and the slowest. \
-                Dashed: what the target expects from the first point on.";
-    let _ = writeln!(svg, "<text x=\"{LEFT}\" y=\"{:.0}\">{note}</text>\n</svg>", height - 10.0);
+    for (line, note) in NOTES.iter().enumerate() {
+        let y = height - NOTES_HEIGHT + 12.0 + line as f64 * 16.0;
+        let _ = writeln!(svg, "<text x=\"{LEFT}\" y=\"{y:.0}\">{note}</text>");
+    }
+    svg += "</svg>\n";
     svg
 }
 

@@ -295,12 +295,12 @@ fn equal_steps_of_two_processes_run_once() {
 #[test]
 fn a_killed_build_loses_nothing_and_leaves_nothing() {
     let home = Home::new();
-    let context = home.context("FROM base\nRUN echo kept > /kept\nRUN sleep 1000 && echo done\n", &[]);
+    let context = home.context("FROM base\nRUN echo kept > /kept\nRUN sleep 1004 && echo done\n", &[]);
     let mut build = home.command(&["build", &context]).stderr(Stdio::null()).spawn().unwrap();
-    wait_for("the step runs", || is_running("sleep\x001000"));
+    wait_for("the step runs", || is_running("sleep\x001004"));
     build.kill().unwrap();
     build.wait().unwrap();
-    wait_for("everything in the sandbox is gone", || !is_running("sleep\x001000"));
+    wait_for("everything in the sandbox is gone", || !is_running("sleep\x001004"));
     let context = home.context("FROM base\nRUN echo kept > /kept\nRUN echo done > /done\n", &[]);
     insta::assert_snapshot!(home.log(&[&context]), @r"
     hit [2/3] RUN echo kept > /kept

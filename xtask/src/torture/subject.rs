@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -169,7 +170,7 @@ pub(crate) fn start(command: &mut Command) -> Result<Child, Error> {
 
 /// Runs a command to its end, or kills it when that takes too long.
 pub(crate) fn patiently(command: &mut Command) -> Result<Output, String> {
-    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = piped.spawn().map_err(|error| format!("{command:?}: {error}"))?;
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let read = |stream: Option<&mut dyn std::io::Read>| {
@@ -189,8 +190,9 @@ pub(crate) fn patiently(command: &mut Command) -> Result<Output, String> {
                 }
                 Ok(None) if Instant::now() < until => std::thread::sleep(PAUSE),
                 Ok(None) => {
-                    // The pipes end with it.
-                    let _ = child.kill();
+                    // The pipes end with the last of its group: what strace(1) watches outlives strace.
+                    let group = format!("-{}", child.id());
+                    let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
                     let _ = child.wait();
                     return Err(format!("hangs: {command:?}"));
                 }

@@ -74,8 +74,14 @@ fn share(variable: &str) -> Result<Option<Share>, Report> {
 /// Starts `slipway builder gc` with the settings of this process, and leaves it alone: it outlives us, and nobody
 /// waits for it.
 fn start_collection(root: &Path) -> io::Result<()> {
+    let ours = std::process::id().to_string();
     let mut collection = Command::new("/proc/self/exe");
-    collection.arg("--root").arg(root).args(["builder", "gc"]).current_dir("/").process_group(0);
+    collection
+        .arg("--root")
+        .arg(root)
+        .args(["builder", "gc", "--for-parent", &ours])
+        .current_dir("/")
+        .process_group(0);
     collection.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map(drop)
 }
 

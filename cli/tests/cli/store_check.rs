@@ -17,7 +17,7 @@ fn built() -> World {
     let world = World::new();
     world.context("Dockerfile", DOCKERFILE).context("file", "content\n");
     // What was written just now is not put into the index of the context.
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    std::thread::sleep(std::time::Duration::from_secs(1));
     build(&world);
     // An image from elsewhere, with its blobs.
     world.ok(["build", "-q", "-o", "type=oci,dest=oci.tar,name=loaded", "context"]);

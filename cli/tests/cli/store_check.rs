@@ -51,6 +51,12 @@ fn kinds(store: &Path) -> BTreeMap<String, PathBuf> {
         let others = ["locks/", "staging/", "logs/", "builds/", "format", "scaffold/"];
         let is_of_store = !others.iter().any(|it| path.starts_with(it));
         let is_users = path.starts_with("mounts/") && path.contains("/data/");
+        // Of the layers the one of the RUN. Layers have random names, and a change in the file of a base was not always
+        // noticed: that is open.
+        let is_other_layers = path.contains("/fs/") && !path.ends_with("/fs/copy");
+        if is_other_layers {
+            continue;
+        }
         if metadata.is_file() && metadata.size() > 0 && is_of_store && !is_users {
             let part = if path.contains("/fs/") {
                 "files of "

@@ -125,7 +125,7 @@ impl Store {
         Ok(found)
     }
 
-    fn image_ids(&self) -> Result<Vec<ImageId>, StoreError> {
+    pub(crate) fn image_ids(&self) -> Result<Vec<ImageId>, StoreError> {
         let names = self.disk().names("images")?;
         let mut ids: Vec<_> =
             names.iter().filter_map(|name| Digest::from_hex(name).ok()).map(ImageId).collect();

@@ -1,10 +1,12 @@
 //! Layers, against what was learned of them when they were made.
 
-use std::os::fd::AsFd as _;
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use image::{BlobDigest, DiffId, Digest, Sha256};
 
 use super::files::unreadable;
+use super::told::{Told, told_of_layers};
 use super::{Check, Fault, Repair};
 use crate::byte_lock::Place;
 use crate::gc::{Claim, Claims};
@@ -13,6 +15,7 @@ use crate::{LayerId, StoreError, layer};
 
 impl Check<'_> {
     pub(super) fn layers(&mut self) -> Result<(), StoreError> {
+        let told = told_of_layers(self.store)?;
         for name in self.store.disk().names("layers")? {
             let Ok(id) = name.parse::<LayerId>() else { continue };
             let facts_path = format!("{}/facts", layer_name(&id));
@@ -25,7 +28,7 @@ impl Check<'_> {
             self.checked.layers += 1;
             let facts = if has_facts { self.store.facts(&id)? } else { Facts::default() };
             let layer = Layer::new(self.store.clone(), id);
-            match self.changed(&layer, &facts) {
+            match self.changed(&layer, &facts, told.get(&id)) {
                 Ok(None) => {}
                 Ok(Some(what)) => self.layer_found(&id, Fault::LayerChanged { what })?,
                 Err(StoreError::NoLayer { .. }) => {}
@@ -35,8 +38,13 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// What of a layer is no longer as it was.
-    fn changed(&self, layer: &Layer, facts: &Facts) -> Result<Option<&'static str>, StoreError> {
+    /// What of a layer is no longer as it was. What is `told` of it elsewhere counts when its own facts are lost.
+    fn changed(
+        &self,
+        layer: &Layer,
+        facts: &Facts,
+        told: Option<&BTreeSet<Told>>,
+    ) -> Result<Option<&'static str>, StoreError> {
         if let Some(foreign) = facts.get(Fact::ForeignDiffId) {
             return self.foreign_changed(
                 layer,
@@ -55,8 +63,11 @@ impl Check<'_> {
         let content = facts.get(Fact::Content);
         let is_same = |content: Digest| Ok::<_, StoreError>(layer::content_digest(files.as_fd())? == content);
         Ok(match content {
-            Some(content) if facts.diff_ids().is_empty() && !is_same(content)? => Some("content"),
-            _ => None,
+            _ if !facts.diff_ids().is_empty() => None,
+            Some(content) => (!is_same(content)?).then_some("content"),
+            None => {
+                told.filter(|told| !told.is_empty()).map(|told| differs(&files, told)).transpose()?.flatten()
+            }
         })
     }
 
@@ -112,4 +123,17 @@ impl Check<'_> {
         }
         Ok(None)
     }
+}
+
+/// Whether the tar of these files is none of those that they are said to have.
+fn differs(files: &OwnedFd, told: &BTreeSet<Told>) -> Result<Option<&'static str>, StoreError> {
+    let clamps: BTreeSet<_> = told.iter().map(|(clamp_mtime, _)| *clamp_mtime).collect();
+    for clamp_mtime in clamps {
+        let mut hash = Sha256::new();
+        layer::write_tar(files.as_fd(), &mut hash, clamp_mtime)?;
+        if told.contains(&(clamp_mtime, DiffId(hash.finish()))) {
+            return Ok(None);
+        }
+    }
+    Ok(Some("diff id"))
 }

@@ -6,6 +6,7 @@
 mod files;
 mod images;
 mod layers;
+mod told;
 
 use image::Digest;
 

@@ -40,6 +40,16 @@ fn nothing_is_wrong_with_a_store_that_was_just_made() {
     assert!(json["checked"]["layers"].as_u64().is_some_and(|layers| layers >= 3), "{json}");
 }
 
+/// Layers have random names: which one it is tells a file that only it has.
+fn layer_kind(layer: &Path) -> &'static str {
+    match layer.join("fs") {
+        files if files.join("bin/busybox").exists() => "the base",
+        files if files.join("copy").exists() => "the RUN",
+        files if files.join("file").exists() => "the COPY",
+        files => panic!("what is {}", files.display()),
+    }
+}
+
 /// One file of each kind, with something in it.
 fn kinds(store: &Path) -> BTreeMap<String, PathBuf> {
     let mut kinds = BTreeMap::new();
@@ -51,21 +61,13 @@ fn kinds(store: &Path) -> BTreeMap<String, PathBuf> {
         let others = ["locks/", "staging/", "logs/", "builds/", "format", "scaffold/"];
         let is_of_store = !others.iter().any(|it| path.starts_with(it));
         let is_users = path.starts_with("mounts/") && path.contains("/data/");
-        // Of the layers the one of the RUN. Layers have random names, and a change in the file of a base was not always
-        // noticed: that is open.
-        let is_other_layers = path.contains("/fs/") && !path.ends_with("/fs/copy");
-        if is_other_layers {
-            continue;
-        }
         if metadata.is_file() && metadata.size() > 0 && is_of_store && !is_users {
-            let part = if path.contains("/fs/") {
-                "files of "
-            } else if path.ends_with("/facts") {
-                "facts of "
-            } else {
-                ""
+            let first = path.split('/').next().unwrap();
+            let kind = match path.strip_prefix("layers/").and_then(|path| path.split_once('/')) {
+                Some((id, "facts")) => format!("facts of {}", layer_kind(&store.join("layers").join(id))),
+                Some((id, _)) => format!("files of {}", layer_kind(&store.join("layers").join(id))),
+                None => first.to_owned(),
             };
-            let kind = format!("{part}{}", path.split('/').next().unwrap());
             kinds.insert(kind, entry.path().to_owned());
         }
     }
@@ -83,8 +85,12 @@ fn a_byte_that_is_flipped_anywhere_is_noticed_and_made_again() {
     contexts
     diff-ids
     durable
-    facts of layers
-    files of layers
+    facts of the COPY
+    facts of the RUN
+    facts of the base
+    files of the COPY
+    files of the RUN
+    files of the base
     filling
     images
     mounts

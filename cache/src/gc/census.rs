@@ -6,7 +6,9 @@ use image::{DiffId, Digest, ImageId};
 use rustix::fs::{AtFlags, Stat, statat};
 use rustix::io::Errno;
 
+use super::news::Version;
 use super::size::tree_size;
+use super::touch::now_unix_ns;
 use crate::disk::Disk;
 use crate::record::record_name;
 use crate::{Amount, Key, LayerId, Record, Store, StoreError};
@@ -82,20 +84,15 @@ pub(crate) struct Census {
     pub(crate) mounts: Vec<SeenPlain>,
     pub(crate) contexts: Vec<SeenPlain>,
     pub(crate) logs: Vec<SeenPlain>,
-    /// Inodes of the files of records and images: another one is another file.
-    known: HashMap<String, u64>,
-}
-
-/// What was published since a census.
-#[derive(Default)]
-pub(crate) struct News {
-    pub(crate) layers: BTreeSet<LayerId>,
-    pub(crate) blobs: BTreeSet<Digest>,
+    /// The files of records and images.
+    pub(super) known: HashMap<String, Version>,
+    /// When it was begun.
+    pub(super) began_unix_ns: i64,
 }
 
 impl Census {
     pub(crate) fn take(store: &Store, keeping: Keeping) -> Result<Self, StoreError> {
-        let mut census = Self::default();
+        let mut census = Self { began_unix_ns: now_unix_ns(), ..Self::default() };
         // Layers come before what points at them, so they are looked at after it: all that are pointed at
         // are seen.
         census.take_images(store, keeping)?;
@@ -133,13 +130,13 @@ impl Census {
             let Some((layers, blobs)) = look_at_image(store, &name)? else { continue };
             self.images += 1;
             if named.as_ref().is_some_and(|named| !named.contains(&ImageId(blobs[0]))) {
-                self.known.insert(name.clone(), stat.st_ino);
+                self.known.insert(name.clone(), Version::of(&stat));
                 self.records.push(SeenRecord::of_image(name, layers, blobs, &stat));
                 continue;
             }
             layers.into_iter().for_each(|layer| *self.image_layers.entry(layer).or_default() += 1);
             self.image_blobs.extend(blobs);
-            self.known.insert(name, stat.st_ino);
+            self.known.insert(name, Version::of(&stat));
         }
         Ok(())
     }
@@ -150,7 +147,7 @@ impl Census {
             match store.load_record(&key)? {
                 Some(record) => {
                     self.records.push(SeenRecord::of_step(record, &stat));
-                    self.known.insert(name, stat.st_ino);
+                    self.known.insert(name, Version::of(&stat));
                 }
                 None => self.useless_records.push(name),
             }
@@ -225,40 +222,6 @@ impl Census {
         }
         Ok(amount)
     }
-
-    /// What records, images and layers point at that were published since this census was taken. `removed`
-    /// are files of records that we have removed since: one of that name is a new one.
-    pub(crate) fn news(&self, store: &Store, removed: &BTreeSet<String>) -> Result<News, StoreError> {
-        let mut news = News::default();
-        let is_new = |name: &String| -> Result<bool, StoreError> {
-            let Some(stat) = stat(store.disk(), name)? else { return Ok(false) };
-            Ok(removed.contains(name) || self.known.get(name) != Some(&stat.st_ino))
-        };
-        for name in image_names(store)? {
-            if is_new(&name)?
-                && let Some((layers, blobs)) = look_at_image(store, &name)?
-            {
-                news.layers.extend(layers);
-                news.blobs.extend(blobs);
-            }
-        }
-        for (name, key) in records(store)? {
-            if is_new(&name)?
-                && let Some(record) = store.load_record(&key)?
-            {
-                news.layers.extend(record.layers);
-                news.blobs.extend(record.content);
-            }
-        }
-        for name in store.disk().names("layers")? {
-            if let Ok(id) = name.parse::<LayerId>()
-                && !self.layers.contains_key(&id)
-            {
-                news.blobs.extend(store.known_of_layer(&id)?.1);
-            }
-        }
-        Ok(news)
-    }
 }
 
 impl SeenRecord {
@@ -313,22 +276,22 @@ fn look_at_layer(store: &Store, id: &LayerId) -> Result<Option<SeenLayer>, Store
     Ok(Some(SeenLayer { size_bytes, is_whole: true, blob }))
 }
 
-fn image_names(store: &Store) -> Result<Vec<String>, StoreError> {
+pub(super) fn image_names(store: &Store) -> Result<Vec<String>, StoreError> {
     Ok(store.disk().names("images")?.iter().map(|name| format!("images/{name}")).collect())
 }
 
 /// Layers and blobs of an image.
-type SeenImage = (Vec<LayerId>, Vec<Digest>);
+pub(super) type SeenImage = (Vec<LayerId>, Vec<Digest>);
 
 /// What an image stands on; none when the image does not count.
-fn look_at_image(store: &Store, name: &str) -> Result<Option<SeenImage>, StoreError> {
+pub(super) fn look_at_image(store: &Store, name: &str) -> Result<Option<SeenImage>, StoreError> {
     let Ok(id) = Digest::from_hex(name.trim_start_matches("images/")) else { return Ok(None) };
     let Some((_, image)) = store.load_image(&ImageId(id))? else { return Ok(None) };
     let blobs = [Some(image.id.0), image.manifest.map(|manifest| manifest.0)];
     Ok(Some((image.layers, blobs.into_iter().flatten().collect())))
 }
 
-fn records(store: &Store) -> Result<Vec<(String, Key)>, StoreError> {
+pub(super) fn records(store: &Store) -> Result<Vec<(String, Key)>, StoreError> {
     let mut records = Vec::new();
     for shard in store.disk().names("records")? {
         for name in store.disk().names(&format!("records/{shard}"))? {
@@ -340,7 +303,7 @@ fn records(store: &Store) -> Result<Vec<(String, Key)>, StoreError> {
     Ok(records)
 }
 
-fn stat(disk: &Disk, name: &str) -> Result<Option<Stat>, StoreError> {
+pub(super) fn stat(disk: &Disk, name: &str) -> Result<Option<Stat>, StoreError> {
     match statat(disk.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat)),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
@@ -353,6 +316,9 @@ fn size_of(stat: &Stat) -> u64 {
 }
 
 fn modified_unix_ns(stat: &Stat) -> i64 {
-    let nanoseconds = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
-    stat.st_mtime.saturating_mul(NANOSECONDS).saturating_add(nanoseconds)
+    unix_ns(stat.st_mtime, stat.st_mtime_nsec)
+}
+
+pub(super) fn unix_ns(seconds: i64, nanoseconds: u64) -> i64 {
+    seconds.saturating_mul(NANOSECONDS).saturating_add(i64::try_from(nanoseconds).unwrap_or(0))
 }

@@ -4,6 +4,7 @@ mod census;
 mod collect;
 pub(crate) mod growth;
 mod lease;
+mod news;
 mod plan;
 mod size;
 mod touch;

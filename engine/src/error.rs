@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use image::Reference;
+use image::{Platform, Reference};
 
 /// Why a build did not come to an image.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,15 @@ pub enum BuildError {
     /// File times are to follow a time that nobody gave.
     #[error("rewrite-timestamp=true needs SOURCE_DATE_EPOCH, which is not set")]
     NoEpoch,
+    /// Annotations of an index for an image that leaves without one.
+    #[error("annotations of an index need one: a build for several platforms, or attestations")]
+    IndexAnnotations,
+    /// Annotations for a platform that is not built.
+    #[error("there are annotations for {platform}, for which nothing is built")]
+    AnnotationPlatform {
+        /// Which.
+        platform: Platform,
+    },
     /// A base image cannot be pulled.
     #[error("cannot pull `{}`", reference.familiar())]
     Pull {

@@ -49,7 +49,7 @@ pub use net::{Fault, HttpError};
 pub use network::{Dns, HOST_GATEWAY};
 pub use request::{
     Archive, ArchivePlace, BuildOutcome, BuildRequest, Destination, DockerfileSource, Explaining,
-    ImageOutput, NamedContext, NoCache, Output, PullPolicy,
+    ImageOutput, LocalMode, LocalOutput, NamedContext, NoCache, Output, PlatformSplit, PullPolicy, TarOutput,
 };
 pub use run::{
     Console, Exit, Grants, Privileges, RunError, RunHandle, RunRequest, Running, Terminal, WindowSize,

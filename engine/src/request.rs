@@ -46,8 +46,8 @@ pub struct BuildRequest {
     pub no_cache: NoCache,
     /// `--cache-ttl`: results that were older than this when the build began are made again.
     pub cache_ttl: Option<Duration>,
-    /// `--platform`; none is the host's.
-    pub platform: Option<Platform>,
+    /// `--platform`, each once; none is the host's.
+    pub platforms: Vec<Platform>,
     /// `--pull`.
     pub pull: PullPolicy,
     /// Proxy variables of the caller's environment, given to RUN and stored nowhere.
@@ -131,9 +131,9 @@ pub enum Output {
     /// An archive that `docker load` reads.
     Docker(Archive),
     /// The files of the image, as a tar.
-    Tar(Destination),
+    Tar(TarOutput),
     /// The files of the image, into a directory.
-    Local(PathBuf),
+    Local(LocalOutput),
 }
 
 impl Output {
@@ -145,6 +145,69 @@ impl Output {
             Self::Tar(_) | Self::Local(_) => None,
         }
     }
+
+    /// The same, to be changed. An image that only stays in the store has none: it leaves in no form.
+    pub fn form_mut(&mut self) -> Option<&mut ImageForm> {
+        match self {
+            Self::Image(image) => image.push.is_some().then_some(&mut image.form),
+            Self::Oci(archive) | Self::Docker(archive) => Some(&mut archive.form),
+            Self::Tar(_) | Self::Local(_) => None,
+        }
+    }
+}
+
+/// The files of images as a tar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TarOutput {
+    /// Where it goes.
+    pub to: Destination,
+    /// Whether each platform has a directory of its own in it.
+    pub split: PlatformSplit,
+}
+
+impl From<Destination> for TarOutput {
+    fn from(to: Destination) -> Self {
+        Self { to, split: PlatformSplit::default() }
+    }
+}
+
+/// The files of images in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalOutput {
+    /// Where they go.
+    pub directory: PathBuf,
+    /// Whether each platform has a directory of its own in it.
+    pub split: PlatformSplit,
+    /// What becomes of files that are there already.
+    pub mode: LocalMode,
+}
+
+impl From<PathBuf> for LocalOutput {
+    fn from(directory: PathBuf) -> Self {
+        Self { directory, split: PlatformSplit::default(), mode: LocalMode::default() }
+    }
+}
+
+/// When the files for each platform go to a directory of their own (`platform-split`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PlatformSplit {
+    /// When the build is for several.
+    #[default]
+    WhenSeveral,
+    /// In any case.
+    Always,
+    /// Never: they become one tree, in which no two platforms may have the same file.
+    Never,
+}
+
+/// What becomes of other files in a directory to which files are exported (`mode`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LocalMode {
+    /// They stay.
+    #[default]
+    Copy,
+    /// They are deleted.
+    Delete,
 }
 
 /// An image that stays in the store or goes to a registry.
@@ -196,11 +259,13 @@ pub enum Destination {
 /// What a build made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildOutcome {
-    /// The image.
+    /// The image; of several that for this machine, else the first.
     pub image: ImageId,
-    /// Its new names.
+    /// The images, one for each platform.
+    pub images: Vec<(Platform, ImageId)>,
+    /// Their new names.
     pub tags: Vec<Reference>,
-    /// Its manifest in the registry, when it was pushed.
+    /// Their manifest in the registry, when it was pushed, or the index over them.
     pub manifest: Option<Descriptor>,
     /// Steps whose result was there already.
     pub steps_cached: usize,

@@ -10,6 +10,7 @@
 mod build_graph;
 mod digest;
 mod file;
+mod merge;
 mod mount;
 mod print;
 mod run;
@@ -18,6 +19,7 @@ mod source;
 pub use build_graph::{BuildGraph, Label, Location, Vertex, VertexId};
 pub use digest::OpDigest;
 pub use file::{Copy, File, FileAction, MakeDirectory, MakeFile};
+pub use merge::Merge;
 pub use mount::{CacheBase, CacheSharing, Mount, MountSource};
 pub use run::{Device, Network, Run, SecretEnv, Security, Surroundings, Ulimit};
 pub use source::{ContextSource, GitSource, GitTimes, HttpSource, ImageSource, redacted};

@@ -89,6 +89,8 @@ pub struct Descriptor {
     pub platform: Option<Platform>,
     /// Annotations, by key.
     pub annotations: std::collections::BTreeMap<String, String>,
+    /// What it points at, when that is a manifest of something else than an image.
+    pub artifact_type: Option<String>,
     /// Where else the bytes are, for layers that a registry may not have.
     pub urls: Vec<String>,
 }
@@ -98,10 +100,14 @@ pub struct Descriptor {
 pub struct Manifest {
     /// Its own media type, as written; that of OCI when it says none.
     pub media_type: String,
+    /// What it is, when it is something else than an image.
+    pub artifact_type: Option<String>,
     /// The image config.
     pub config: Descriptor,
     /// The layers, lowest first.
     pub layers: Vec<Descriptor>,
+    /// The manifest that it says something about, by which registries list it as a referrer.
+    pub subject: Option<Descriptor>,
     /// Annotations, by key.
     pub annotations: std::collections::BTreeMap<String, String>,
 }
@@ -109,8 +115,12 @@ pub struct Manifest {
 /// A list of manifests or of further indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
+    /// Its own media type, as written; that of OCI when it says none.
+    pub media_type: String,
     /// What it lists.
     pub manifests: Vec<Descriptor>,
+    /// Annotations, by key.
+    pub annotations: std::collections::BTreeMap<String, String>,
 }
 
 /// Why a document is not a manifest or an index that can be used.
@@ -143,6 +153,7 @@ impl Descriptor {
             size_bytes,
             platform: None,
             annotations: std::collections::BTreeMap::new(),
+            artifact_type: None,
             urls: Vec::new(),
         }
     }
@@ -164,6 +175,7 @@ impl Descriptor {
             size_bytes: descriptor.size(),
             platform,
             annotations: descriptor.annotations().clone().unwrap_or_default().into_iter().collect(),
+            artifact_type: descriptor.artifact_type().as_ref().map(ToString::to_string),
             urls: descriptor.urls().clone().unwrap_or_default(),
         })
     }
@@ -182,6 +194,7 @@ impl Descriptor {
             };
             builder.build().expect("os and architecture are set")
         }));
+        descriptor.set_artifact_type(self.artifact_type.as_deref().map(oci::MediaType::from));
         if !self.urls.is_empty() {
             descriptor.set_urls(Some(self.urls.clone()));
         }
@@ -196,7 +209,14 @@ impl Manifest {
     /// An OCI manifest.
     pub fn new(config: Descriptor, layers: Vec<Descriptor>) -> Self {
         let media_type = MediaType::Manifest.as_str().to_owned();
-        Self { media_type, config, layers, annotations: std::collections::BTreeMap::new() }
+        Self {
+            media_type,
+            artifact_type: None,
+            config,
+            layers,
+            subject: None,
+            annotations: std::collections::BTreeMap::new(),
+        }
     }
 
     /// Reads an OCI or Docker schema 2 manifest.
@@ -208,8 +228,10 @@ impl Manifest {
         let own_type = manifest.media_type().as_ref().map(ToString::to_string);
         Ok(Self {
             media_type: own_type.unwrap_or_else(|| MediaType::Manifest.as_str().to_owned()),
+            artifact_type: manifest.artifact_type().as_ref().map(ToString::to_string),
             config: read(manifest.config())?,
             layers: manifest.layers().iter().map(read).collect::<Result<_, _>>()?,
+            subject: manifest.subject().as_ref().map(read).transpose()?,
             annotations: manifest.annotations().clone().unwrap_or_default().into_iter().collect(),
         })
     }
@@ -223,6 +245,8 @@ impl Manifest {
             .layers(self.layers.iter().map(Descriptor::to_oci).collect::<Vec<_>>())
             .build()
             .expect("every required field is set");
+        manifest.set_artifact_type(self.artifact_type.as_deref().map(oci::MediaType::from));
+        manifest.set_subject(self.subject.as_ref().map(Descriptor::to_oci));
         if !self.annotations.is_empty() {
             manifest.set_annotations(Some(self.annotations.clone().into_iter().collect()));
         }
@@ -231,23 +255,37 @@ impl Manifest {
 }
 
 impl Index {
+    /// An OCI index.
+    pub fn new(manifests: Vec<Descriptor>) -> Self {
+        let media_type = MediaType::Index.as_str().to_owned();
+        Self { media_type, manifests, annotations: std::collections::BTreeMap::new() }
+    }
+
     /// Reads an OCI index or a Docker manifest list.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let what = "index";
         let index: oci::ImageIndex =
             serde_json::from_slice(bytes).map_err(|source| ManifestError::Json { what, source })?;
         let read = |descriptor| Descriptor::read(what, descriptor);
-        Ok(Self { manifests: index.manifests().iter().map(read).collect::<Result<_, _>>()? })
+        let own_type = index.media_type().as_ref().map(ToString::to_string);
+        Ok(Self {
+            media_type: own_type.unwrap_or_else(|| MediaType::Index.as_str().to_owned()),
+            manifests: index.manifests().iter().map(read).collect::<Result<_, _>>()?,
+            annotations: index.annotations().clone().unwrap_or_default().into_iter().collect(),
+        })
     }
 
-    /// The OCI document; equal indexes give equal bytes.
+    /// The document; equal indexes give equal bytes.
     pub fn to_json(&self) -> Vec<u8> {
-        let index = oci::ImageIndexBuilder::default()
+        let mut index = oci::ImageIndexBuilder::default()
             .schema_version(oci::SCHEMA_VERSION)
-            .media_type(oci::MediaType::ImageIndex)
+            .media_type(oci::MediaType::from(self.media_type.as_str()))
             .manifests(self.manifests.iter().map(Descriptor::to_oci).collect::<Vec<_>>())
             .build()
             .expect("every required field is set");
+        if !self.annotations.is_empty() {
+            index.set_annotations(Some(self.annotations.clone().into_iter().collect()));
+        }
         canonical_json(&index)
     }
 }
@@ -273,13 +311,17 @@ mod tests {
     fn manifests_round_trip() {
         let blob = BlobDigest(Digest::of(b""));
         let config = Descriptor::new(MediaType::Config, blob, 0);
-        let manifest = Manifest::new(config, vec![Descriptor::new(MediaType::LayerGzip, blob, 7)]);
+        let mut manifest = Manifest::new(config, vec![Descriptor::new(MediaType::LayerGzip, blob, 7)]);
+        manifest.artifact_type = Some("application/x".into());
+        manifest.subject = Some(Descriptor::new(MediaType::Manifest, blob, 9));
         let json = manifest.to_json();
         assert_eq!(Manifest::parse(&json).unwrap(), manifest);
         let mut descriptor = Descriptor::new(MediaType::Manifest, blob, json.len() as u64);
         descriptor.platform = Some("linux/arm/v7".parse().unwrap());
         descriptor.annotations.insert("org.opencontainers.image.ref.name".into(), "1".into());
-        let index = Index { manifests: vec![descriptor] };
+        let mut index = Index::new(vec![descriptor]);
+        index.media_type = MediaType::Index.as_docker_str().into();
+        index.annotations.insert("a".into(), "b".into());
         assert_eq!(Index::parse(&index.to_json()).unwrap(), index);
     }
 }

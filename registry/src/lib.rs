@@ -16,6 +16,7 @@ mod limits;
 mod link;
 mod login;
 mod manifest;
+mod referrers;
 mod request;
 mod retry;
 mod search;

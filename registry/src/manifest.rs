@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::host::Host;
 use crate::limits::{DOCUMENT_BYTES_MAX, MANIFEST_BYTES_MAX};
+use crate::referrers::SUBJECT_HEADER;
 use crate::request::{Answer, Body, Request};
 use crate::{RegistryError, Repository};
 
@@ -158,6 +159,16 @@ impl Repository {
         media_type: &str,
         bytes: &[u8],
     ) -> Result<BlobDigest, RegistryError> {
+        Ok(self.put_document(name, media_type, bytes).await?.0)
+    }
+
+    /// The same; also whether the registry says that it knows what the document refers to.
+    pub(crate) async fn put_document(
+        &self,
+        name: &Reference,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<(BlobDigest, bool), RegistryError> {
         let host = self.registry();
         let scope = crate::auth::Scope::push(self.path());
         let digest = Digest::of(bytes);
@@ -175,8 +186,9 @@ impl Repository {
         {
             return Err(RegistryError::WrongDigest { expected: digest, actual: named });
         }
+        let knows_subject = answer.header(SUBJECT_HEADER).is_some();
         answer.document(DOCUMENT_BYTES_MAX).await?;
-        Ok(BlobDigest(digest))
+        Ok((BlobDigest(digest), knows_subject))
     }
 
     async fn manifest_from(

@@ -1,4 +1,4 @@
-//! One graph from its sources to its target.
+//! One graph from its sources to its targets.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -51,8 +51,8 @@ pub struct Settled<O> {
 /// A solved graph.
 #[derive(Debug)]
 pub struct Solved<O> {
-    /// The target.
-    pub target: Settled<O>,
+    /// The targets, in the order in which they were asked for.
+    pub targets: Vec<Settled<O>>,
     /// Every vertex that was found or made, by its place in the graph. A vertex that nobody needed is none.
     pub vertices: Vec<Option<Settled<O>>>,
 }
@@ -67,17 +67,17 @@ pub struct SolveError<E> {
     pub source: E,
 }
 
-/// Makes `target` and what it needs.
+/// Makes `targets` and what they need; what several of them need is made once.
 ///
 /// The first failure ends everything else that is under way. The result does not depend on the order in
 /// which independent vertices finish.
 pub async fn solve<W: Worker>(
     graph: &BuildGraph,
-    target: VertexId,
+    targets: &[VertexId],
     worker: &W,
     observe: &(dyn Fn(Event) + Send + Sync),
 ) -> Result<Solved<W::Output>, SolveError<W::Error>> {
-    let mut solve = Solve::new(graph, target, worker, observe);
+    let mut solve = Solve::new(graph, targets, worker, observe);
     solve.probe_sources();
     while let Some((vertex, news)) = solve.work.next().await {
         let news = news.map_err(|source| {
@@ -99,10 +99,10 @@ type Work<'a, O, E> = Pin<Box<dyn Future<Output = (VertexId, Result<News<O>, E>)
 
 struct Solve<'a, W: Worker> {
     graph: &'a BuildGraph,
-    target: VertexId,
+    targets: &'a [VertexId],
     worker: &'a W,
     observe: &'a (dyn Fn(Event) + Send + Sync),
-    /// The part that the target needs; edges from input to dependent.
+    /// The part that the targets need; edges from input to dependent.
     needed: DiGraphMap<VertexId, ()>,
     states: Vec<State<W::Output>>,
     /// What runs although there is a result of it.
@@ -113,11 +113,11 @@ struct Solve<'a, W: Worker> {
 impl<'a, W: Worker> Solve<'a, W> {
     fn new(
         graph: &'a BuildGraph,
-        target: VertexId,
+        targets: &'a [VertexId],
         worker: &'a W,
         observe: &'a (dyn Fn(Event) + Send + Sync),
     ) -> Self {
-        let needed = needed(graph, target);
+        let needed = needed(graph, targets);
         let distinct_inputs = |id| needed.neighbors_directed(id, Direction::Incoming).count();
         let states = graph
             .vertices()
@@ -126,7 +126,7 @@ impl<'a, W: Worker> Solve<'a, W> {
             })
             .collect();
         let replaced = graph.vertices().filter(|(_, vertex)| vertex.no_cache).map(|(id, _)| id).collect();
-        Self { graph, target, worker, observe, needed, states, replaced, work: FuturesUnordered::new() }
+        Self { graph, targets, worker, observe, needed, states, replaced, work: FuturesUnordered::new() }
     }
 
     fn state(&self, id: VertexId) -> &State<W::Output> {
@@ -202,7 +202,7 @@ impl<'a, W: Worker> Solve<'a, W> {
         if self.graph.vertex(id).op.is_source() { Origin::Source } else { otherwise }
     }
 
-    /// Tells the dependents that one more input has been probed, and demands the target.
+    /// Tells the dependents that one more input has been probed, and demands a target.
     fn probed(&mut self, id: VertexId) {
         for dependent in self.dependents(id) {
             if let State::Unprobed { inputs } = &mut self.states[dependent.index()] {
@@ -212,7 +212,7 @@ impl<'a, W: Worker> Solve<'a, W> {
                 }
             }
         }
-        if id == self.target {
+        if self.targets.contains(&id) {
             self.demand(id);
         }
     }
@@ -276,9 +276,10 @@ impl<'a, W: Worker> Solve<'a, W> {
                 _ => None,
             })
             .collect();
-        let target =
-            vertices[self.target.index()].clone().expect("the target was demanded and nothing failed");
-        Solved { target, vertices }
+        let settled = |target: &VertexId| {
+            vertices[target.index()].clone().expect("the target was demanded and nothing failed")
+        };
+        Solved { targets: self.targets.iter().map(settled).collect(), vertices }
     }
 }
 
@@ -418,8 +419,8 @@ async fn content_key<W: Worker>(
     Ok(Some(Key::of_content(vertex.op.digest(), &continued, &digest)))
 }
 
-/// The vertices that `target` needs, with an edge from each input to each dependent.
-fn needed(graph: &BuildGraph, target: VertexId) -> DiGraphMap<VertexId, ()> {
+/// The vertices that `targets` need, with an edge from each input to each dependent.
+fn needed(graph: &BuildGraph, targets: &[VertexId]) -> DiGraphMap<VertexId, ()> {
     let mut all: DiGraphMap<VertexId, ()> = DiGraphMap::new();
     for (id, vertex) in graph.vertices() {
         all.add_node(id);
@@ -429,7 +430,8 @@ fn needed(graph: &BuildGraph, target: VertexId) -> DiGraphMap<VertexId, ()> {
     }
     let mut needed = DiGraphMap::new();
     let reversed = Reversed(&all);
-    let mut search = Dfs::new(reversed, target);
+    let mut search = Dfs::empty(reversed);
+    search.stack.extend(targets);
     while let Some(id) = search.next(reversed) {
         needed.add_node(id);
         for input in &graph.vertex(id).inputs {

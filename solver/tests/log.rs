@@ -144,6 +144,10 @@ impl Sketch {
 
 /// Builds, and says what ran and what hit.
 fn build(bench: &Bench, graph: &BuildGraph, target: VertexId) -> String {
+    build_all(bench, graph, &[target])
+}
+
+fn build_all(bench: &Bench, graph: &BuildGraph, targets: &[VertexId]) -> String {
     bench.log.lock().unwrap().clear();
     let observe = |event| {
         let name = |id: VertexId| graph.vertex(id).label.name.clone();
@@ -155,11 +159,30 @@ fn build(bench: &Bench, graph: &BuildGraph, target: VertexId) -> String {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
-    let result = runtime.block_on(solve(graph, target, bench, &observe));
+    let result = runtime.block_on(solve(graph, targets, bench, &observe));
     if let Err(SolveError { source, .. }) = result {
         bench.say(source);
     }
     bench.log.lock().unwrap().join("\n")
+}
+
+#[test]
+fn several_targets_share_what_they_need() {
+    let bench = Bench::default();
+    let mut sketch = Sketch::new();
+    let deps = sketch.run("deps", sketch.base());
+    let unneeded = sketch.run("unneeded", deps);
+    let (one, two) = (sketch.run("one", deps), sketch.run("two", deps));
+    // A target may be what another one is built on.
+    let three = sketch.run("three", one);
+    assert_eq!(build_all(&bench, &sketch.0, &[one]), "run  deps\nrun  one");
+    insta::assert_snapshot!(build_all(&bench, &sketch.0, &[three, two, one]), @r"
+    hit  deps
+    hit  one
+    run  two
+    run  three
+    ");
+    assert_ne!(unneeded, deps);
 }
 
 #[test]

@@ -223,9 +223,9 @@ fn solved(build: &Build, memory: &mut Memory, delays: &[u8]) -> Built {
         delays: delays.to_vec(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
-    let solved = runtime.block_on(solve(&graph, target, &bench, &|_| ())).expect("nothing fails");
+    let solved = runtime.block_on(solve(&graph, &[target], &bench, &|_| ())).expect("nothing fails");
     *memory = bench.memory.into_inner().unwrap();
-    let settled = solved.target;
+    let [settled] = <[_; 1]>::try_from(solved.targets).expect("one target was asked for");
     Built { output: settled.output, offered: settled.offered, ran: bench.ran.into_inner().unwrap() }
 }
 

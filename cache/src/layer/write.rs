@@ -88,8 +88,7 @@ pub fn write_tar(
     to: &mut dyn Write,
     clamp_mtime: Option<i64>,
 ) -> Result<(), WriteError> {
-    let times = Times::Clamped(clamp_mtime);
-    let mut to = TarOutput { to, pending: Vec::with_capacity(COPY_BUFFER_BYTES), times };
+    let mut to = TarOutput::new(to, clamp_mtime);
     each_batch(layer, |batch| batch.into_iter().try_for_each(|found| write_one(found, &mut [&mut to])))?;
     to.end()
 }
@@ -154,7 +153,7 @@ fn only_batch(layer: BorrowedFd<'_>) -> Result<Option<Batch>, WriteError> {
 }
 
 /// Walks on another thread, so that files are read while the ones before are hashed and written.
-fn each_batch(
+pub(super) fn each_batch(
     layer: BorrowedFd<'_>,
     mut take: impl FnMut(Batch) -> Result<(), WriteError>,
 ) -> Result<(), WriteError> {
@@ -179,14 +178,23 @@ enum Times {
 }
 
 /// A tar on its way: headers are gathered, so that the writer below gets few calls.
-struct TarOutput<'a> {
+pub(super) struct TarOutput<'a> {
     to: &'a mut dyn Write,
     pending: Vec<u8>,
     times: Times,
 }
 
-impl TarOutput<'_> {
-    fn header(&mut self, header: &Header<'_>) {
+impl<'a> TarOutput<'a> {
+    pub(super) fn new(to: &'a mut dyn Write, clamp_mtime: Option<i64>) -> Self {
+        Self { to, pending: Vec::with_capacity(COPY_BUFFER_BYTES), times: Times::Clamped(clamp_mtime) }
+    }
+
+    /// What comes from now on has no later times.
+    pub(super) fn clamp(&mut self, clamp_mtime: Option<i64>) {
+        self.times = Times::Clamped(clamp_mtime);
+    }
+
+    pub(super) fn header(&mut self, header: &Header<'_>) {
         let mtime_seconds = match self.times {
             Times::Clamped(Some(clamp)) => header.mtime_seconds.min(clamp),
             Times::Clamped(None) => header.mtime_seconds,
@@ -213,7 +221,7 @@ impl TarOutput<'_> {
         written
     }
 
-    fn end(&mut self) -> Result<(), WriteError> {
+    pub(super) fn end(&mut self) -> Result<(), WriteError> {
         self.body(&END)?;
         self.flush()?;
         self.to.flush().map_err(|source| WriteError::Output { source })
@@ -230,7 +238,7 @@ impl Found {
     }
 }
 
-fn write_one(found: Found, outputs: &mut [&mut TarOutput<'_>]) -> Result<(), WriteError> {
+pub(super) fn write_one(found: Found, outputs: &mut [&mut TarOutput<'_>]) -> Result<(), WriteError> {
     let size = found.size();
     let Found { path, attributes, kind } = found;
     let mut entry_path = path.clone();

@@ -85,7 +85,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         entitlements: Entitlements::new(),
         secrets: Secrets::new(),
         agents: Agents::new(),
-        platform: args.platform,
+        platforms: args.platform.into_iter().collect(),
         pull: engine::PullPolicy::Never,
         proxy_env: request::proxy_env(),
         network: Network::default(),

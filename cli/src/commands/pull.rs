@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use engine::Engine;
-use engine::images::{Freshness, ImageError, OnTransfer, PullRequest, Pulled};
+use engine::images::{Freshness, ImageError, Naming, OnTransfer, PullRequest, Pulled};
 use image::{Platform, Reference, ReferenceError};
 
 use crate::arguments::Global;
@@ -103,7 +103,7 @@ async fn pull(
     if all_platforms {
         return engine.pull_all_platforms(name, on_transfer).await;
     }
-    let request = PullRequest { reference: name.clone(), platform };
+    let request = PullRequest { reference: name.clone(), platform, naming: Naming::Move };
     Ok(vec![engine.pull(&request, on_transfer).await?])
 }
 

@@ -10,6 +10,7 @@ mod build;
 mod hostile;
 mod lists;
 mod outputs;
+mod platforms;
 mod pull;
 mod push;
 mod server;

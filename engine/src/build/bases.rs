@@ -5,10 +5,10 @@ use std::sync::Arc;
 use cache::LayerId;
 use frontend::{BaseImage as Wanted, Plan};
 use futures_util::future::try_join_all;
-use image::ImageConfig;
+use image::{ImageConfig, ImageId};
 
 use super::dockerfile::Source;
-use crate::images::{ImageError, OnTransfer, PullRequest, Stage, Transfer};
+use crate::images::{ImageError, Naming, OnTransfer, PullRequest, Stage, Transfer, platforms};
 use crate::ops::{BaseImage, BaseImages};
 use crate::space::Attempts;
 use crate::steps::Steps;
@@ -110,8 +110,11 @@ impl Engine {
     async fn pull_base(&self, asking: &Asking<'_>, wanted: &Wanted, step: StepId) -> Result<(), BuildError> {
         let steps = asking.steps.clone();
         let on_transfer: OnTransfer = Arc::new(move |transfer| tell(&steps, step, &transfer));
-        let request =
-            PullRequest { reference: wanted.reference.clone(), platform: Some(wanted.platform.clone()) };
+        let request = PullRequest {
+            reference: wanted.reference.clone(),
+            platform: Some(wanted.platform.clone()),
+            naming: Naming::KeepOther,
+        };
         let mut attempts = Attempts::default();
         loop {
             let Err(source) = self.pull(&request, &on_transfer).await else { return Ok(()) };
@@ -128,14 +131,26 @@ impl Engine {
 
     fn stored_base(&self, wanted: &Wanted) -> Result<Option<BaseImage>, BuildError> {
         let id = match crate::images::resolve(&self.store, &wanted.reference) {
-            Ok(Some(id)) => id,
-            Ok(None) => return Ok(None),
+            Ok(id) => id,
             Err(ImageError::Store(error)) => return Err(error.into()),
             Err(error) => return Err(error.into()),
         };
+        let Some(id) = self.for_platform(wanted, id)? else { return Ok(None) };
         let Some(stored) = self.store.image(&id)? else { return Ok(None) };
         let config = crate::images::read_config(&self.store, &id)?;
         Ok(Some(base_image(config, stored.layers)))
+    }
+
+    /// The image that a name means, unless that is for another platform and the name has one for the right one.
+    fn for_platform(&self, wanted: &Wanted, named: Option<ImageId>) -> Result<Option<ImageId>, BuildError> {
+        if let Some(id) = named {
+            let found = crate::images::read_config(&self.store, &id)?.platform();
+            let wanted = &wanted.platform;
+            if (&found.os, &found.architecture) == (&wanted.os, &wanted.architecture) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(platforms::find(&self.store, &wanted.reference, &wanted.platform)?.or(named))
     }
 }
 

@@ -4,50 +4,114 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache::{LayerId, Store, StoreError, StoredImage};
-use frontend::Lowered;
-use graph::{Op, VertexId};
-use image::{Descriptor, DiffId, ImageConfig, ImageId, Reference, canonical_json};
+use graph::{BuildGraph, Op, VertexId};
+use image::{Descriptor, DiffId, ImageConfig, ImageId, Platform, Reference, canonical_json};
 use jiff::Timestamp;
 use solver::Solved;
 
+use super::Built;
+use super::export::export;
+use super::planned::Target;
 use crate::blocking::blocking;
-use crate::images::{OnTransfer, PushRequest, Stage};
+use crate::images::{ImageSet, Member, platforms, preferred};
 use crate::ops::{BuildWorker, Output};
 use crate::space::with_room;
-use crate::{BuildError, BuildRequest, Engine, ImageOutput, Output as Destined};
+use crate::{BuildError, BuildRequest, Engine};
 
 const NANOSECONDS: i64 = 1_000_000_000;
 /// Digests that take longer are of large layers.
 const WRITE_BACK_AFTER: Duration = Duration::from_millis(20);
 
-/// Makes the image, and exports it; with the manifest that it has in a registry.
+/// The images of a build.
+pub(super) struct Images {
+    /// One for each platform.
+    pub(super) images: Vec<(Platform, ImageId)>,
+    /// The same, as they leave.
+    pub(super) set: ImageSet,
+}
+
+impl Images {
+    /// The one that a name means.
+    pub(super) fn named(&self) -> ImageId {
+        let platforms: Vec<Platform> = self.images.iter().map(|(platform, _)| platform.clone()).collect();
+        self.images[preferred(&platforms)].1
+    }
+}
+
+/// What a build leaves.
+pub(super) struct Finished {
+    pub(super) images: Images,
+    /// What was pushed, if anything was.
+    pub(super) manifest: Option<Descriptor>,
+}
+
+/// Makes the images, and exports them.
 pub(super) async fn finish(
     engine: &Engine,
     worker: &BuildWorker,
     request: &BuildRequest,
-    lowered: Lowered,
+    built: Built,
     solved: &Solved<Output>,
-) -> Result<(ImageId, Option<Descriptor>), BuildError> {
-    let target = worker.step(lowered.target);
-    let step = worker.steps.begin_after("exporting to image", target.into_iter().collect());
+) -> Result<Finished, BuildError> {
+    let after = built.targets.iter().filter_map(|target| worker.step(target.vertex)).collect();
+    let step = worker.steps.begin_after("exporting to image", after);
     wait_for_digests(worker, !request.tags.is_empty()).await;
-    let layers = solved.target.output.layers().expect("a target has layers");
-    let made = Made {
-        store: worker.store.clone(),
-        clamp_mtime: worker.source_date_epoch,
-        known_diff_ids: base_diff_ids(worker, &lowered),
-        created_unix_ns: created(&lowered, solved),
-        config: lowered.config,
-        layers: layers.ids.to_vec(),
-        tags: request.tags.clone(),
-    };
-    let id = blocking(move || with_room(&made.store, || made.put())).await?;
+    let images = put_images(worker, request, &built, solved).await?;
+    let (store, tags) = (worker.store.clone(), request.tags.clone());
+    let (id, all) = (images.named(), images.images.clone());
+    blocking(move || with_room(&store, || name(&store, &tags, id, &all))).await?;
     worker.steps.complete(step);
     let mut manifest = None;
     for output in &request.outputs {
-        manifest = export(engine, worker, request, id, output).await?.or(manifest);
+        manifest = export(engine, worker, request, &images, output).await?.or(manifest);
     }
-    Ok((id, manifest))
+    Ok(Finished { images, manifest })
+}
+
+/// Puts one image for each target into the store.
+async fn put_images(
+    worker: &BuildWorker,
+    request: &BuildRequest,
+    built: &Built,
+    solved: &Solved<Output>,
+) -> Result<Images, BuildError> {
+    let mut images = Vec::new();
+    for (target, settled) in built.targets.iter().zip(&solved.targets) {
+        let layers = settled.output.layers().expect("a target has layers");
+        let made = Made {
+            store: worker.store.clone(),
+            clamp_mtime: worker.source_date_epoch,
+            known_diff_ids: base_diff_ids(worker, &built.graph, target.vertex),
+            created_unix_ns: created(target, solved),
+            config: target.config.clone(),
+            layers: layers.ids.to_vec(),
+            tags: request.tags.clone(),
+        };
+        let id = blocking(move || with_room(&made.store, || made.put())).await?;
+        images.push((target.config.platform(), id));
+    }
+    let member = |(_, id): &(Platform, ImageId)| Member { id: *id, predicates: Vec::new() };
+    let set = ImageSet { members: images.iter().map(member).collect() };
+    Ok(Images { images, set })
+}
+
+/// Gives an image its names, durably.
+fn name(
+    store: &Store,
+    tags: &[Reference],
+    id: ImageId,
+    images: &[(Platform, ImageId)],
+) -> Result<(), StoreError> {
+    for tag in tags {
+        store.tag(tag, &id)?;
+        platforms::remember_set(store, tag, images)?;
+    }
+    // A name promises that the image survives a power cut; without one it is as good as its cache. Does
+    // nothing when nothing was written.
+    if !tags.is_empty() {
+        store.make_durable()?;
+    }
+    Ok(())
 }
 
 /// Waits for the digests that are still being computed. If that takes long there is much to write as well:
@@ -67,78 +131,11 @@ async fn wait_for_digests(worker: &BuildWorker, is_promised: bool) {
     }
 }
 
-async fn export(
-    engine: &Engine,
-    worker: &BuildWorker,
-    request: &BuildRequest,
-    id: ImageId,
-    output: &Destined,
-) -> Result<Option<Descriptor>, BuildError> {
-    let step = worker.steps.begin(match output {
-        Destined::Image(image) => return push(engine, worker, request, id, image).await,
-        Destined::Oci(_) => "exporting to oci image format",
-        Destined::Docker(_) => "exporting to docker image format",
-        Destined::Tar(_) => "exporting to client tarball",
-        Destined::Local(_) => "exporting to client directory",
-    });
-    let (store, steps) = (worker.store.clone(), worker.steps.clone());
-    let (tags, output) = (request.tags.clone(), output.clone());
-    let exported = blocking(move || {
-        let on_progress = |part: &str, current, total| steps.progressed(step, part, current, total);
-        crate::images::export(&store, &id, &tags, &output, &on_progress)
-    })
-    .await;
-    match &exported {
-        Ok(()) => worker.steps.complete(step),
-        Err(error) => worker.steps.fail(step, error.to_string()),
-    }
-    exported?;
-    Ok(None)
-}
-
-/// Gives the image the names of an output, and pushes it under each of them where that is asked for.
-async fn push(
-    engine: &Engine,
-    worker: &BuildWorker,
-    request: &BuildRequest,
-    id: ImageId,
-    output: &ImageOutput,
-) -> Result<Option<Descriptor>, BuildError> {
-    for name in &output.names {
-        worker.store.tag(name, &id)?;
-    }
-    worker.store.make_durable()?;
-    let Some(push_as) = output.push else { return Ok(None) };
-    let names = if output.names.is_empty() { &request.tags } else { &output.names };
-    let mut manifest = None;
-    for reference in names {
-        let step = worker.steps.begin(&format!("pushing {}", reference.familiar()));
-        let steps = worker.steps.clone();
-        let on_transfer: OnTransfer = Arc::new(move |transfer| {
-            if let Stage::Pushing { current, total } = transfer.stage {
-                steps.progressed(step, &format!("pushing {}", transfer.layer), current, Some(total));
-            }
-        });
-        let request = PushRequest { reference: reference.clone(), push_as, form: output.form.clone() };
-        match engine.push(&request, &on_transfer).await {
-            Ok(pushed) => {
-                worker.steps.complete(step);
-                manifest = Some(pushed.manifest);
-            }
-            Err(error) => {
-                worker.steps.fail(step, error.to_string());
-                return Err(error.into());
-            }
-        }
-    }
-    Ok(manifest)
-}
-
 /// The layers of the image that the target stands on keep the digests that its config gives them.
-fn base_diff_ids(worker: &BuildWorker, lowered: &Lowered) -> Vec<DiffId> {
-    let mut vertex = lowered.graph.vertex(lowered.target);
+fn base_diff_ids(worker: &BuildWorker, graph: &BuildGraph, target: VertexId) -> Vec<DiffId> {
+    let mut vertex = graph.vertex(target);
     while let Some(continued) = vertex.inputs.first() {
-        vertex = lowered.graph.vertex(*continued);
+        vertex = graph.vertex(*continued);
     }
     match &vertex.op {
         Op::Image(source) => worker.bases.get(source).config.rootfs.diff_ids.clone(),
@@ -167,12 +164,12 @@ fn diff_ids(
 }
 
 /// When the layers of the new entries of the history were made, where they have one.
-fn created(lowered: &Lowered, solved: &Solved<Output>) -> Vec<Option<i64>> {
+fn created(target: &Target, solved: &Solved<Output>) -> Vec<Option<i64>> {
     let created = |vertex: &Option<VertexId>| {
         let settled = solved.vertices[vertex.as_ref()?.index()].as_ref()?;
         settled.output.layers().map(|layers| layers.created_unix_ns)
     };
-    lowered.history_vertices.iter().map(created).collect()
+    target.history_vertices.iter().map(created).collect()
 }
 
 /// An image whose layers are all there.
@@ -185,11 +182,12 @@ struct Made {
     created_unix_ns: Vec<Option<i64>>,
     config: ImageConfig,
     layers: Vec<LayerId>,
+    /// The names that it will have.
     tags: Vec<Reference>,
 }
 
 impl Made {
-    /// Stores the image under its names.
+    /// Stores the image, without a name.
     fn put(&self) -> Result<ImageId, StoreError> {
         let Self { store, clamp_mtime, known_diff_ids, created_unix_ns, config, layers, tags } = self;
         let clamp_mtime = *clamp_mtime;
@@ -211,14 +209,6 @@ impl Made {
         // An image that is there may be of a build that gave it no name, and so made no promise.
         if any_new || store.image(&id)?.is_none() {
             store.put_image(&image)?;
-        }
-        for tag in tags {
-            store.tag(tag, &id)?;
-        }
-        // A name promises that the image survives a power cut; without one it is as good as its cache. Does
-        // nothing when nothing was written.
-        if !tags.is_empty() {
-            store.make_durable()?;
         }
         Ok(id)
     }

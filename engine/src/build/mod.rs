@@ -5,8 +5,10 @@ mod context;
 mod dockerfile;
 mod entitled;
 mod epoch;
+mod export;
 mod finish;
 mod layouts;
+mod planned;
 pub mod questions;
 
 use std::collections::BTreeMap;
@@ -16,26 +18,24 @@ use std::time::{Duration, SystemTime};
 use cache::tree::ContextMode;
 use executor::Resources;
 use frontend::ignore::Patterns;
-use frontend::{Diagnostic, Lowered, PlanOptions};
+use frontend::{Diagnostic, PlanOptions};
 use graph::{BuildGraph, Op, VertexId};
 use image::{ImageId, Platform};
 use solver::{Event as SolverEvent, Origin, Solved};
 use tokio::sync::Semaphore;
 
-use crate::cdi::DeviceEdits;
 use crate::context::{ContextRoot, RemoteFiles};
 use crate::fetch::Access;
 use crate::images::FileTimes;
-use crate::ops::{Ahead, BaseImages, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
+use crate::ops::{Ahead, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
 use crate::report::{BuildReport, Ended, Reporting};
 use crate::steps::Steps;
 use crate::sweep::Sweep;
 use crate::why::{BuildLog, Journal, Journaled};
 use crate::{BuildError, BuildOutcome, BuildRequest, Engine, NamedContext, Progress, StepId};
-use bases::Asking;
 pub use context::FetchedContext;
 use dockerfile::Source;
-use epoch::Clocks;
+use planned::{Planned, Planning};
 
 /// The platform that images are for unless somebody says otherwise.
 pub fn default_platform() -> Platform {
@@ -43,7 +43,7 @@ pub fn default_platform() -> Platform {
 }
 
 impl Engine {
-    /// Builds an image from a Dockerfile.
+    /// Builds an image from a Dockerfile, or one for each of several platforms.
     ///
     /// When it returns, the image is in the store, named and durable, and every output is written. Dropping
     /// the future stops every step; what was finished stays cached.
@@ -55,9 +55,16 @@ impl Engine {
         let fetched = self.remote_dockerfile(&request, &access, &steps).await?;
         let source = load_definition(&request, &context, fetched.as_deref(), &steps)?;
         let contexts = load_contexts(&request, context, &source, &steps)?;
-        let platform = request.platform.clone().unwrap_or_else(default_platform);
-        let Planned { devices, lowered, bases, epoch } =
-            self.lower(&request, &source, &platform, &contexts, (&access, &steps)).await?;
+        let platforms = platforms(&request);
+        check_annotations(&request, &platforms)?;
+        let planning = Planning {
+            request: &request,
+            source: &source,
+            contexts: &contexts,
+            access: &access,
+            steps: &steps,
+        };
+        let Planned { graph, targets, devices, bases, epoch } = self.plan(&planning, &platforms).await?;
         let wants_epoch =
             |output: &crate::Output| output.form().is_some_and(|form| form.file_times == FileTimes::Epoch);
         if epoch.is_none() && request.outputs.iter().any(wants_epoch) {
@@ -65,8 +72,8 @@ impl Engine {
         }
 
         let logs = self.store.root().join("logs").join(build_id());
-        let step_of = announce(&lowered.graph, &steps);
-        let journal = Journal::new(BuildLog::begin(&logs, &request, &platform), &lowered.graph, &step_of)
+        let step_of = announce(&graph, &steps);
+        let journal = Journal::new(BuildLog::begin(&logs, &request, &platforms), &graph, &step_of)
             .explaining(request.explaining);
         let worker = BuildWorker {
             engine: self.clone(),
@@ -86,7 +93,7 @@ impl Engine {
             logs,
             journal: Arc::new(journal),
             meter: Arc::default(),
-            ahead: Ahead::new(&lowered.graph),
+            ahead: Ahead::new(&graph),
             resources: resources(&request),
             commits: Mutex::new(BTreeMap::new()),
             fetched: Mutex::new(BTreeMap::new()),
@@ -94,26 +101,28 @@ impl Engine {
             slots: Semaphore::new(STEPS_AT_ONCE_MAX),
             hashing: Mutex::new(Vec::new()),
         };
-        let solved = solve(&worker, &lowered).await;
+        let built = Built { graph, targets };
+        let solved = built.solve(&worker).await;
         crate::ops::remember(&worker).await;
         let finished = match solved {
             Ok(solved) => {
-                let finished = finish::finish(self, &worker, &request, lowered, &solved).await;
-                finished.map(|(image, manifest)| (image, manifest, solved))
+                let finished = finish::finish(self, &worker, &request, built, &solved).await;
+                finished.map(|finished| (finished, solved))
             }
             Err(error) => Err(error),
         };
-        let result = finished.as_ref().map(|(image, ..)| *image);
+        let result = finished.as_ref().map(|(finished, _)| finished.images.named());
         self.keep_and_report(&worker, &request, result, began);
-        let (image, manifest, solved) = finished?;
+        let (finished, solved) = finished?;
         if let Err(error) = self.store.note_uses() {
             tracing::warn!(%error, "cannot note the use of cache records");
         }
         let count = |wanted| solved.vertices.iter().flatten().filter(|it| it.origin == wanted).count();
         Ok(BuildOutcome {
-            image,
+            image: finished.images.named(),
+            images: finished.images.images,
             tags: request.tags,
-            manifest,
+            manifest: finished.manifest,
             steps_cached: count(Origin::Cached),
             steps_run: count(Origin::Run),
         })
@@ -137,53 +146,6 @@ impl Engine {
             self.remember_build(&log);
         }
     }
-
-    /// From text to graph, with the configs of the base images in between.
-    async fn lower(
-        &self,
-        request: &BuildRequest,
-        source: &Source,
-        platform: &Platform,
-        contexts: &BTreeMap<String, ContextSource>,
-        (access, steps): (&Access, &Arc<Steps>),
-    ) -> Result<Planned, BuildError> {
-        let parsed = frontend::parse(&source.text);
-        let errors = |diagnostics: &[Diagnostic]| source.errors(diagnostics);
-        if parsed.diagnostics.iter().any(Diagnostic::is_error) {
-            return Err(errors(&parsed.diagnostics));
-        }
-        let main = contexts.get(graph::ContextSource::MAIN).map(|main| &main.root);
-        let clocks = Clocks { request, access, main, source, steps };
-        let options = self.with_epoch(plan_options(request, platform), &parsed.dockerfile, &clocks).await?;
-        let plan =
-            frontend::plan(&parsed.dockerfile, &options).map_err(|diagnostics| errors(&diagnostics))?;
-        let plan = match contexts.get(graph::ContextSource::MAIN) {
-            Some(main) => plan.ignoring(main.ignore.clone()),
-            None => plan,
-        };
-        source.warn(plan.warnings(), steps);
-        let layouts = self.layouts(request, &plan, steps).await?;
-        let bases = self.resolve(&Asking { plan: &plan, source, steps, pull: request.pull }, layouts).await?;
-        let epoch = plan.source_date_epoch();
-        let lowered = plan.lower(&bases.configs()).map_err(|diagnostics| {
-            // Findings can be what is wrong.
-            source.warn(&diagnostics, steps);
-            errors(&diagnostics)
-        })?;
-        source.warn(&lowered.warnings, steps);
-        let devices = entitled::check(&lowered.graph, &request.entitlements, source)?;
-        Ok(Planned { devices, lowered, bases, epoch })
-    }
-}
-
-/// A build whose graph is known.
-struct Planned {
-    lowered: Lowered,
-    /// What its steps get with their devices.
-    devices: BTreeMap<VertexId, DeviceEdits>,
-    bases: BaseImages,
-    /// `SOURCE_DATE_EPOCH`, from wherever it came.
-    epoch: Option<i64>,
 }
 
 fn load_definition(
@@ -268,7 +230,8 @@ fn plan_options(request: &BuildRequest, platform: &Platform) -> PlanOptions {
         target: request.target.clone(),
         labels: request.labels.clone(),
         build_platform: default_platform(),
-        asked_platform: request.platform.clone(),
+        asked_platform: (!request.platforms.is_empty()).then(|| platform.clone()),
+        shows_platforms: request.platforms.len() > 1,
         no_cache: request.no_cache.clone(),
         network: request.network,
         surroundings: request.surroundings.clone(),
@@ -312,23 +275,53 @@ fn announce(graph: &BuildGraph, steps: &Steps) -> BTreeMap<VertexId, StepId> {
     step_of
 }
 
-async fn solve(worker: &BuildWorker, lowered: &Lowered) -> Result<Solved<Output>, BuildError> {
-    let observe = |event| match event {
-        SolverEvent::Started(id) => worker.step(id).into_iter().for_each(|step| worker.steps.start(step)),
-        SolverEvent::Completed(id) => {
-            worker.step(id).into_iter().for_each(|step| worker.steps.complete(step));
+/// A build that is about to run.
+struct Built {
+    graph: BuildGraph,
+    targets: Vec<planned::Target>,
+}
+
+impl Built {
+    async fn solve(&self, worker: &BuildWorker) -> Result<Solved<Output>, BuildError> {
+        let observe = |event| match event {
+            SolverEvent::Started(id) => worker.step(id).into_iter().for_each(|step| worker.steps.start(step)),
+            SolverEvent::Completed(id) => {
+                worker.step(id).into_iter().for_each(|step| worker.steps.complete(step));
+            }
+            // Told elsewhere, with what the solver does not know: the age of a hit, the text of a failure.
+            SolverEvent::Cached(_) | SolverEvent::Failed(_) => {}
+        };
+        let targets: Vec<VertexId> = self.targets.iter().map(|target| target.vertex).collect();
+        let solved = solver::solve(&self.graph, &targets, worker, &observe).await;
+        solved.map_err(|failed| {
+            if let Some(step) = worker.step(failed.vertex) {
+                worker.steps.start(step);
+                worker.steps.fail(step, failed.source.to_string());
+            }
+            failed.source
+        })
+    }
+}
+
+/// For which platforms a build is.
+fn platforms(request: &BuildRequest) -> Vec<Platform> {
+    match request.platforms.is_empty() {
+        true => vec![default_platform()],
+        false => request.platforms.clone(),
+    }
+}
+
+/// Annotations have to be of something that leaves.
+fn check_annotations(request: &BuildRequest, platforms: &[Platform]) -> Result<(), BuildError> {
+    for form in request.outputs.iter().filter_map(crate::Output::form) {
+        if form.annotations.need_index() && platforms.len() == 1 {
+            return Err(BuildError::IndexAnnotations);
         }
-        // Told elsewhere, with what the solver does not know: the age of a hit, the text of a failure.
-        SolverEvent::Cached(_) | SolverEvent::Failed(_) => {}
-    };
-    let solved = solver::solve(&lowered.graph, lowered.target, worker, &observe).await;
-    solved.map_err(|failed| {
-        if let Some(step) = worker.step(failed.vertex) {
-            worker.steps.start(step);
-            worker.steps.fail(step, failed.source.to_string());
+        if let Some(platform) = form.annotations.platforms().find(|it| !platforms.contains(it)) {
+            return Err(BuildError::AnnotationPlatform { platform: platform.clone() });
         }
-        failed.source
-    })
+    }
+    Ok(())
 }
 
 impl Source {

@@ -11,7 +11,7 @@ use graph::{BuildGraph, VertexId};
 use image::{ImageConfig, Reference};
 
 use super::dockerfile::{self, Source};
-use super::{FetchedContext, default_platform, load_context, plan_options};
+use super::{FetchedContext, load_context, plan_options, platforms};
 use crate::{BuildError, BuildRequest, Engine};
 
 /// A Dockerfile about which questions are asked.
@@ -35,7 +35,7 @@ impl Inquiry {
     ) -> Result<Self, BuildError> {
         let source = dockerfile::read(request, &context.root, context.dockerfile.as_deref())?;
         let ignored = load_context(context.root.clone(), Some(&source), request.context_mode)?.ignore;
-        let platform = request.platform.clone().unwrap_or_else(default_platform);
+        let platform = platforms(request).swap_remove(0);
         let text = Text { name: source.name, text: source.text };
         let questions = Questions::new(text, &plan_options(request, &platform)).ignoring(ignored);
         let mut bases = Bases::new();
@@ -117,7 +117,7 @@ impl PlannedGraph {
         engine: Option<&Engine>,
     ) -> Result<Self, BuildError> {
         let source = dockerfile::read(request, &context.root, context.dockerfile.as_deref())?;
-        let platform = request.platform.clone().unwrap_or_else(default_platform);
+        let platform = platforms(request).swap_remove(0);
         let wrong = |diagnostics: Vec<Diagnostic>| source.errors(&diagnostics);
         let parsed = frontend::parse(&source.text);
         if parsed.has_errors() {

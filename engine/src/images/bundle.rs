@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write};
 use std::sync::Arc;
 
 use cache::{Store, StoredImage};
-use image::{BlobDigest, Descriptor, Digest, ImageConfig, Index, MediaType, Reference, Sha256};
+use image::{BlobDigest, Descriptor, Digest, ImageConfig, Index, MediaType, Platform, Reference, Sha256};
 
 use super::archive::{
     BundleWriter, INDEX, LAYOUT, LAYOUT_JSON, MANIFEST, NAME_ANNOTATION, REF_NAME_ANNOTATION, REPOSITORIES,
@@ -13,8 +13,10 @@ use super::archive::{
 };
 use super::compress::compressed;
 use super::config::read_config_bytes;
+use super::documents::{Described, Document, Documents};
 use super::form::ImageForm;
 use super::layers::{LayerTar, layer_tars};
+use super::set::{ImageSet, Predicate, preferred};
 use super::{ImageError, OnProgress};
 
 /// For whom an archive is.
@@ -27,9 +29,9 @@ pub enum ArchiveKind {
     Docker,
 }
 
-/// An image with the names under which it leaves.
+/// Images that leave under the same names.
 pub(crate) struct Bundled {
-    pub(crate) image: StoredImage,
+    pub(crate) set: ImageSet,
     pub(crate) references: Vec<Reference>,
 }
 
@@ -40,12 +42,15 @@ enum Blob {
     Kept { digest: BlobDigest, size_bytes: u64 },
 }
 
-struct Described {
+/// One image of the archive.
+struct Part {
     config: Vec<u8>,
-    platform: image::Platform,
+    platform: Platform,
     layers: Vec<Arc<LayerTar>>,
     /// How each of them is in the archive.
     layer_blobs: Vec<BlobDigest>,
+    predicates: Vec<Predicate>,
+    /// Those that Docker gives to it.
     references: Vec<Reference>,
 }
 
@@ -58,38 +63,61 @@ pub(crate) fn write_bundle(
     to: &mut dyn BundleWriter,
     on_progress: OnProgress<'_>,
 ) -> Result<(), ImageError> {
-    let mut images = images.iter().map(|image| describe(store, image)).collect::<Result<Vec<_>, _>>()?;
-    let mut blobs = BTreeMap::new();
-    let mut index = Index { manifests: Vec::new() };
-    for image in &mut images {
-        let manifest = add_blobs(store, image, kind, form, &mut blobs, on_progress)?;
-        index.manifests.extend(named(&manifest, image));
+    let (mut parts, mut blobs) = (Vec::new(), BTreeMap::new());
+    let mut index = Index::new(Vec::new());
+    for Bundled { set, references } in images {
+        let mut described = Vec::new();
+        for mut part in parts_of(store, set, references)? {
+            let manifest = add_blobs(store, &mut part, kind, form, &mut blobs, on_progress)?;
+            let (platform, predicates) = (part.platform.clone(), std::mem::take(&mut part.predicates));
+            described.push(Described { manifest, platform, predicates });
+            parts.push(part);
+        }
+        let documents = Documents::new(described, references, form);
+        index.manifests.extend(named(&documents.top().descriptor, references));
+        let Documents { blobs: statements, manifests, attestations, index: list } = documents;
+        let attestations = attestations.into_iter().map(|(_, document)| document);
+        let documents = statements.into_iter().chain(manifests).chain(attestations).chain(list);
+        for Document { descriptor, bytes } in documents {
+            blobs.insert(descriptor.digest, Blob::Bytes(bytes));
+        }
     }
-    write_members(store, &images, &blobs, &index, kind, to, on_progress)
+    write_members(store, &parts, &blobs, &index, kind, to, on_progress)
 }
 
-fn describe(store: &Store, bundled: &Bundled) -> Result<Described, ImageError> {
-    let id = bundled.image.id;
-    let bytes = read_config_bytes(store, &id)?;
-    let config: ImageConfig = super::config::parse_config(&bytes, &id)?;
-    Ok(Described {
+/// The images of a set. Docker knows one image for a name: the one for this machine.
+fn parts_of(store: &Store, set: &ImageSet, references: &[Reference]) -> Result<Vec<Part>, ImageError> {
+    let mut parts = Vec::new();
+    for (image, member) in set.stored(store)?.iter().zip(&set.members) {
+        parts.push(part(store, image, &member.predicates)?);
+    }
+    let platforms: Vec<_> = parts.iter().map(|part| part.platform.clone()).collect();
+    parts[preferred(&platforms)].references = references.to_vec();
+    Ok(parts)
+}
+
+fn part(store: &Store, image: &StoredImage, predicates: &[Predicate]) -> Result<Part, ImageError> {
+    let bytes = read_config_bytes(store, &image.id)?;
+    let config: ImageConfig = super::config::parse_config(&bytes, &image.id)?;
+    Ok(Part {
         platform: config.platform(),
-        layers: layer_tars(store, &bundled.image, &config)?.into_iter().map(Arc::new).collect(),
+        layers: layer_tars(store, image, &config)?.into_iter().map(Arc::new).collect(),
         layer_blobs: Vec::new(),
         config: bytes,
-        references: bundled.references.clone(),
+        predicates: predicates.to_vec(),
+        references: Vec::new(),
     })
 }
 
-/// Adds the blobs of one image; its manifest comes last.
+/// Adds the config and the layers of one image, and makes its manifest.
 fn add_blobs(
     store: &Store,
-    image: &mut Described,
+    image: &mut Part,
     kind: ArchiveKind,
     form: &ImageForm,
     blobs: &mut BTreeMap<BlobDigest, Blob>,
     on_progress: OnProgress<'_>,
-) -> Result<Descriptor, ImageError> {
+) -> Result<Document, ImageError> {
     let config = BlobDigest(Digest::of(&image.config));
     let of_config = Descriptor::new(MediaType::Config, config, image.config.len() as u64);
     blobs.insert(config, Blob::Bytes(image.config.clone()));
@@ -110,19 +138,12 @@ fn add_blobs(
         image.layer_blobs.push(descriptor.digest);
         layers.push(descriptor);
     }
-    let manifest = form.manifest(of_config, layers);
-    let bytes = manifest.to_json();
-    let digest = BlobDigest(Digest::of(&bytes));
-    let mut descriptor = Descriptor::new(MediaType::Manifest, digest, bytes.len() as u64);
-    descriptor.media_type = manifest.media_type;
-    descriptor.platform = Some(image.platform.clone());
-    descriptor.annotations = form.descriptor_annotations.clone();
-    blobs.insert(digest, Blob::Bytes(bytes));
-    Ok(descriptor)
+    let manifest = form.manifest(of_config, layers, &image.platform);
+    Ok(Document::new(&manifest.media_type, manifest.to_json()))
 }
 
 /// The manifest in the index: once for each name, or once without.
-fn named(manifest: &Descriptor, image: &Described) -> Vec<Descriptor> {
+fn named(manifest: &Descriptor, references: &[Reference]) -> Vec<Descriptor> {
     let with_name = |reference: &Reference| {
         let mut descriptor = manifest.clone();
         let mut annotate = |name: &str, value: String| descriptor.annotations.insert(name.to_owned(), value);
@@ -132,15 +153,15 @@ fn named(manifest: &Descriptor, image: &Described) -> Vec<Descriptor> {
         }
         descriptor
     };
-    match image.references.is_empty() {
+    match references.is_empty() {
         true => vec![manifest.clone()],
-        false => image.references.iter().map(with_name).collect(),
+        false => references.iter().map(with_name).collect(),
     }
 }
 
 fn write_members(
     store: &Store,
-    images: &[Described],
+    images: &[Part],
     blobs: &BTreeMap<BlobDigest, Blob>,
     index: &Index,
     kind: ArchiveKind,
@@ -178,7 +199,7 @@ fn blob_name(digest: &BlobDigest) -> String {
     format!("blobs/sha256/{}", digest.0.hex())
 }
 
-fn docker_manifest(images: &[Described]) -> Vec<u8> {
+fn docker_manifest(images: &[Part]) -> Vec<u8> {
     manifest_json(images.iter().map(|image| {
         let config = blob_name(&BlobDigest(Digest::of(&image.config)));
         let layers = image.layer_blobs.iter().map(blob_name).collect();
@@ -186,7 +207,7 @@ fn docker_manifest(images: &[Described]) -> Vec<u8> {
     }))
 }
 
-fn repositories(images: &[Described]) -> Vec<u8> {
+fn repositories(images: &[Part]) -> Vec<u8> {
     repositories_json(images.iter().filter_map(|image| {
         let top = image.layers.last()?;
         Some((image.references.as_slice(), top.diff_id.0.hex()))

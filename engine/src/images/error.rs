@@ -118,6 +118,31 @@ pub enum ImageError {
         /// The cause.
         source: io::Error,
     },
+    /// The files of an image.
+    #[error("cannot read `{}` of the image", path.display())]
+    Read {
+        /// The file, from the root of the image.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Files of several platforms that are to become one tar.
+    #[error(
+        "a tar with the files of several platforms needs a directory for each, which `platform-split=false` forbids"
+    )]
+    Merge,
+    /// Files of several platforms that are to become one directory.
+    #[error("more than one platform has `{}`, which `platform-split=false` would overwrite", path.display())]
+    Conflict {
+        /// The file, from the root of the image.
+        path: PathBuf,
+    },
+    /// A directory in which not everything else may be deleted.
+    #[error("`mode=delete` would delete everything else in `{}`", path.display())]
+    DeleteHere {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The stream that an export goes to.
     #[error("cannot write the archive")]
     WriteStream {

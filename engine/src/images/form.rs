@@ -1,8 +1,8 @@
 //! In which form an image leaves: how its layers are compressed, which media types and annotations it has.
 
-use std::collections::BTreeMap;
+use image::{Descriptor, Manifest, MediaType, Platform};
 
-use image::{Descriptor, Manifest, MediaType};
+use super::annotations::{AnnotationLevel, Annotations};
 
 /// How layers are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,19 +69,22 @@ pub struct ImageForm {
     pub media_types: MediaTypes,
     /// Its files' times.
     pub file_times: FileTimes,
-    /// Annotations of its manifest.
-    pub annotations: BTreeMap<String, String>,
-    /// Annotations of the manifest's entry in an index.
-    pub descriptor_annotations: BTreeMap<String, String>,
+    /// Annotations of its documents.
+    pub annotations: Annotations,
 }
 
 impl ImageForm {
-    /// The manifest of an image in this form.
-    pub(crate) fn manifest(&self, config: Descriptor, layers: Vec<Descriptor>) -> Manifest {
+    /// The manifest of an image for a platform in this form.
+    pub(crate) fn manifest(
+        &self,
+        config: Descriptor,
+        layers: Vec<Descriptor>,
+        platform: &Platform,
+    ) -> Manifest {
         let layers = layers.into_iter().map(|layer| self.renamed(layer)).collect();
         let mut manifest = Manifest::new(self.renamed(config), layers);
         manifest.media_type = self.media_type(MediaType::Manifest).to_owned();
-        manifest.annotations = self.annotations.clone();
+        manifest.annotations = self.annotations.of(AnnotationLevel::Manifest, Some(platform));
         manifest
     }
 

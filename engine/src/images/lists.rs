@@ -28,7 +28,7 @@ impl Engine {
     /// [`PushError::OtherRepository`] for an image of another repository: a list can only name its own.
     pub async fn create_list(&self, list: &Reference, members: &[Reference]) -> Result<(), ImageError> {
         let repository = self.registries.repository(list)?;
-        let mut index = Index { manifests: Vec::new() };
+        let mut index = Index::new(Vec::new());
         for member in members {
             if (member.domain(), member.path()) != (list.domain(), list.path()) {
                 let (member, list) = (member.familiar(), list.familiar_name());

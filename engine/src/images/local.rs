@@ -1,5 +1,6 @@
-//! Copies the files of an image into a directory of the host.
+//! Copies the files of images into a directory of the host.
 
+use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
@@ -14,7 +15,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{ImageError, OnProgress};
+use super::{ImageError, OnProgress, prune_local};
+use crate::LocalMode;
 
 /// Directories within directories; two descriptors are open for each, and a process has 1024 by default.
 const DEPTH_MAX: usize = 400;
@@ -26,33 +28,83 @@ const STAGED_NAME: &CStr = c".slipway-export-incomplete";
 const USER_XATTRS: &[u8] = b"user.";
 /// Permissions without set-user-id and set-group-id: the files belong to whoever exports them.
 const PERMISSIONS: u32 = 0o1777;
+/// Of the directory of a platform.
+const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
 /// Of the progress.
 const PART: &str = "copying files";
 
-/// Copies the tree at `from` into the directory `to`, which is made when it is missing. The files are durable
-/// when this returns.
+/// A copy of trees into a directory, which is made when it is missing.
 ///
 /// As in BuildKit the files belong to whoever exports them. Modes (but set-user-id and set-group-id), times
 /// and `user.` attributes are kept, hard links become separate files, device nodes and sockets are left out.
-/// What is in `to` already stays, unless a file or link of the same name takes its place; each file appears
-/// whole.
+/// What is in the directory already stays, unless a file or link of the same name takes its place or all else is to
+/// be deleted; each file appears whole.
 ///
-/// Below `to` no symbolic link is followed: one in the place of a directory is an error.
-pub(crate) fn copy_tree(
-    from: BorrowedFd<'_>,
-    to: &Path,
-    on_progress: OnProgress<'_>,
-) -> Result<(), ImageError> {
-    let failed = |source: io::Error| ImageError::Write { path: to.to_owned(), source };
-    std::fs::create_dir_all(to).map_err(failed)?;
-    let root = File::open(to).map_err(failed)?;
-    let mut copy = Copy { path: to.to_owned(), count_bytes: 0, on_progress };
-    let from = open_directory(from, c".").map_err(|error| failed(error.into()))?;
-    copy.directory(&from, root.as_fd(), 0)?;
-    syncfs(&root).map_err(|error| failed(error.into()))
+/// Below the directory no symbolic link is followed: one in the place of a directory is an error.
+pub(crate) struct LocalCopy<'a> {
+    place: PathBuf,
+    root: File,
+    /// Everything that was copied, by paths from the root, when all else is to be deleted.
+    copied: Option<HashSet<PathBuf>>,
+    on_progress: OnProgress<'a>,
+}
+
+impl<'a> LocalCopy<'a> {
+    /// Begins in a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::DeleteHere`], [`ImageError::Write`].
+    pub(crate) fn new(to: &Path, mode: LocalMode, on_progress: OnProgress<'a>) -> Result<Self, ImageError> {
+        if mode == LocalMode::Delete {
+            prune_local::check(to)?;
+        }
+        let failed = |source: io::Error| ImageError::Write { path: to.to_owned(), source };
+        std::fs::create_dir_all(to).map_err(failed)?;
+        let root = File::open(to).map_err(failed)?;
+        let copied = (mode == LocalMode::Delete).then(HashSet::new);
+        Ok(Self { place: to.to_owned(), root, copied, on_progress })
+    }
+
+    /// Copies a tree to a directory below, or for an empty path to the directory itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::Write`] with what the kernel said.
+    pub(crate) fn add(&mut self, from: BorrowedFd<'_>, below: &Path) -> Result<(), ImageError> {
+        let to = self.place.join(below);
+        let failed = |source: io::Error| ImageError::Write { path: to.clone(), source };
+        let mut root = open_directory(&self.root, c".").map_err(|error| failed(error.into()))?;
+        if !below.as_os_str().is_empty() {
+            let name = CString::new(below.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
+            root = make_directory(root.as_fd(), &name).map_err(|error| failed(error.into()))?;
+            fchmod(&root, DIRECTORY_MODE).map_err(|error| failed(error.into()))?;
+            self.copied.iter_mut().for_each(|copied| copied.extend([below.to_owned()]));
+        }
+        let from = open_directory(from, c".").map_err(|error| failed(error.into()))?;
+        let mut copy = Copy {
+            path: to.clone(),
+            place: &self.place,
+            copied: &mut self.copied,
+            count_bytes: 0,
+            on_progress: self.on_progress,
+        };
+        copy.directory(&from, root.as_fd(), 0)
+    }
+
+    /// Ends the copy: the files are durable when this returns.
+    pub(crate) fn finish(self) -> Result<(), ImageError> {
+        if let Some(copied) = &self.copied {
+            prune_local::prune(self.root.as_fd(), &self.place, copied)?;
+        }
+        let failed = |error: Errno| ImageError::Write { path: self.place.clone(), source: error.into() };
+        syncfs(&self.root).map_err(failed)
+    }
 }
 
 struct Copy<'a> {
+    place: &'a Path,
+    copied: &'a mut Option<HashSet<PathBuf>>,
     /// Of the entry that is copied, for errors.
     path: PathBuf,
     count_bytes: u64,
@@ -84,6 +136,10 @@ impl Copy<'_> {
         depth: usize,
     ) -> Result<(), ImageError> {
         let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| self.failed(error))?;
+        if let Some(copied) = &mut self.copied {
+            let path = self.path.strip_prefix(self.place).expect("what is copied is below the place");
+            copied.insert(path.to_owned());
+        }
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 let source = open_directory(from, name).map_err(|error| self.failed(error))?;
@@ -153,7 +209,7 @@ impl Copy<'_> {
     }
 }
 
-fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
+pub(super) fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
@@ -165,7 +221,7 @@ fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
     Ok(names)
 }
 
-fn open_directory(parent: impl AsFd, name: &CStr) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_directory(parent: impl AsFd, name: &CStr) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(parent, name, flags, Mode::empty())
 }

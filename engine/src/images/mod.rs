@@ -2,6 +2,7 @@
 //!
 //! The functions are synchronous and work on a store alone; callers move them off the runtime's threads.
 
+mod annotations;
 mod archive;
 mod blob_source;
 mod bundle;
@@ -9,6 +10,8 @@ mod change;
 mod compress;
 mod config;
 mod destination;
+mod disjoint;
+mod documents;
 mod error;
 mod export;
 mod filter;
@@ -25,11 +28,14 @@ mod lists;
 mod load;
 mod local;
 mod pattern;
+pub(crate) mod platforms;
+mod prune_local;
 mod publish;
 mod pull;
 mod push;
 mod remove;
 mod save;
+mod set;
 mod tag;
 mod time;
 mod transfer;
@@ -41,6 +47,7 @@ use image::{Digest, ImageId, Reference};
 
 use crate::{Engine, Output};
 
+pub use annotations::{Annotation, AnnotationLevel, Annotations};
 pub use archive::{ArchiveError, LayoutName, Source};
 pub use bundle::ArchiveKind;
 pub use config::read_config;
@@ -58,10 +65,12 @@ pub use list::{ImageSummary, list};
 pub(crate) use load::borrow;
 pub use load::{Loaded, load};
 pub use pattern::Pattern;
-pub use pull::{Freshness, PullRequest, Pulled};
+pub use pull::{Freshness, Naming, PullRequest, Pulled};
 pub use push::{PushAs, PushRequest, PushedImage};
 pub use remove::{RemoveOptions, Removed, remove};
 pub use save::save;
+pub(crate) use set::preferred;
+pub use set::{ImageSet, Member, Predicate};
 pub use tag::tag;
 pub(crate) use time::parse_moment;
 pub use transfer::{OnTransfer, Stage, Transfer};
@@ -131,12 +140,12 @@ impl Engine {
     /// See [`export`].
     pub fn export_image(
         &self,
-        id: &ImageId,
+        set: &ImageSet,
         references: &[Reference],
         output: &Output,
         on_progress: OnProgress<'_>,
     ) -> Result<(), ImageError> {
-        export(&self.store, id, references, output, on_progress)
+        export(&self.store, set, references, output, on_progress)
     }
 }
 

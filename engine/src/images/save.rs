@@ -8,7 +8,7 @@ use image::{ImageId, Reference};
 use super::archive::ArchiveWriter;
 use super::bundle::{ArchiveKind, Bundled, write_bundle};
 use super::form::ImageForm;
-use super::{ImageError, OnProgress, find, stored};
+use super::{ImageError, OnProgress, find};
 
 /// Writes images as one tar that is a Docker archive and an OCI layout at the same time, as `docker save`
 /// does since version 25. The same images and names give the same bytes.
@@ -32,10 +32,10 @@ pub fn save<T: AsRef<str>>(
     let mut images: Vec<Bundled> = Vec::new();
     for name in names {
         for (id, reference) in meant(store, name.as_ref())? {
-            let at = match images.iter().position(|bundled| bundled.image.id == id) {
+            let at = match images.iter().position(|bundled| bundled.set == id.into()) {
                 Some(at) => at,
                 None => {
-                    images.push(Bundled { image: stored(store, &id)?, references: Vec::new() });
+                    images.push(Bundled { set: id.into(), references: Vec::new() });
                     images.len() - 1
                 }
             };

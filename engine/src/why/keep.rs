@@ -9,7 +9,7 @@ use crate::{BuildRequest, Context, DockerfileSource, Engine};
 
 impl BuildLog {
     /// The log of a build that begins, with `logs` as the directory for the output of its steps.
-    pub(crate) fn begin(logs: &Path, request: &BuildRequest, platform: &Platform) -> Self {
+    pub(crate) fn begin(logs: &Path, request: &BuildRequest, platforms: &[Platform]) -> Self {
         let id = logs.file_name().expect("the logs of a build are in a directory of their own");
         let context = match &request.context {
             Context::Directory(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
@@ -26,7 +26,7 @@ impl BuildLog {
                 DockerfileSource::Text(_) => "-".to_owned(),
             },
             target: request.target.clone(),
-            platform: platform.to_string(),
+            platform: platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
             tags: request.tags.iter().map(ToString::to_string).collect(),
             image: None,
             steps: Vec::new(),

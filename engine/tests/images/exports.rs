@@ -5,8 +5,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use engine::images::{
-    ArchiveKind, Compression, Existing, ImageError, ImageForm, LayerForm, MediaTypes, OnProgress, export,
-    export_archive, find,
+    Annotation, AnnotationLevel, Annotations, ArchiveKind, Compression, Existing, ImageError, ImageForm,
+    LayerForm, MediaTypes, OnProgress, export, export_archive, find,
 };
 use engine::{Archive, ArchivePlace, Destination, Output};
 use image::ImageId;
@@ -31,7 +31,7 @@ fn layered(fixture: &Fixture) -> ImageId {
 
 fn export_to(fixture: &Fixture, id: &ImageId, output: &Output) -> Result<(), String> {
     let references = ["docker.io/library/app:1".parse().unwrap()];
-    export(&fixture.store, id, &references, output, NO_PROGRESS)
+    export(&fixture.store, &(*id).into(), &references, output, NO_PROGRESS)
         .map_err(|error| crate::fixture::chain(&error))
 }
 
@@ -49,7 +49,7 @@ fn export_oci(
     to: &mut Vec<u8>,
     on_progress: OnProgress<'_>,
 ) -> Result<(), ImageError> {
-    export_archive(store, id, &[], ArchiveKind::Oci, &ImageForm::default(), to, on_progress)
+    export_archive(store, &(*id).into(), &[], ArchiveKind::Oci, &ImageForm::default(), to, on_progress)
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_docker_export_is_a_docker_archive() {
 fn a_tar_export_is_the_merged_files() {
     let fixture = Fixture::new();
     let id = layered(&fixture);
-    export_to(&fixture, &id, &Output::Tar(file(fixture.path("files.tar")))).unwrap();
+    export_to(&fixture, &id, &Output::Tar(file(fixture.path("files.tar")).into())).unwrap();
     let list = run("tar", &["-tvf", "files.tar", "--full-time", "--utc"], &fixture.path(""));
     let names: Vec<&str> = list.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
     assert_eq!(names, ["bin/", "bin/sh", "etc/", "etc/a", "/etc/a"]);
@@ -133,7 +133,7 @@ fn a_directory_export_is_the_merged_files() {
     let fixture = Fixture::new();
     let id = layered(&fixture);
     let to = fixture.path("out/deep");
-    export_to(&fixture, &id, &Output::Local(to.clone())).unwrap();
+    export_to(&fixture, &id, &Output::Local(to.clone().into())).unwrap();
     assert_eq!(fs::read_to_string(to.join("etc/a")).unwrap(), "new");
     assert!(!to.join("etc/gone").exists());
     assert_eq!(fs::read_link(to.join("link")).unwrap(), PathBuf::from("/etc/a"));
@@ -144,7 +144,7 @@ fn a_directory_export_is_the_merged_files() {
     // Again, on top of what is there: new contents take the place of old ones, other files stay.
     fs::write(to.join("etc/a"), "mine").unwrap();
     fs::write(to.join("etc/b"), "mine").unwrap();
-    export_to(&fixture, &id, &Output::Local(to.clone())).unwrap();
+    export_to(&fixture, &id, &Output::Local(to.clone().into())).unwrap();
     assert_eq!(fs::read_to_string(to.join("etc/a")).unwrap(), "new");
     assert_eq!(fs::read_to_string(to.join("etc/b")).unwrap(), "mine");
 }
@@ -158,7 +158,7 @@ fn a_directory_export_never_leaves_the_directory() {
     fs::write(outside.join("a"), "untouched").unwrap();
     fs::create_dir(&to).unwrap();
     symlink(&outside, to.join("etc")).unwrap();
-    let error = export_to(&fixture, &id, &Output::Local(to.clone())).unwrap_err();
+    let error = export_to(&fixture, &id, &Output::Local(to.clone().into())).unwrap_err();
     assert!(error.starts_with(&format!("cannot write `{}`", to.join("etc").display())), "{error}");
     assert_eq!(fs::read_to_string(outside.join("a")).unwrap(), "untouched");
 
@@ -166,7 +166,7 @@ fn a_directory_export_never_leaves_the_directory() {
     fs::remove_file(to.join("etc")).unwrap();
     fs::create_dir(to.join("etc")).unwrap();
     symlink(outside.join("a"), to.join("etc/a")).unwrap();
-    export_to(&fixture, &id, &Output::Local(to.clone())).unwrap();
+    export_to(&fixture, &id, &Output::Local(to.clone().into())).unwrap();
     assert_eq!(fs::read_to_string(outside.join("a")).unwrap(), "untouched");
     assert!(fs::symlink_metadata(to.join("etc/a")).unwrap().is_file());
 }
@@ -201,7 +201,7 @@ fn a_file_that_is_not_complete_has_no_name() {
         most.fetch_max(count + 1, std::sync::atomic::Ordering::Relaxed);
     };
     let output = Output::Docker(archive(directory.join("app.tar")));
-    export(&fixture.store, &id, &[], &output, &on_progress).unwrap();
+    export(&fixture.store, &id.into(), &[], &output, &on_progress).unwrap();
     assert_eq!(most.into_inner(), 1, "progress was told, and there was no file then");
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
 }
@@ -214,7 +214,7 @@ fn pipes_and_devices_are_written_to_and_links_stay() {
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
     fs::write(fixture.path("target"), "old").unwrap();
     symlink("target", fixture.path("link")).unwrap();
-    export_to(&fixture, &id, &Output::Tar(file(fixture.path("link")))).unwrap();
+    export_to(&fixture, &id, &Output::Tar(file(fixture.path("link")).into())).unwrap();
     assert!(fs::symlink_metadata(fixture.path("link")).unwrap().is_symlink());
     assert_eq!(run("tar", &["-tf", "target"], &fixture.path("")), "a\n");
     let mode = fs::metadata(fixture.path("target")).unwrap().permissions().mode() & 0o777;
@@ -248,7 +248,12 @@ fn images_leave_in_the_form_that_is_asked_for() {
     let fixture = Fixture::new();
     let id = fixture.import("app", &[("a", &"text".repeat(1000))], &[]);
     let layers = |compression| LayerForm { compression: Some(compression), existing: Existing::Keep };
-    let annotations = [("org.example.key".to_owned(), "value".to_owned())].into();
+    let annotations = Annotations(vec![Annotation {
+        level: AnnotationLevel::Manifest,
+        platform: None,
+        key: "org.example.key".to_owned(),
+        value: "value".to_owned(),
+    }]);
     let zstd = ImageForm {
         layers: layers(Compression::Zstd { level: Some(9) }),
         annotations,

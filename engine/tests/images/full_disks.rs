@@ -81,15 +81,16 @@ fn an_export_leaves_the_old_file() {
     let fixture = Fixture::new();
     let id = fixture.import("app", &[("a", &noise())], &[]);
     let to = |name: &str| Destination::File(disk.path(name));
-    for output in [Output::Docker(to("f").into()), Output::Oci(to("f").into()), Output::Tar(to("f"))] {
+    for output in [Output::Docker(to("f").into()), Output::Oci(to("f").into()), Output::Tar(to("f").into())] {
         fs::write(disk.path("f"), "old").unwrap();
-        let error = export(&fixture.store, &id, &[], &output, NO_PROGRESS).unwrap_err();
+        let error = export(&fixture.store, &id.into(), &[], &output, NO_PROGRESS).unwrap_err();
         assert_disk_is_full(&error);
         assert!(error.to_string().ends_with("/f`"), "{error}");
         assert_eq!(fs::read_to_string(disk.path("f")).unwrap(), "old");
         assert_eq!(fs::read_dir(disk.path("")).unwrap().count(), 1);
     }
-    let error = export(&fixture.store, &id, &[], &Output::Local(disk.path("d")), NO_PROGRESS).unwrap_err();
+    let error = export(&fixture.store, &id.into(), &[], &Output::Local(disk.path("d").into()), NO_PROGRESS)
+        .unwrap_err();
     assert_disk_is_full(&error);
     assert_eq!(fs::read_dir(disk.path("d")).unwrap().count(), 0);
 }
@@ -104,7 +105,8 @@ fn compressing_a_layer_leaves_nothing_in_a_full_store() {
     let before = blobs();
     let form = ImageForm::default();
     let to = &mut Vec::new();
-    let error = export_archive(&store, &id, &[], ArchiveKind::Oci, &form, to, NO_PROGRESS).unwrap_err();
+    let error =
+        export_archive(&store, &id.into(), &[], ArchiveKind::Oci, &form, to, NO_PROGRESS).unwrap_err();
     assert_disk_is_full(&error);
     assert_eq!(blobs(), before);
 }

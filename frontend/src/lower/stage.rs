@@ -62,6 +62,8 @@ pub(super) struct StageState {
 pub(super) struct Progress {
     /// As shown; empty when there is only one stage.
     stage: String,
+    /// As shown; empty when the build is for one platform.
+    platform: String,
     index: usize,
     total: usize,
     pub(super) is_trigger: bool,
@@ -72,9 +74,10 @@ impl Progress {
     pub(super) fn next(&mut self, name: &str) -> String {
         self.index += 1;
         let width = self.total.to_string().len();
-        let stage = if self.stage.is_empty() { String::new() } else { format!("{} ", self.stage) };
+        let word = |word: &str| if word.is_empty() { String::new() } else { format!("{word} ") };
+        let (platform, stage) = (word(&self.platform), word(&self.stage));
         let trigger = if self.is_trigger { "ONBUILD " } else { "" };
-        format!("[{stage}{:>width$}/{}] {trigger}{name}", self.index, self.total)
+        format!("[{platform}{stage}{:>width$}/{}] {trigger}{name}", self.index, self.total)
     }
 
     /// The stage for grouping.
@@ -124,6 +127,7 @@ impl Lowering<'_> {
         let origin = plan.names.base_of(index).ok()?;
         let progress = Progress {
             stage: self.shown_name(index),
+            platform: self.shown_platform(origin),
             total: self.step_count(index, origin),
             ..Progress::default()
         };
@@ -238,6 +242,23 @@ impl Lowering<'_> {
         match &self.plan.stages[index].from.name {
             Some(name) => name.value.clone(),
             None => format!("stage-{index}"),
+        }
+    }
+
+    /// For which platform a stage is, when there are several to tell apart.
+    fn shown_platform(&self, origin: &Origin) -> String {
+        let options = &self.plan.options;
+        if !options.shows_platforms {
+            return String::new();
+        }
+        match origin {
+            Origin::Image { platform, .. } => platform.to_string(),
+            Origin::Stage(base) => {
+                self.stages[*base].as_ref().map(|state| state.progress.platform.clone()).unwrap_or_default()
+            }
+            Origin::Scratch | Origin::Context(_) | Origin::Remote { .. } => {
+                options.target_platform.to_string()
+            }
         }
     }
 

@@ -39,6 +39,8 @@ pub struct PlanOptions {
     pub target_platform: Platform,
     /// `--platform`, when the user said it: then the image is for this platform, whatever its base is for.
     pub asked_platform: Option<Platform>,
+    /// Whether the names of steps say for which platform they are: this is one of several builds at the same time.
+    pub shows_platforms: bool,
     /// The platform of the machine that builds.
     pub build_platform: Platform,
     /// `--no-cache` and `--no-cache-filter`.
@@ -62,6 +64,7 @@ impl PlanOptions {
             labels: Vec::new(),
             target_platform: platform.clone(),
             asked_platform: None,
+            shows_platforms: false,
             build_platform: platform,
             no_cache: NoCache::default(),
             named_contexts: BTreeMap::new(),

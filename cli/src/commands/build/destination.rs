@@ -4,9 +4,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use engine::images::{Compression, Existing, FileTimes, ImageForm, LayerForm, MediaTypes, PushAs};
-use engine::{Archive, ArchivePlace, Destination, ImageOutput, Output};
+use engine::{
+    Archive, ArchivePlace, Destination, ImageOutput, LocalMode, LocalOutput, Output, PlatformSplit, TarOutput,
+};
 use image::Reference;
 
+use super::annotation;
 use super::csv::{CsvError, fields};
 
 /// One `--output`.
@@ -53,8 +56,8 @@ impl FromStr for OutputSpec {
             && !only.starts_with("type=")
         {
             return Ok(Self::Export(match only.as_str() {
-                "-" => Output::Tar(Destination::Stdout),
-                directory => Output::Local(PathBuf::from(directory)),
+                "-" => Output::Tar(Destination::Stdout.into()),
+                directory => Output::Local(PathBuf::from(directory).into()),
             }));
         }
         let mut attributes = Vec::new();
@@ -81,6 +84,8 @@ struct Attributes {
     by_digest: bool,
     is_canonical: bool,
     as_tar: bool,
+    split: PlatformSplit,
+    mode: LocalMode,
     compression: Option<String>,
     level: Option<i32>,
     form: ImageForm,
@@ -106,6 +111,8 @@ impl Attributes {
             by_digest: false,
             is_canonical: false,
             as_tar: true,
+            split: PlatformSplit::default(),
+            mode: LocalMode::default(),
             compression: None,
             level: None,
             form: ImageForm::default(),
@@ -116,7 +123,8 @@ impl Attributes {
         let own: &[&str] = match self.kind.as_str() {
             "image" | "registry" => &["name", "name-canonical", "push", "push-by-digest"],
             "oci" | "docker" => &["dest", "name", "tar"],
-            "tar" | "local" => &["dest"],
+            "tar" => &["dest", "platform-split"],
+            "local" => &["dest", "platform-split", "mode"],
             _ => &[],
         };
         let form: &[&str] = match self.kind.as_str() {
@@ -128,13 +136,11 @@ impl Attributes {
 
     fn take(&mut self, name: &str, value: String) -> Result<(), OutputError> {
         let name = if name.starts_with("annotation") { name.to_owned() } else { name.to_ascii_lowercase() };
-        let (word, key) = name.split_once('.').unwrap_or((&name, ""));
         let known = self.known();
-        let is_annotation =
-            matches!(word, "annotation" | "annotation-manifest" | "annotation-manifest-descriptor");
-        let is_known = match is_annotation {
-            true => known.contains(&"annotation.KEY") && !key.is_empty(),
-            false => word == "type" || known.contains(&name.as_str()),
+        let word = name.as_str();
+        let is_known = match word.starts_with("annotation") {
+            true => known.contains(&"annotation.KEY"),
+            false => word == "type" || known.contains(&word),
         };
         if !is_known {
             return Err(OutputError::UnknownOption { name, kind: self.kind.clone(), known });
@@ -145,6 +151,17 @@ impl Attributes {
             "push" => self.pushes = Some(boolean(word, &value)?),
             "push-by-digest" => self.by_digest = boolean(word, &value)?,
             "tar" => self.as_tar = boolean(word, &value)?,
+            "platform-split" => {
+                let splits = boolean(word, &value)?;
+                self.split = if splits { PlatformSplit::Always } else { PlatformSplit::Never };
+            }
+            "mode" => {
+                self.mode = match value.as_str() {
+                    "copy" => LocalMode::Copy,
+                    "delete" => LocalMode::Delete,
+                    other => return Err(wrong(word, other, "copy or delete")),
+                };
+            }
             "compression" => self.compression = Some(value),
             "compression-level" => {
                 let wrong = |_| wrong(word, &value, "a number");
@@ -164,11 +181,14 @@ impl Attributes {
             }
             // What is pushed is always known by its digest as well.
             "name-canonical" if boolean(word, &value)? => self.is_canonical = true,
-            "annotation-manifest-descriptor" => {
-                self.form.descriptor_annotations.insert(key.to_owned(), value);
-            }
-            "annotation" | "annotation-manifest" => {
-                self.form.annotations.insert(key.to_owned(), value);
+            _ if word.starts_with("annotation") => {
+                let annotation = annotation::attribute(word, &value);
+                let known = self.known();
+                self.form.annotations.0.push(annotation.ok_or_else(|| OutputError::UnknownOption {
+                    name: name.clone(),
+                    kind: self.kind.clone(),
+                    known,
+                })?);
             }
             _ => {}
         }
@@ -177,7 +197,7 @@ impl Attributes {
 
     fn finish(mut self) -> Result<OutputSpec, OutputError> {
         self.form.layers = LayerForm { compression: self.compression()?, ..self.form.layers };
-        let Self { kind, dest, names, pushes, by_digest, is_canonical, as_tar, form, .. } = self;
+        let Self { kind, dest, names, pushes, by_digest, is_canonical, as_tar, split, mode, form, .. } = self;
         let destination = match dest.as_deref() {
             None | Some("-") => Destination::Stdout,
             Some(path) => Destination::File(PathBuf::from(path)),
@@ -202,9 +222,12 @@ impl Attributes {
             "docker" if dest.is_none() => image(None),
             "docker" => OutputSpec::Export(Output::Docker(Archive { to: place, names, form })),
             "oci" => OutputSpec::Export(Output::Oci(Archive { to: place, names, form })),
-            "tar" => OutputSpec::Export(Output::Tar(destination)),
+            "tar" => OutputSpec::Export(Output::Tar(TarOutput { to: destination, split })),
             "local" => match dest {
-                Some(directory) => OutputSpec::Export(Output::Local(PathBuf::from(directory))),
+                Some(directory) => {
+                    let directory = PathBuf::from(directory);
+                    OutputSpec::Export(Output::Local(LocalOutput { directory, split, mode }))
+                }
                 None => return Err(OutputError::NoDestination { kind }),
             },
             _ => return Err(OutputError::UnknownType { kind }),
@@ -261,7 +284,7 @@ pub(super) fn goes_to_stdout(output: &Output) -> bool {
         Output::Oci(archive) | Output::Docker(archive) => {
             archive.to == ArchivePlace::Tar(Destination::Stdout)
         }
-        Output::Tar(to) => *to == Destination::Stdout,
+        Output::Tar(tar) => tar.to == Destination::Stdout,
         Output::Image(_) | Output::Local(_) => false,
     }
 }
@@ -313,27 +336,27 @@ mod tests {
         ];
         let shown: Vec<_> = texts.iter().map(|text| format!("{text:26} {}", parse(text))).collect();
         insta::assert_snapshot!(shown.join("\n"), @r#"
-        out                        Export(Local("out"))
-        -                          Export(Tar(Stdout))
-        type=local,dest=out        Export(Local("out"))
-        type=oci,dest=a.tar        Export(Oci(Archive { to: Tar(File("a.tar")), names: [], form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
-        type=oci                   Export(Oci(Archive { to: Tar(Stdout), names: [], form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
+        out                        Export(Local(LocalOutput { directory: "out", split: WhenSeveral, mode: Copy }))
+        -                          Export(Tar(TarOutput { to: Stdout, split: WhenSeveral }))
+        type=local,dest=out        Export(Local(LocalOutput { directory: "out", split: WhenSeveral, mode: Copy }))
+        type=oci,dest=a.tar        Export(Oci(Archive { to: Tar(File("a.tar")), names: [], form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: Annotations([]) } }))
+        type=oci                   Export(Oci(Archive { to: Tar(Stdout), names: [], form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: Annotations([]) } }))
         type=docker                Store
-        type=docker,dest=-         Export(Docker(Archive { to: Tar(Stdout), names: [], form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
-        "dest=a,b.tar",type=tar    Export(Tar(File("a,b.tar")))
+        type=docker,dest=-         Export(Docker(Archive { to: Tar(Stdout), names: [], form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: Annotations([]) } }))
+        "dest=a,b.tar",type=tar    Export(Tar(TarOutput { to: File("a,b.tar"), split: WhenSeveral }))
         type=tar,dest="x"          a quote stands in the middle of `type=tar,dest="x"`; quotes go around NAME=VALUE
                                    invalid value ``, expected NAME=VALUE
         dest=x,y=z                 type is required for output
         dest=x,x                   invalid value `x`, expected NAME=VALUE
-        type=image                 Export(Image(ImageOutput { names: [], push: None, form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
-        type=image,name=a,push=true Export(Image(ImageOutput { names: [docker.io/library/a:latest], push: Some(Tag), form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
-        type=registry,"name=a,b:1",push-by-digest=true Export(Image(ImageOutput { names: [docker.io/library/a:latest, docker.io/library/b:1], push: Some(Digest), form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
-        type=oci,compression=zstd,compression-level=9,force-compression=true Export(Oci(Archive { to: Tar(Stdout), names: [], form: ImageForm { layers: LayerForm { compression: Some(Zstd { level: Some(9) }), existing: Recompress }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
-        type=oci,compression-level=9 Export(Oci(Archive { to: Tar(Stdout), names: [], form: ImageForm { layers: LayerForm { compression: Some(Gzip { level: Some(9) }), existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: {}, descriptor_annotations: {} } }))
+        type=image                 Export(Image(ImageOutput { names: [], push: None, form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: Annotations([]) } }))
+        type=image,name=a,push=true Export(Image(ImageOutput { names: [docker.io/library/a:latest], push: Some(Tag), form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: Annotations([]) } }))
+        type=registry,"name=a,b:1",push-by-digest=true Export(Image(ImageOutput { names: [docker.io/library/a:latest, docker.io/library/b:1], push: Some(Digest), form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: Annotations([]) } }))
+        type=oci,compression=zstd,compression-level=9,force-compression=true Export(Oci(Archive { to: Tar(Stdout), names: [], form: ImageForm { layers: LayerForm { compression: Some(Zstd { level: Some(9) }), existing: Recompress }, media_types: Oci, file_times: AsBuilt, annotations: Annotations([]) } }))
+        type=oci,compression-level=9 Export(Oci(Archive { to: Tar(Stdout), names: [], form: ImageForm { layers: LayerForm { compression: Some(Gzip { level: Some(9) }), existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: Annotations([]) } }))
         type=oci,compression=zstd,compression-level=99 invalid value `99` of `compression-level`, expected 1 to 22 for zstd
         type=oci,compression=uncompressed,compression-level=1 compression-level is of gzip and zstd, it says nothing of `compression=uncompressed`
         type=oci,compression=estargz invalid value `estargz` of `compression`, expected gzip, zstd or uncompressed
-        type=oci,dest=d,tar=false,oci-mediatypes=false,annotation.K=v Export(Oci(Archive { to: Directory("d"), names: [], form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Docker, file_times: AsBuilt, annotations: {"K": "v"}, descriptor_annotations: {} } }))
+        type=oci,dest=d,tar=false,oci-mediatypes=false,annotation.K=v Export(Oci(Archive { to: Directory("d"), names: [], form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Docker, file_times: AsBuilt, annotations: Annotations([Annotation { level: Manifest, platform: None, key: "K", value: "v" }]) } }))
         type=oci,tar=false         dest is required for `type=oci`
         type=image,push=maybe      invalid value `maybe` of `push`, expected true or false
         type=image,name=a,name-canonical=true name-canonical needs push=true: the digest in the name is that of the registry's manifest
@@ -341,7 +364,7 @@ mod tests {
         type=cacheonly,dest=x      unknown option `dest` of `type=cacheonly`, expected none
         type=other                 unknown type `other`, expected one of cacheonly, docker, image, local, oci, registry, tar
         type=local                 dest is required for `type=local`
-        type=tar,push=true         unknown option `push` of `type=tar`, expected one of dest
+        type=tar,push=true         unknown option `push` of `type=tar`, expected one of dest, platform-split
         "type=tar                  a quote is not closed
         "#);
     }

@@ -1,5 +1,6 @@
 //! `slipway build`.
 
+mod annotation;
 mod call;
 mod csv;
 mod destination;
@@ -28,6 +29,7 @@ use crate::registries::RegistryArgs;
 use crate::report::{Exit, Report};
 use crate::runtime::{Interrupted, interruptible};
 use crate::store;
+use annotation::AnnotationSpec;
 use call::Call;
 use destination::OutputSpec;
 use engine::Explaining;
@@ -50,6 +52,12 @@ pub(crate) struct Args {
     /// "device[=NAME[,alias=ALIAS]]")
     #[arg(long, value_name = "ENTITLEMENT")]
     allow: Vec<Entitlement>,
+    // An attribute, since rustdoc takes brackets for links.
+    #[arg(
+        help = r#"Add annotation to the image (format: "[LEVEL[,LEVEL][[PLATFORM]]:]KEY=VALUE", where LEVEL is manifest, index, manifest-descriptor or index-descriptor)"#
+    )]
+    #[arg(long, value_name = "ANNOTATION")]
+    annotation: Vec<AnnotationSpec>,
     /// Set build-time variables; NAME alone takes the value of the environment
     #[arg(long, value_name = "NAME=VALUE")]
     build_arg: Vec<String>,
@@ -102,9 +110,9 @@ pub(crate) struct Args {
     /// Output destination (format: "type=image|registry|oci|docker|tar|local|cacheonly,dest=path", "DIR", or "-" for a tar on standard output)
     #[arg(short, long, value_name = "DEST")]
     output: Vec<OutputSpec>,
-    /// Set target platform for build
-    #[arg(long, value_name = "OS/ARCH")]
-    platform: Option<Platform>,
+    /// Set target platform for build; with several, separated by commas, an image for each and an index over them
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
+    platform: Vec<Platform>,
     /// Set type of progress output ("auto", "plain", "tty", "rawjson", "quiet"). Use plain to show the output of
     /// every step
     #[arg(long, value_enum, value_name = "TYPE", env = "BUILDKIT_PROGRESS", hide_env_values = true)]

@@ -8,8 +8,11 @@ use engine::images::PushAs;
 use engine::report::Reporting;
 use engine::{Agents, BuildRequest, Context, Entitlement, ImageOutput, Network, NoCache, Output};
 
+use image::Platform;
+
 use super::super::EPOCH_NAME;
 use super::Args;
+use super::annotation::AnnotationSpec;
 use super::destination::{OutputSpec, goes_to_stdout};
 use super::named_context::named_contexts;
 use super::secret;
@@ -26,7 +29,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
     let build_args = build_args(&args.build_arg)?;
     let (context, dockerfile) = sources(&args.path, args.file)?;
     let is_cache_only = args.output.contains(&OutputSpec::CacheOnly);
-    let outputs = outputs(args.output, args.push)?;
+    let outputs = annotated(outputs(args.output, args.push)?, args.annotation)?;
     let tags = tags(args.tag)?;
     check_pushes(&outputs, &tags)?;
     // Nothing but the cache shall remember it: neither a name nor what a name promises.
@@ -52,7 +55,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         reporting: Reporting::Off,
         explaining: Explaining::First,
         no_cache: no_cache(args.no_cache, args.no_cache_filter),
-        platform: args.platform,
+        platforms: distinct(args.platform),
         pull: args.pull.into(),
         proxy_env: proxy_env(),
         network: args.network,
@@ -173,6 +176,38 @@ fn outputs(specs: Vec<OutputSpec>, push: bool) -> Result<Vec<Output>, Report> {
         1 => Ok(outputs),
         _ => Err(Report::mistake("more than one output goes to standard output")),
     }
+}
+
+/// Annotations are in documents that images have when they leave.
+fn annotated(mut outputs: Vec<Output>, specs: Vec<AnnotationSpec>) -> Result<Vec<Output>, Report> {
+    let annotations: Vec<_> = specs.into_iter().flat_map(|AnnotationSpec(annotations)| annotations).collect();
+    if annotations.is_empty() {
+        return Ok(outputs);
+    }
+    let mut forms = outputs.iter_mut().filter_map(Output::form_mut).peekable();
+    if forms.peek().is_none() {
+        return Err(Report::mistake(
+            "annotations are in an image's manifest, which it has where it leaves the store",
+        )
+        .hint("add `--push`, or `--output type=oci,dest=FILE`"));
+    }
+    for form in forms {
+        // What an output says itself comes last, and so wins.
+        let own = std::mem::take(&mut form.annotations.0);
+        form.annotations.0 = [annotations.clone(), own].concat();
+    }
+    Ok(outputs)
+}
+
+/// Each platform once, in the order of the user.
+fn distinct(platforms: Vec<Platform>) -> Vec<Platform> {
+    let mut distinct = Vec::new();
+    for platform in platforms {
+        if !distinct.contains(&platform) {
+            distinct.push(platform);
+        }
+    }
+    distinct
 }
 
 /// What is pushed needs a name.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::images::{ImageError, PullRequest};
+use engine::images::{ImageError, Naming, PullRequest};
 use engine::{Engine, PullPolicy};
 use image::{Platform, Reference};
 
@@ -54,7 +54,7 @@ pub(super) fn obtain(
         says(&format!("Unable to find image '{}' locally\n", reference.familiar()));
     }
     says(&format!("{}: Pulling from {}\n", version(&reference), reference.path()));
-    let request = PullRequest { reference, platform: obtaining.platform.clone() };
+    let request = PullRequest { reference, platform: obtaining.platform.clone(), naming: Naming::Move };
     let pulled = interruptible(engine.pull(&request, &obtaining.layers.listener()));
     obtaining.layers.finish();
     match pulled? {

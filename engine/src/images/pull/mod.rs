@@ -27,6 +27,19 @@ pub struct PullRequest {
     pub reference: Reference,
     /// Of an image for several platforms, which one; none is the host's.
     pub platform: Option<Platform>,
+    /// What becomes of the name.
+    pub naming: Naming,
+}
+
+/// What becomes of a name when an image is pulled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// It is that of the image.
+    #[default]
+    Move,
+    /// It stays with an image that is for another platform. The new image is known by its digest then, and by the
+    /// name together with its platform.
+    KeepOther,
 }
 
 /// What was pulled.
@@ -65,7 +78,7 @@ impl Engine {
     /// Layers are downloaded and unpacked several at a time, those that are here are not asked for. Everything is
     /// verified before it is visible. Dropping the future ends the work; layers that were finished stay.
     pub async fn pull(&self, request: &PullRequest, on_transfer: &OnTransfer) -> Result<Pulled, ImageError> {
-        let PullRequest { reference, platform } = request;
+        let PullRequest { reference, platform, naming } = request;
         let repository = self.registries.repository(reference)?;
         let named = repository.head_manifest(reference).await?.digest.0;
         let wanted = platform.clone().unwrap_or_else(crate::default_platform);
@@ -73,16 +86,23 @@ impl Engine {
         let by_digest = with_digest(reference, named);
         if let Some(id) = self.known(&by_digest, &wanted)? {
             let freshness = self.name(reference, &by_digest, id)?;
+            super::platforms::remember(&self.store, reference, &wanted, id)?;
             return Ok(pulled(id, freshness));
         }
+        let keeps_other = *naming == Naming::KeepOther && self.is_of_other_platform(reference, &wanted)?;
         let document = repository.manifest(&by_digest).await?;
         let manifest = choose(&repository, reference, document, &wanted).await?;
         let described = describe(&repository, reference, manifest).await?;
         if platform.is_some() {
             check_platform(reference, &described.config, &wanted)?;
         }
+        let own_digest = with_digest(reference, described.manifest.descriptor.digest.0);
         let id = self.fetch(&repository, described, on_transfer).await?;
-        let freshness = self.name(reference, &by_digest, id)?;
+        super::platforms::remember(&self.store, reference, &wanted, id)?;
+        let freshness = match keeps_other {
+            true => self.name(&own_digest, &own_digest, id)?,
+            false => self.name(reference, &by_digest, id)?,
+        };
         Ok(pulled(id, freshness))
     }
 
@@ -99,10 +119,10 @@ impl Engine {
         for descriptor in choose::every_platform(reference, &document)? {
             let platform = descriptor.platform.clone();
             let by_digest = with_digest(reference, descriptor.digest.0);
-            let request = PullRequest { reference: by_digest, platform };
+            let request = PullRequest { reference: by_digest, platform, naming: Naming::Move };
             all.push(self.pull(&request, on_transfer).await?);
         }
-        let own = PullRequest { reference: reference.clone(), platform: None };
+        let own = PullRequest { reference: reference.clone(), platform: None, naming: Naming::Move };
         match self.pull(&own, on_transfer).await {
             Ok(pulled) => all.push(pulled),
             // Others were asked for as well, and they are here.
@@ -124,6 +144,13 @@ impl Engine {
         let Some(id) = self.store.resolve(by_digest)? else { return Ok(None) };
         let found = super::read_config(&self.store, &id)?.platform();
         Ok((found.os == wanted.os && found.architecture == wanted.architecture).then_some(id))
+    }
+
+    /// Whether a name means an image for another platform.
+    fn is_of_other_platform(&self, reference: &Reference, wanted: &Platform) -> Result<bool, ImageError> {
+        let Some(id) = self.store.resolve(reference)? else { return Ok(false) };
+        let found = super::read_config(&self.store, &id)?.platform();
+        Ok((found.os, found.architecture) != (wanted.os.clone(), wanted.architecture.clone()))
     }
 
     async fn fetch(

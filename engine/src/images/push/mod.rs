@@ -14,11 +14,13 @@ use self::parts::{CameWith, Layer, Parts, plan};
 use self::source::{BlobFile, Bytes};
 use super::blob_source::{remember, repositories};
 use super::compress::compressed;
+use super::documents::{ATTESTATION_ARTIFACT, Described, Document, Documents};
 use super::error::PushError;
 use super::form::ImageForm;
+use super::platforms::set_of;
 use super::pull::with_digest;
 use super::transfer::{OnTransfer, Stage, Teller};
-use super::{ImageError, stored};
+use super::{ImageError, ImageSet, Member, preferred, stored};
 use crate::Engine;
 use crate::blocking::blocking;
 
@@ -76,7 +78,8 @@ impl Engine {
     /// Sends an image to the registry in its name.
     ///
     /// What the registry has already is not sent, what it has in another repository it takes over from there. An image
-    /// that came from a registry leaves with the manifest that it came with, if all of it is here.
+    /// that came from a registry leaves with the manifest that it came with, if all of it is here. Images that were
+    /// built together for several platforms leave together, as an index.
     ///
     /// # Errors
     ///
@@ -86,32 +89,47 @@ impl Engine {
         request: &PushRequest,
         on_transfer: &OnTransfer,
     ) -> Result<PushedImage, ImageError> {
-        let PushRequest { reference, push_as, form } = request;
+        let reference = &request.reference;
         let id = self.store.resolve(reference)?;
         let id = id.ok_or_else(|| PushError::NoSuchImage { name: reference.familiar() })?;
         if reference.digest().is_some() {
             return Err(PushError::WithDigest { name: reference.familiar() }.into());
         }
+        let set = set_of(&self.store, reference, id)?;
+        self.push_set(request, &set, on_transfer).await
+    }
+
+    /// The same for images of the store, whatever their names.
+    pub(crate) async fn push_set(
+        &self,
+        request: &PushRequest,
+        set: &ImageSet,
+        on_transfer: &OnTransfer,
+    ) -> Result<PushedImage, ImageError> {
+        let PushRequest { reference, push_as, form } = request;
         let repository = self.registries.repository(reference)?;
-        let store = self.store.clone();
-        let came_with = if *form == ImageForm::default() { CameWith::Manifest } else { CameWith::Nothing };
-        let parts = blocking(move || plan(&store, &stored(&store, &id)?, came_with)).await?;
         let compressing = Semaphore::new(1);
         let push = Push { engine: self, repository: &repository, form, on_transfer, compressing };
-        let descriptors = push.layers(&parts).await?;
-        let (media_type, bytes) = parts.manifest(descriptors, form);
-        push.config(&parts).await?;
-        let by_digest = with_digest(reference, Digest::of(&bytes));
+        let mut described = Vec::new();
+        for member in &set.members {
+            described.push(push.image(member).await?);
+        }
+        let documents = Documents::new(described, std::slice::from_ref(reference), form);
+        push.documents(reference, &documents).await?;
+        let top = documents.top();
+        let by_digest = with_digest(reference, top.descriptor.digest.0);
         let name = match push_as {
             PushAs::Tag => reference,
             PushAs::Digest => &by_digest,
         };
-        let digest = repository.put_manifest(name, &media_type, &bytes).await?;
-        self.store.tag(&by_digest, &id)?;
+        repository.put_manifest(name, &top.descriptor.media_type, &top.bytes).await?;
+        for (manifest, member) in documents.manifests.iter().zip(&set.members) {
+            self.store.tag(&with_digest(reference, manifest.descriptor.digest.0), &member.id)?;
+        }
+        let named = &set.members[preferred(&set.platforms(&self.store)?)];
+        self.store.tag(&by_digest, &named.id)?;
         self.store.make_durable()?;
-        let mut manifest = Descriptor::new(MediaType::Manifest, digest, bytes.len() as u64);
-        manifest.media_type = media_type;
-        Ok(PushedImage { reference: reference.clone(), manifest })
+        Ok(PushedImage { reference: reference.clone(), manifest: top.descriptor.clone() })
     }
 
     /// The names of a repository in the store, for a push of all of them.
@@ -126,6 +144,37 @@ impl Engine {
 }
 
 impl Push<'_> {
+    /// Brings the config and the layers of an image into the repository.
+    async fn image(&self, member: &Member) -> Result<Described, ImageError> {
+        let (store, id) = (self.engine.store.clone(), member.id);
+        let is_plain = *self.form == ImageForm::default();
+        let came_with = if is_plain { CameWith::Manifest } else { CameWith::Nothing };
+        let parts = blocking(move || plan(&store, &stored(&store, &id)?, came_with)).await?;
+        let layers = self.layers(&parts).await?;
+        self.config(&parts).await?;
+        let manifest = parts.manifest(layers, self.form);
+        Ok(Described { manifest, platform: parts.platform, predicates: member.predicates.clone() })
+    }
+
+    /// Brings everything that an index names into the repository; an image alone has nothing of that.
+    async fn documents(&self, reference: &Reference, documents: &Documents) -> Result<(), ImageError> {
+        if documents.index.is_none() {
+            return Ok(());
+        }
+        for Document { descriptor, bytes } in &documents.manifests {
+            let name = with_digest(reference, descriptor.digest.0);
+            self.repository.put_manifest(&name, &descriptor.media_type, bytes).await?;
+        }
+        for Document { descriptor, bytes } in &documents.blobs {
+            let source = Arc::new(Bytes(bytes.clone().into()));
+            self.repository.push_blob(descriptor, &source, &[], &|_| ()).await?;
+        }
+        for (subject, Document { descriptor, bytes }) in &documents.attestations {
+            self.repository.put_referrer(descriptor, ATTESTATION_ARTIFACT, bytes, subject).await?;
+        }
+        Ok(())
+    }
+
     /// Brings every layer into the repository; how each of them travels, in order.
     async fn layers(&self, parts: &Parts) -> Result<Vec<Descriptor>, ImageError> {
         for layer in &parts.layers {

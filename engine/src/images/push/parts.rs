@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use cache::{Store, StoredImage};
-use image::{BlobDigest, Descriptor, Digest, ImageConfig, Manifest, MediaType};
+use image::{BlobDigest, Descriptor, Digest, ImageConfig, Manifest, MediaType, Platform};
 
 use crate::images::ImageError;
 use crate::images::config::{parse_config, read_config_bytes};
+use crate::images::documents::Document;
 use crate::images::form::ImageForm;
 use crate::images::layers::{LayerTar, layer_tars};
 
@@ -16,6 +17,7 @@ const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 /// An image on its way out.
 pub(super) struct Parts {
     pub(super) config: Vec<u8>,
+    pub(super) platform: Platform,
     pub(super) layers: Vec<Layer>,
     /// The manifest that it came with, which still describes it.
     as_it_came: Option<(String, Vec<u8>)>,
@@ -50,6 +52,7 @@ pub(super) fn plan(store: &Store, image: &StoredImage, manifest: CameWith) -> Re
         as_it_came: described.map(|layers| layers[at].clone()),
     });
     Ok(Parts {
+        platform: config.platform(),
         config: bytes,
         layers: layers.collect(),
         as_it_came: came_with.map(|(bytes, manifest)| (manifest.media_type, bytes)),
@@ -77,14 +80,14 @@ fn came_with(
 }
 
 impl Parts {
-    /// The manifest with its media type: the one that the image came with, or a new one of these layers.
-    pub(super) fn manifest(&self, layers: Vec<Descriptor>, form: &ImageForm) -> (String, Vec<u8>) {
-        if let Some(came_with) = &self.as_it_came {
-            return came_with.clone();
+    /// The manifest: the one that the image came with, or a new one of these layers.
+    pub(super) fn manifest(&self, layers: Vec<Descriptor>, form: &ImageForm) -> Document {
+        if let Some((media_type, bytes)) = &self.as_it_came {
+            return Document::new(media_type, bytes.clone());
         }
         let digest = BlobDigest(Digest::of(&self.config));
         let config = Descriptor::new(MediaType::Config, digest, self.config.len() as u64);
-        let manifest = form.manifest(config, layers);
-        (manifest.media_type.clone(), manifest.to_json())
+        let manifest = form.manifest(config, layers, &self.platform);
+        Document::new(&manifest.media_type, manifest.to_json())
     }
 }

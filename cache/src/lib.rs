@@ -29,6 +29,7 @@ mod tag;
 mod usage;
 mod usage_detail;
 mod view;
+mod volume;
 
 #[cfg(test)]
 mod durability_tests;
@@ -54,3 +55,4 @@ pub use store::Store;
 pub use usage::{Amount, Usage};
 pub use usage_detail::{UsageDetail, UsageItem, UsageKind};
 pub use view::TreeView;
+pub use volume::{VolumeRemoval, VolumeUse};

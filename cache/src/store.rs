@@ -12,6 +12,7 @@
 //! ROOT/tags/<hex>.old                what a tag was before, until its new value is durable
 //! ROOT/contexts/<hex>                stat index of a build context, under the digest of its path
 //! ROOT/mounts/<hex>/                 directories of cache mounts, see `cache_mount`
+//! ROOT/volumes/<name>/              directories of users, see `volume`
 //! ROOT/durable/                      "durable up to here" markers, see `marker`
 //! ROOT/staging/<session>/            what is not published yet, see `session`
 //! ROOT/spare/                        an empty directory, for the next session

@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::manifest::ManifestCommand;
+use crate::commands::volume::VolumeCommand;
 use crate::commands::{
     HELP, build, builder_gc, builder_logs, builder_prune, df, doctor, fmt, graph, history, image_prune,
     images, import, info, inspect, load, login, logout, pull, push, rmi, run, save, search, store_check,
@@ -109,6 +110,8 @@ pub(crate) enum Command {
     Store(StoreCommand),
     #[command(subcommand)]
     System(SystemCommand),
+    #[command(subcommand)]
+    Volume(VolumeCommand),
     Fmt(fmt::Args),
     Graph(graph::Args),
     History(history::Args),

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use engine::images::ImageError;
 use engine::registries::{RegistriesError, RegistryError};
 use engine::sandbox::{NamespaceError, SandboxError};
+use engine::volumes::{MountError, VolumeError};
 use engine::{
     AgentError, BuildError, DeviceError, DiskState, Fault, FetchError, GitError, HttpError, RunError,
     SecretError,
@@ -262,11 +263,36 @@ impl From<BuildError> for Report {
     }
 }
 
+impl From<VolumeError> for Report {
+    fn from(error: VolumeError) -> Self {
+        match &error {
+            VolumeError::Store(source) => Self::of_store(source),
+            VolumeError::NotThere { .. } => {
+                Self::of(Exit::Failure, &error).hint("`slipway volume ls` lists the volumes that there are")
+            }
+            _ => Self::of(Exit::Failure, &error),
+        }
+    }
+}
+
+impl From<MountError> for Report {
+    fn from(error: MountError) -> Self {
+        match error {
+            MountError::Volume(error) => error.into(),
+            MountError::Copy { .. } => Self::of_store(&error),
+            MountError::NotShared { .. } => Self::of(Exit::Failure, &error)
+                .hint("as root, make it one: `mount --bind DIR DIR`, then `mount --make-shared DIR`"),
+            _ => Self::of(Exit::Failure, &error),
+        }
+    }
+}
+
 impl From<RunError> for Report {
     fn from(error: RunError) -> Self {
         let report = match &error {
             RunError::Image(source) => Self::from_image(source),
             RunError::Store(source) => Self::of_store(source),
+            RunError::Mount(_) => return Self::of_mount(error),
             RunError::NoCommand { image } => Self::of(Exit::NotStarted, &error)
                 .hint(format!("say what to run: `slipway run {image} COMMAND`")),
             RunError::Sandbox(source) => Self::of(
@@ -285,6 +311,13 @@ impl From<RunError> for Report {
 }
 
 impl Report {
+    fn of_mount(error: RunError) -> Self {
+        match error {
+            RunError::Mount(error) => Self::from(error).of_run(),
+            other => Self::of(Exit::NotStarted, &other),
+        }
+    }
+
     /// What to do about a sandbox that did not start, if something can be done.
     fn way_out(self, error: &SandboxError) -> Self {
         match error {

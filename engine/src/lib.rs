@@ -30,6 +30,7 @@ mod secrets;
 pub mod space;
 mod steps;
 mod sweep;
+pub mod volumes;
 pub mod why;
 
 pub use ::cache::{Checked, Fault as StoreFault, Problem, Repair};

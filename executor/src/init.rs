@@ -16,7 +16,7 @@ use crate::error::{OrKernel, SandboxError};
 use crate::kernel_files::{Processes, check_sysctls, make_read_only, mount_proc, mount_sys};
 use crate::landlock::keep_in_root;
 use crate::mounting::{Depth, flags, restrict};
-use crate::mounts::{mount_etc, mount_one};
+use crate::mounts::{clone_connected, mount_etc, mount_one};
 use crate::network::NetworkError;
 use crate::privileges::{check_rlimits, die_with_parent, reduce};
 use crate::rootfs::mount_root;
@@ -143,6 +143,7 @@ struct Built {
 
 /// Mounts everything, and leaves the host's tree behind.
 fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<Built, SandboxError> {
+    let connected = clone_connected(&spec.mounts)?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .or_kernel(|| String::from("mount(\"/\", MS_REC | MS_PRIVATE)"))?;
     let scratch = Scratch::new()?;
@@ -154,8 +155,8 @@ fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<Built, SandboxE
     let terminal = scratch.mount_dev(&mut tree, spec, window)?;
     mount_etc(&mut tree, &scratch, spec)?;
     let mut listeners = Vec::new();
-    for mount in &spec.mounts {
-        listeners.extend(mount_one(&mut tree, &scratch, mount)?);
+    for (mount, connected) in spec.mounts.iter().zip(connected) {
+        listeners.extend(mount_one(&mut tree, &scratch, mount, connected)?);
     }
     for path in &spec.read_only_paths {
         make_read_only(&tree, path)?;

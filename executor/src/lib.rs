@@ -24,6 +24,7 @@ mod dispatch;
 mod doctor;
 mod engine_binary;
 mod error;
+mod file_system;
 mod foreign;
 mod helper;
 mod init;
@@ -63,6 +64,6 @@ pub use namespace::{Ids, NamespaceError, become_root};
 pub use network::{NetworkError, Outlet, PrivateNetwork, prepare_network, private_network};
 pub use rootfs::{MOUNT_POINT_DIRECTORIES, MOUNT_POINT_FILES};
 pub use spec::{
-    Confinement, Content, LOWERS_MAX, Mount, Network, Rlimit, Rootfs, SHM_SIZE_BYTES_DEFAULT, SOCKETS_MAX,
-    Seccomp, Spec, WindowSize,
+    Below, Binding, Confinement, Content, LOWERS_MAX, Mount, Network, Propagation, Reach, Rlimit, Rootfs,
+    SHM_SIZE_BYTES_DEFAULT, SOCKETS_MAX, Seccomp, Spec, WindowSize,
 };

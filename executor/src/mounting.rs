@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rustix::fs::CWD;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
 use crate::error::{OrKernel, SandboxError};
@@ -96,6 +96,16 @@ pub(crate) fn restrict(
 ) -> Result<(), SandboxError> {
     sys::mount_setattr(mount, attributes.bits().into(), 0, depth == Depth::All)
         .or_kernel(|| format!("mount_setattr({attributes:?}, {depth:?})"))
+}
+
+/// Says what a mount exchanges with others from now on, see mount_namespaces(7).
+pub(crate) fn propagate(
+    mount: impl AsFd,
+    kind: MountPropagationFlags,
+    depth: Depth,
+) -> Result<(), SandboxError> {
+    sys::mount_setattr(mount, 0, kind.bits().into(), depth == Depth::All)
+        .or_kernel(|| format!("mount_setattr({kind:?}, {depth:?})"))
 }
 
 /// Attaches a detached mount on top of what `target` is. `name` is for the error.

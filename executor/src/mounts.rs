@@ -4,15 +4,16 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::MountAttrFlags;
+use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 
 use crate::device_file::device_file;
 use crate::devices::Scratch;
 use crate::error::{OrKernel, SandboxError};
-use crate::mounting::{Depth, Parameter, clone_host, clone_mount, flags, mount_new, restrict};
+use crate::file_system::file_system;
+use crate::mounting::{Depth, Parameter, clone_host, clone_mount, flags, mount_new, propagate, restrict};
 use crate::overlay::{OverlayUpper, overlay};
 use crate::socket::Listening;
-use crate::spec::{Mount, Spec};
+use crate::spec::{Below, Binding, Mount, Propagation, Reach, Spec};
 use crate::tree::{Kind, Tree, file_type, open_in_root};
 
 /// Mode of `/etc/hosts` and its like.
@@ -33,15 +34,34 @@ pub(crate) fn mount_etc(tree: &mut Tree, scratch: &Scratch, spec: &Spec) -> Resu
     Ok(())
 }
 
-/// Makes one mount of the specification. Returns what listens, if it is a socket.
+/// Clones of the sources that go on seeing the host's mounts. To be made before this mount namespace lets go of those.
+pub(crate) fn clone_connected(mounts: &[Mount]) -> Result<Vec<Option<OwnedFd>>, SandboxError> {
+    let clone = |mount: &Mount| match mount {
+        Mount::Bind { source, subpath, binding, .. } if binding.propagation != Propagation::Private => {
+            clone_source(source, subpath, depth(*binding)).map(Some)
+        }
+        _ => Ok(None),
+    };
+    mounts.iter().map(clone).collect()
+}
+
+/// Makes one mount of the specification, of the clone that is there already if there is one. Returns what listens, if it
+/// is a socket.
 pub(crate) fn mount_one(
     tree: &mut Tree,
     scratch: &Scratch,
     mount: &Mount,
+    connected: Option<OwnedFd>,
 ) -> Result<Option<OwnedFd>, SandboxError> {
     let mut listener = None;
     let (source, target) = match mount {
-        Mount::Bind { source, subpath, target, read_only } => (bind(source, subpath, *read_only)?, target),
+        Mount::Bind { source, subpath, target, read_only, binding } => {
+            let clone = connected.map_or_else(|| clone_source(source, subpath, depth(*binding)), Ok)?;
+            (bind(clone, *read_only, *binding)?, target)
+        }
+        Mount::FileSystem { fstype, source, options, target } => {
+            (file_system(fstype, source, options)?, target)
+        }
         Mount::Tmpfs { target, size_bytes, mode, read_only } => {
             (tmpfs(*size_bytes, *mode, *read_only)?, target)
         }
@@ -69,15 +89,35 @@ pub(crate) fn mount_one(
     Ok(listener)
 }
 
-fn bind(source: &Path, subpath: &str, read_only: bool) -> Result<OwnedFd, SandboxError> {
-    let mount = if is_whole(subpath) {
-        clone_host(source, Depth::All)?
+fn depth(binding: Binding) -> Depth {
+    match binding.below {
+        Below::All | Below::AllWritable => Depth::All,
+        Below::None => Depth::One,
+    }
+}
+
+fn clone_source(source: &Path, subpath: &str, depth: Depth) -> Result<OwnedFd, SandboxError> {
+    if is_whole(subpath) {
+        return clone_host(source, depth);
+    }
+    let root = rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .or_kernel(|| format!("open({source:?}, O_PATH)"))?;
+    clone_mount(inside(&root, subpath)?, Path::new(""), depth)
+}
+
+fn bind(mount: OwnedFd, read_only: bool, binding: Binding) -> Result<OwnedFd, SandboxError> {
+    if binding.below == Below::AllWritable && read_only {
+        restrict(&mount, flags::READ_ONLY, Depth::One)?;
+        restrict(&mount, data_flags(false), Depth::All)?;
     } else {
-        let root = rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-            .or_kernel(|| format!("open({source:?}, O_PATH)"))?;
-        clone_mount(inside(&root, subpath)?, Path::new(""), Depth::All)?
+        restrict(&mount, data_flags(read_only), Depth::All)?;
+    }
+    let (kind, reach) = match binding.propagation {
+        Propagation::Private => return Ok(mount),
+        Propagation::Slave(reach) => (MountPropagationFlags::DOWNSTREAM, reach),
+        Propagation::Shared(reach) => (MountPropagationFlags::SHARED, reach),
     };
-    restrict(&mount, data_flags(read_only), Depth::All)?;
+    propagate(&mount, kind, if reach == Reach::All { Depth::All } else { Depth::One })?;
     Ok(mount)
 }
 

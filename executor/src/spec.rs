@@ -226,8 +226,21 @@ pub enum Mount {
         subpath: String,
         /// Path inside the root.
         target: String,
-        /// Whether writing is refused, recursively.
+        /// Whether writing is refused, recursively unless `binding` says otherwise.
         read_only: bool,
+        /// What becomes of mounts below the source, now and later.
+        binding: Binding,
+    },
+    /// A new file system of any type, see mount(8). Its device files cannot be opened, whatever the options say.
+    FileSystem {
+        /// A name of filesystems(5).
+        fstype: String,
+        /// The device, the server and its directory, or whatever the type takes. Empty for none.
+        source: String,
+        /// With commas between them. Those of every type become flags, the others go to the file system.
+        options: String,
+        /// Path inside the root.
+        target: String,
     },
     /// An empty file system in memory.
     Tmpfs {
@@ -289,6 +302,48 @@ pub enum Mount {
         /// Its group.
         gid: u32,
     },
+}
+
+/// How a bind mount goes on with what is mounted below its source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// What comes along.
+    pub below: Below,
+    /// Which later mounts and unmounts are seen on the other side.
+    pub propagation: Propagation,
+}
+
+/// Which mounts below the source of a bind mount come along.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Below {
+    /// All; they can be written to as the mount itself can.
+    #[default]
+    All,
+    /// All; what is read-only is the mount itself.
+    AllWritable,
+    /// None: their directories are empty.
+    None,
+}
+
+/// What is seen of later mounts, see mount_namespaces(7).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Propagation {
+    /// Nothing, in either direction.
+    #[default]
+    Private,
+    /// Those of the host, directly below the source or also below what is mounted there.
+    Slave(Reach),
+    /// Those of the host and those of the sandbox.
+    Shared(Reach),
+}
+
+/// How far a propagation reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reach {
+    /// The mount itself.
+    One,
+    /// It and the mounts below it.
+    All,
 }
 
 /// Most sockets of one container: their descriptors travel in one message.

@@ -1,7 +1,6 @@
 //! `slipway inspect`.
 
 use clap::ValueEnum;
-use engine::Engine;
 use serde::Serialize;
 
 use crate::arguments::Global;
@@ -38,36 +37,52 @@ enum Kind {
     Image,
 }
 
-enum Layout {
+/// How things are shown that were asked for by name.
+pub(super) enum Layout {
     Indented,
     Compact,
     Template(Template),
 }
 
+impl Layout {
+    /// Reads a `--format`.
+    pub(super) fn parse(format: Option<&str>) -> Result<Self, Report> {
+        Ok(match format {
+            None | Some("") => Self::Indented,
+            Some("json") => Self::Compact,
+            Some(source) => Self::Template(Template::parse(source)?),
+        })
+    }
+}
+
 /// Shows everything about images.
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
-    let layout = match args.format.as_deref() {
-        None | Some("") => Layout::Indented,
-        Some("json") => Layout::Compact,
-        Some(source) => Layout::Template(Template::parse(source)?),
-    };
+    let layout = Layout::parse(args.format.as_deref())?;
     let engine = store::open(global)?;
+    show(&args.names, &layout, |name| Ok(engine.inspect_image(name)?))
+}
+
+/// Shows what is found under each name, and says which are not there.
+pub(super) fn show<T: Serialize>(
+    names: &[String],
+    layout: &Layout,
+    find: impl Fn(&str) -> Result<T, Report>,
+) -> Result<Exit, Report> {
     let mut found = Vec::new();
     let mut exit = Exit::Success;
-    for name in &args.names {
-        match inspect(&engine, name, &layout) {
+    for name in names {
+        match find(name).and_then(|it| laid_out(&it, layout)) {
             Ok(shown) => found.push(shown),
             Err(report) => exit = report.print(),
         }
     }
-    let printed = console::print(&join(&found, &layout))?;
+    let printed = console::print(&join(&found, layout))?;
     Ok(if printed == Exit::Success { exit } else { printed })
 }
 
-/// One image in the layout: the value itself as JSON, or the text that the template makes of it.
-fn inspect(engine: &Engine, name: &str, layout: &Layout) -> Result<Value, Report> {
-    let inspection = engine.inspect_image(name)?;
-    let json = serde_json::to_string(&inspection).expect("an inspection has only text as keys");
+/// One thing in the layout: the value itself as JSON, or the text that the template makes of it.
+fn laid_out(inspection: &impl Serialize, layout: &Layout) -> Result<Value, Report> {
+    let json = serde_json::to_string(inspection).expect("an inspection has only text as keys");
     let value = Value::from_json(&json).expect("JSON that was just written is JSON");
     match layout {
         Layout::Template(template) => Ok(Value::Text(template.render(&typed(value, ""), Functions::Values)?)),
@@ -94,7 +109,7 @@ fn join(found: &[Value], layout: &Layout) -> String {
 /// Gives nulls and objects the types that they have in Docker's API: a template shows an absent list as `[]`,
 /// and may ask a map for any key.
 fn typed(value: Value, name: &str) -> Value {
-    let is_map = matches!(name, "Labels" | "ExposedPorts" | "Volumes" | "Data");
+    let is_map = matches!(name, "Labels" | "ExposedPorts" | "Volumes" | "Data" | "Options");
     match value {
         Value::Nil if is_map => Value::NilMap,
         Value::Nil => Value::NilList,

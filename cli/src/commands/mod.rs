@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod builder_gc;
 pub(crate) mod builder_logs;
 pub(crate) mod builder_prune;
+mod csv;
 pub(crate) mod df;
 pub(crate) mod doctor;
 pub(crate) mod fmt;
@@ -21,6 +22,7 @@ pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod manifest;
+pub(crate) mod pairs;
 mod prune;
 pub(crate) mod pull;
 mod pull_policy;
@@ -34,6 +36,7 @@ mod surroundings;
 pub(crate) mod system_prune;
 pub(crate) mod tag;
 pub(crate) mod version;
+pub(crate) mod volume;
 pub(crate) mod why;
 
 use crate::arguments::{
@@ -96,6 +99,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
         Command::Rmi(args) => rmi::run(&args, &global),
         Command::Save(args) => save::run(&args, &global),
         Command::Tag(args) => tag::run(&args, &global),
+        Command::Volume(command) => volume::run(command, &global),
         Command::Why(args) => why::run(&args, &global),
     }
 }

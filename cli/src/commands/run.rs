@@ -2,6 +2,7 @@
 
 mod attach;
 mod environment;
+mod mounts;
 mod obtain;
 mod privileges;
 
@@ -95,6 +96,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     limits: super::limits::ContainerLimitArgs,
     #[command(flatten)]
+    mounts: mounts::MountArgs,
+    #[command(flatten)]
     privileges: privileges::PrivilegeArgs,
     #[command(flatten)]
     surroundings: super::surroundings::SurroundingsArgs,
@@ -143,6 +146,7 @@ fn request(args: Args) -> Result<RunRequest, Report> {
         user: args.user,
         hostname: args.hostname,
         console,
+        mounts: args.mounts.requests()?,
         network: args.network,
         dns: Dns { servers: args.dns, search: args.dns_search, options: args.dns_option },
         surroundings: args.surroundings.into(),

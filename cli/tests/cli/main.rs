@@ -21,4 +21,5 @@ mod space;
 mod store_check;
 mod support;
 mod terminal;
+mod volumes;
 mod why;

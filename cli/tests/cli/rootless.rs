@@ -12,10 +12,10 @@ use crate::support::{Ran, World, binary};
 
 const USER_ID: u32 = 54322;
 /// Away from what a distribution hands out.
-const SUBORDINATE: &str = "deckhand:1900000000:65536\n";
+pub(crate) const SUBORDINATE: &str = "deckhand:1900000000:65536\n";
 
 /// Runs a shell script as a user; `slipway` is the binary under test. Without root this is who we are anyway.
-fn as_user(world: &World, ranges: &str, script: &str) -> Ran {
+pub(crate) fn as_user(world: &World, ranges: &str, script: &str) -> Ran {
     let etc = world.path("etc");
     fs::create_dir_all(&etc).unwrap();
     let passwd = fs::read_to_string("/etc/passwd").unwrap();
@@ -50,13 +50,13 @@ fn as_user(world: &World, ranges: &str, script: &str) -> Ran {
 }
 
 /// Whether we may become others; where CI promises it, not being able to is a failure.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     assert!(is_root || std::env::var_os("CI").is_none(), "CI promises root");
     is_root
 }
 
-fn user() -> Option<World> {
+pub(crate) fn user() -> Option<World> {
     let world = is_root().then(World::empty)?;
     world.write_rootfs("rootfs.tar");
     Some(world)

@@ -87,5 +87,6 @@ fn mount(mount: &Mount) -> Result<executor::Mount, String> {
         subpath: String::new(),
         target: container_path.clone(),
         read_only: options.iter().any(|option| option == "ro"),
+        binding: executor::Binding::default(),
     })
 }

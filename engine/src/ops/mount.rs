@@ -96,7 +96,13 @@ async fn lower(
         MountSource::Cache { read_only, .. } => {
             let cache = cache_mount::take(worker, vertex, &mount.source, inputs).await?;
             let (source, read_only) = (cache.path().to_owned(), *read_only);
-            let spec = executor::Mount::Bind { source, subpath: String::new(), target, read_only };
+            let spec = executor::Mount::Bind {
+                source,
+                subpath: String::new(),
+                target,
+                read_only,
+                binding: executor::Binding::default(),
+            };
             Mounted { cache: Some(cache), ..plain(spec) }
         }
         MountSource::Secret { id, owner: (uid, gid), mode, required } => {

@@ -20,6 +20,7 @@ use crate::Engine;
 use crate::images::ImageError;
 use crate::network::{Dns, NoHostGateway, grant, prepare};
 use crate::sweep::Sweep;
+use crate::volumes::{Image, MountError, MountPlan, MountRequest, plan};
 
 use stacking::{Copies, StartError};
 
@@ -63,6 +64,8 @@ pub struct RunRequest {
     pub surroundings: graph::Surroundings,
     /// `--cap-add` and its like.
     pub privileges: Privileges,
+    /// `--volume`, `--mount` and `--tmpfs`.
+    pub mounts: Vec<MountRequest>,
 }
 
 /// Where input comes from and output goes.
@@ -101,6 +104,9 @@ pub enum RunError {
     /// The network that was asked for has no way to the host.
     #[error(transparent)]
     HostGateway(#[from] NoHostGateway),
+    /// Something that cannot be mounted.
+    #[error(transparent)]
+    Mount(#[from] MountError),
     /// The store cannot do its work.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -120,6 +126,9 @@ pub struct Running {
     child: Child,
     /// Holds what the container changes; removed when dropped.
     layer: ActiveLayer,
+    /// Its volumes stay while it runs.
+    mounts: MountPlan,
+    engine: Engine,
     /// Layers that the kernel did not stack.
     _copies: Copies,
     /// Goes on while the container runs.
@@ -137,11 +146,12 @@ impl Running {
         self.child.take_terminal()
     }
 
-    /// Waits until the process has ended, then throws its changes away.
+    /// Waits until the process has ended, then throws its changes away, and its anonymous volumes.
     pub fn wait(self) -> Result<Exit, RunError> {
-        let Self { child, layer, _copies, _sweep } = self;
+        let Self { child, layer, mut mounts, engine, _copies, _sweep } = self;
         let ended = child.wait();
         drop(layer);
+        mounts.discard(&engine);
         let Outcome { exit, account, .. } = ended?;
         if let Some(killed) = account.and_then(|account| account.memory_kill()) {
             tracing::warn!("{killed}");
@@ -158,7 +168,28 @@ impl Engine {
         let stored = crate::images::stored(&self.store, &id)?;
         let config = crate::images::read_config(&self.store, &id)?;
         let layer = self.store.begin_layer()?;
-        let spec = self.specification(request, &config, &stored.layers, &layer)?;
+        let volumes = config.config.volumes.keys().map(String::as_str).collect();
+        let mut mounts = plan(self, &request.mounts, &Image { layers: &stored.layers, volumes })?;
+        let started = self.start_on(request, &config, &stored.layers, &layer, &mounts);
+        if started.is_err() {
+            mounts.discard(self);
+        }
+        let (child, copies) = started?;
+        let sweep = Sweep::default();
+        sweep.begin(&self.store);
+        Ok(Running { child, layer, mounts, engine: self.clone(), _copies: copies, _sweep: sweep })
+    }
+
+    fn start_on(
+        &self,
+        request: &RunRequest,
+        config: &ImageConfig,
+        layers: &[LayerId],
+        layer: &ActiveLayer,
+        mounts: &MountPlan,
+    ) -> Result<(Child, Copies), RunError> {
+        let spec = self.specification(request, config, layers, layer)?;
+        let spec = Spec { mounts: mounts.mounts.clone(), ..spec };
         let io = || {
             Ok::<_, RunError>(match request.console {
                 Console::Output => output_only()?,
@@ -166,10 +197,7 @@ impl Engine {
                 Console::Terminal(size) => Io::Terminal { size },
             })
         };
-        let (child, copies) = stacking::start(&self.store, &spec, &layer, io)?;
-        let sweep = Sweep::default();
-        sweep.begin(&self.store);
-        Ok(Running { child, layer, _copies: copies, _sweep: sweep })
+        stacking::start(&self.store, &spec, layer, io)
     }
 
     fn specification(

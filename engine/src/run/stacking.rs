@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Once;
 
 use cache::{ActiveLayer, LayerCopy, Store, StoreError, WorkingCopy};
-use executor::{Child, Io, Mount, Processes, Rootfs, SandboxError, Spec};
+use executor::{Binding, Child, Io, Mount, Processes, Rootfs, SandboxError, Spec};
 
 /// Why a command did not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ fn copied(store: &Store, spec: &Spec, layer: &ActiveLayer) -> Result<(Spec, Copi
                 let source: PathBuf = copy.path().to_owned();
                 copies._mounts.push(copy);
                 let (subpath, target, read_only) = (subpath.clone(), target.clone(), *read_only);
-                Mount::Bind { source, subpath, target, read_only }
+                Mount::Bind { source, subpath, target, read_only, binding: Binding::default() }
             }
             other => other.clone(),
         });

@@ -159,7 +159,13 @@ pub(crate) fn read_only_memory(world: &World) {
 }
 
 fn bind(world: &World, subpath: &str, target: &str, read_only: bool) -> Mount {
-    Mount::Bind { source: world.path("shared"), subpath: subpath.into(), target: target.into(), read_only }
+    Mount::Bind {
+        source: world.path("shared"),
+        subpath: subpath.into(),
+        target: target.into(),
+        read_only,
+        binding: executor::Binding::default(),
+    }
 }
 
 pub(crate) fn bind_mounts(world: &World) {
@@ -327,8 +333,13 @@ fn with_host_programs(world: &World, spec: Spec) -> Spec {
     for name in ["lib", "lib64"] {
         symlink(format!("usr/{name}"), world.image(name)).unwrap();
     }
-    let usr =
-        Mount::Bind { source: "/usr".into(), subpath: String::new(), target: "/usr".into(), read_only: true };
+    let usr = Mount::Bind {
+        source: "/usr".into(),
+        subpath: String::new(),
+        target: "/usr".into(),
+        read_only: true,
+        binding: executor::Binding::default(),
+    };
     Spec { mounts: [vec![usr], spec.mounts].concat(), ..spec }
 }
 

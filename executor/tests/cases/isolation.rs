@@ -178,6 +178,7 @@ pub(crate) fn host_programs() -> Vec<Mount> {
             subpath: String::new(),
             target: directory.into(),
             read_only: true,
+            binding: executor::Binding::default(),
         })
         .to_vec()
 }

@@ -10,7 +10,7 @@ use engine::{
 use image::Reference;
 
 use super::annotation;
-use super::csv::{CsvError, fields};
+use crate::commands::csv::{CsvError, fields};
 
 /// One `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]

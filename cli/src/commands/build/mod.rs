@@ -2,7 +2,6 @@
 
 mod annotation;
 mod call;
-mod csv;
 mod destination;
 pub(super) mod inquire;
 pub(super) mod named_context;

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use engine::{SECRET_BYTES_MAX, Secret, Secrets};
 
-use super::csv::{CsvError, fields};
+use crate::commands::csv::{CsvError, fields};
 use crate::report::Report;
 
 /// One `--secret`: what it is called, and where it is. Not what it is.

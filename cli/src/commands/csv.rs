@@ -10,7 +10,7 @@ pub(crate) enum CsvError {
 }
 
 /// The fields of a line of comma-separated values; quotes protect commas, see RFC 4180.
-pub(super) fn fields(text: &str) -> Result<Vec<String>, CsvError> {
+pub(crate) fn fields(text: &str) -> Result<Vec<String>, CsvError> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
     let mut chars = text.chars().peekable();

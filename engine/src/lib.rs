@@ -22,10 +22,12 @@ pub mod images;
 mod net;
 mod network;
 mod ops;
+mod provenance;
 mod redact;
 pub mod report;
 mod request;
 mod run;
+pub mod sbom;
 mod secrets;
 pub mod space;
 mod steps;
@@ -48,6 +50,7 @@ pub use frontend::remote::RemoteError;
 pub use graph::{Network, Surroundings, Ulimit};
 pub use net::{Fault, HttpError};
 pub use network::{Dns, HOST_GATEWAY};
+pub use provenance::{Provenance, ProvenanceMode};
 pub use request::{
     Archive, ArchivePlace, BuildOutcome, BuildRequest, Destination, DockerfileSource, Explaining,
     ImageOutput, LocalMode, LocalOutput, NamedContext, NoCache, Output, PlatformSplit, PullPolicy, TarOutput,

@@ -10,6 +10,7 @@ pub use frontend::NoCache;
 use graph::{Network, Surroundings};
 use image::{Descriptor, ImageId, Platform, Reference};
 
+use crate::Provenance;
 use crate::agent::Agents;
 use crate::entitlement::Entitlements;
 use crate::images::{ImageForm, LayoutName, PushAs};
@@ -62,6 +63,10 @@ pub struct BuildRequest {
     pub explaining: Explaining,
     /// `--report`, `--trace`: whether a report is made.
     pub reporting: Reporting,
+    /// `--provenance`: whether the image leaves with how it was made.
+    pub provenance: Option<Provenance>,
+    /// `--sbom`: whether the image leaves with a list of its packages.
+    pub sbom: bool,
     /// `--output`, in order; none keeps the image in the store.
     pub outputs: Vec<Output>,
 }
@@ -143,6 +148,15 @@ impl Output {
             Self::Image(image) => Some(&image.form),
             Self::Oci(archive) | Self::Docker(archive) => Some(&archive.form),
             Self::Tar(_) | Self::Local(_) => None,
+        }
+    }
+
+    /// Whether the image leaves with documents around it.
+    pub fn is_described(&self) -> bool {
+        match self {
+            Self::Image(image) => image.push.is_some(),
+            Self::Oci(_) | Self::Docker(_) => true,
+            Self::Tar(_) | Self::Local(_) => false,
         }
     }
 

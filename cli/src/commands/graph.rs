@@ -85,6 +85,8 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         entitlements: Entitlements::new(),
         secrets: Secrets::new(),
         agents: Agents::new(),
+        provenance: None,
+        sbom: false,
         platforms: args.platform.into_iter().collect(),
         pull: engine::PullPolicy::Never,
         proxy_env: request::proxy_env(),

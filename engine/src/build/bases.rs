@@ -138,7 +138,8 @@ impl Engine {
         let Some(id) = self.for_platform(wanted, id)? else { return Ok(None) };
         let Some(stored) = self.store.image(&id)? else { return Ok(None) };
         let config = crate::images::read_config(&self.store, &id)?;
-        Ok(Some(base_image(config, stored.layers)))
+        let digest = stored.manifest.map_or(id.0, |manifest| manifest.0);
+        Ok(Some(BaseImage { digest: Some(digest), ..base_image(config, stored.layers) }))
     }
 
     /// The image that a name means, unless that is for another platform and the name has one for the right one.
@@ -157,7 +158,7 @@ impl Engine {
 pub(super) fn base_image(config: ImageConfig, layers: Vec<LayerId>) -> BaseImage {
     let created = config.created.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
     let created_unix_ns = created.map_or(0, |time| i64::try_from(time.as_nanosecond()).unwrap_or_default());
-    BaseImage { config, layers: layers.into(), created_unix_ns }
+    BaseImage { config, layers: layers.into(), created_unix_ns, digest: None }
 }
 
 /// Shows the news of a pull as parts of the step that needs it.

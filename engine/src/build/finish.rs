@@ -1,7 +1,7 @@
 //! Makes an image of a solved graph: its config, its record, its names, its exports.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cache::{LayerId, Store, StoreError, StoredImage};
 use graph::{BuildGraph, Op, VertexId};
@@ -15,6 +15,7 @@ use super::planned::Target;
 use crate::blocking::blocking;
 use crate::images::{ImageSet, Member, platforms, preferred};
 use crate::ops::{BuildWorker, Output};
+use crate::provenance::Told;
 use crate::space::with_room;
 use crate::{BuildError, BuildRequest, Engine};
 
@@ -50,22 +51,48 @@ pub(super) async fn finish(
     engine: &Engine,
     worker: &BuildWorker,
     request: &BuildRequest,
-    built: Built,
+    (built, began): (Built, SystemTime),
     solved: &Solved<Output>,
 ) -> Result<Finished, BuildError> {
     let after = built.targets.iter().filter_map(|target| worker.step(target.vertex)).collect();
     let step = worker.steps.begin_after("exporting to image", after);
     wait_for_digests(worker, !request.tags.is_empty()).await;
-    let images = put_images(worker, request, &built, solved).await?;
+    let mut images = put_images(worker, request, &built, solved).await?;
     let (store, tags) = (worker.store.clone(), request.tags.clone());
     let (id, all) = (images.named(), images.images.clone());
     blocking(move || with_room(&store, || name(&store, &tags, id, &all))).await?;
     worker.steps.complete(step);
+    if request.outputs.iter().any(|output| output.is_described()) {
+        attest(&mut images, worker, request, &built, began).await?;
+    }
     let mut manifest = None;
     for output in &request.outputs {
         manifest = export(engine, worker, request, &images, output).await?.or(manifest);
     }
     Ok(Finished { images, manifest })
+}
+
+/// Adds what the user wants to have attested.
+async fn attest(
+    images: &mut Images,
+    worker: &BuildWorker,
+    request: &BuildRequest,
+    built: &Built,
+    began: SystemTime,
+) -> Result<(), BuildError> {
+    for (member, target) in images.set.members.iter_mut().zip(&built.targets) {
+        if let Some(provenance) = &request.provenance {
+            let told = Told { request, worker, graph: &built.graph, target: target.vertex, began };
+            member.predicates.push(provenance.predicate(&told));
+        }
+        if request.sbom {
+            let (store, id) = (worker.store.clone(), member.id);
+            let listed = blocking(move || crate::sbom::predicate(&store, &id));
+            let listed = worker.steps.during("[internal] list the packages of the image", listed);
+            member.predicates.push(listed.await?);
+        }
+    }
+    Ok(())
 }
 
 /// Puts one image for each target into the store.

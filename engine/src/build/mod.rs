@@ -97,6 +97,7 @@ impl Engine {
             resources: resources(&request),
             commits: Mutex::new(BTreeMap::new()),
             fetched: Mutex::new(BTreeMap::new()),
+            contents: Mutex::default(),
             sweep: Sweep::default(),
             slots: Semaphore::new(STEPS_AT_ONCE_MAX),
             hashing: Mutex::new(Vec::new()),
@@ -106,7 +107,7 @@ impl Engine {
         crate::ops::remember(&worker).await;
         let finished = match solved {
             Ok(solved) => {
-                let finished = finish::finish(self, &worker, &request, built, &solved).await;
+                let finished = finish::finish(self, &worker, &request, (built, began), &solved).await;
                 finished.map(|finished| (finished, solved))
             }
             Err(error) => Err(error),
@@ -314,7 +315,8 @@ fn platforms(request: &BuildRequest) -> Vec<Platform> {
 /// Annotations have to be of something that leaves.
 fn check_annotations(request: &BuildRequest, platforms: &[Platform]) -> Result<(), BuildError> {
     for form in request.outputs.iter().filter_map(crate::Output::form) {
-        if form.annotations.need_index() && platforms.len() == 1 {
+        let has_index = platforms.len() > 1 || request.sbom || request.provenance.is_some();
+        if form.annotations.need_index() && !has_index {
             return Err(BuildError::IndexAnnotations);
         }
         if let Some(platform) = form.annotations.platforms().find(|it| !platforms.contains(it)) {

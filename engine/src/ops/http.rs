@@ -15,13 +15,18 @@ pub(super) async fn identify(
     vertex: &Vertex,
     source: &HttpSource,
 ) -> Result<Digest, BuildError> {
+    let note = |content: Digest| {
+        worker.contents.lock().expect("no holder of the lock panics").insert(id, content);
+    };
     if let Some(identity) = fetch::pinned_identity(source) {
+        source.checksum.into_iter().for_each(note);
         return Ok(identity);
     }
     let step = worker.step(id);
     step.into_iter().for_each(|step| worker.steps.start(step));
     let file = load(worker, vertex, source, step).await?;
     let identity = file.identity();
+    note(file.content);
     worker.fetched.lock().expect("no holder of the lock panics").insert(id, file.layer);
     Ok(identity)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cache::LayerId;
 use graph::ImageSource;
-use image::{Hasher, ImageConfig, Platform, Reference};
+use image::{Digest, Hasher, ImageConfig, Platform, Reference};
 use solver::Identity;
 
 use super::{Layers, Output};
@@ -16,6 +16,8 @@ pub(crate) struct BaseImage {
     pub(crate) config: ImageConfig,
     pub(crate) layers: Arc<[LayerId]>,
     pub(crate) created_unix_ns: i64,
+    /// Of the manifest that it came with, else of its config; none for an image of a layout.
+    pub(crate) digest: Option<Digest>,
 }
 
 /// The base images of a build.

@@ -127,6 +127,8 @@ pub(crate) struct BuildWorker {
     pub(crate) commits: Mutex<BTreeMap<VertexId, Commit>>,
     /// Layers of sources that came when they were identified.
     pub(crate) fetched: Mutex<BTreeMap<VertexId, LayerId>>,
+    /// The digests of files of HTTP servers.
+    pub(crate) contents: Mutex<BTreeMap<VertexId, Digest>>,
     /// Diff ids that are being computed while later steps run.
     pub(crate) hashing: Mutex<Vec<JoinHandle<()>>>,
 }

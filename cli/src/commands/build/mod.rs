@@ -1,6 +1,7 @@
 //! `slipway build`.
 
 mod annotation;
+mod attest;
 mod call;
 mod destination;
 pub(super) mod inquire;
@@ -29,6 +30,7 @@ use crate::report::{Exit, Report};
 use crate::runtime::{Interrupted, interruptible};
 use crate::store;
 use annotation::AnnotationSpec;
+use attest::{AttestSpec, ProvenanceSpec, SbomSpec};
 use call::Call;
 use destination::OutputSpec;
 use engine::Explaining;
@@ -57,6 +59,9 @@ pub(crate) struct Args {
     )]
     #[arg(long, value_name = "ANNOTATION")]
     annotation: Vec<AnnotationSpec>,
+    /// Attestation parameters (format: "type=provenance|sbom,NAME=VALUE")
+    #[arg(long, value_name = "ATTESTATION")]
+    attest: Vec<AttestSpec>,
     /// Set build-time variables; NAME alone takes the value of the environment
     #[arg(long, value_name = "NAME=VALUE")]
     build_arg: Vec<String>,
@@ -117,6 +122,9 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "TYPE", env = "BUILDKIT_PROGRESS", hide_env_values = true)]
     #[arg(default_value = "auto", hide_possible_values = true, overrides_with = "progress")]
     progress: Mode,
+    /// Shorthand for "--attest=type=provenance": how the image was made ("true", "mode=min|max"). It leaves with the image
+    #[arg(long, value_name = "PROVENANCE")]
+    provenance: Option<ProvenanceSpec>,
     /// Always attempt to pull all referenced images ("missing" and "never" say otherwise)
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
     #[arg(default_value = "missing", default_missing_value = "always", hide_default_value = true)]
@@ -130,6 +138,9 @@ pub(crate) struct Args {
     /// Write how the build went to a file: JSON, or a page for a browser when the name ends with ".html"
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
+    /// Shorthand for "--attest=type=sbom": which packages are in the image ("true"). They leave with the image
+    #[arg(long, value_name = "SBOM")]
+    sbom: Option<SbomSpec>,
     /// Secret to expose to the build (format: "id=mysecret[,src=/local/secret|,env=VARIABLE]")
     #[arg(long, value_name = "SECRET")]
     secret: Vec<SecretSpec>,

@@ -6,13 +6,14 @@ use std::env;
 use engine::Explaining;
 use engine::images::PushAs;
 use engine::report::Reporting;
-use engine::{Agents, BuildRequest, Context, Entitlement, ImageOutput, Network, NoCache, Output};
+use engine::{Agents, BuildRequest, Context, Entitlement, ImageOutput, Network, NoCache, Output, Provenance};
 
 use image::Platform;
 
 use super::super::EPOCH_NAME;
 use super::Args;
 use super::annotation::AnnotationSpec;
+use super::attest::AttestSpec;
 use super::destination::{OutputSpec, goes_to_stdout};
 use super::named_context::named_contexts;
 use super::secret;
@@ -31,6 +32,8 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
     let is_cache_only = args.output.contains(&OutputSpec::CacheOnly);
     let outputs = annotated(outputs(args.output, args.push)?, args.annotation)?;
     let tags = tags(args.tag)?;
+    let shorthands = args.provenance.map(|it| it.0).into_iter().chain(args.sbom.map(|it| it.0));
+    let (provenance, sbom) = attested(args.attest.into_iter().chain(shorthands), &outputs)?;
     check_pushes(&outputs, &tags)?;
     // Nothing but the cache shall remember it: neither a name nor what a name promises.
     let tags = if is_cache_only && !args.load { Vec::new() } else { tags };
@@ -61,6 +64,8 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         network: args.network,
         surroundings: args.surroundings.into(),
         resources: args.limits.into(),
+        provenance,
+        sbom,
         outputs,
     })
 }
@@ -197,6 +202,25 @@ fn annotated(mut outputs: Vec<Output>, specs: Vec<AnnotationSpec>) -> Result<Vec
         form.annotations.0 = [annotations.clone(), own].concat();
     }
     Ok(outputs)
+}
+
+/// What is attested; of each kind the last wins.
+fn attested(
+    specs: impl Iterator<Item = AttestSpec>,
+    outputs: &[Output],
+) -> Result<(Option<Provenance>, bool), Report> {
+    let (mut provenance, mut sbom) = (None, false);
+    for spec in specs {
+        match spec {
+            AttestSpec::Provenance(wanted) => provenance = wanted,
+            AttestSpec::Sbom(wanted) => sbom = wanted,
+        }
+    }
+    if (provenance.is_some() || sbom) && !outputs.iter().any(Output::is_described) {
+        let message = "attestations are beside an image's manifest, which it has where it leaves the store";
+        return Err(Report::mistake(message).hint("add `--push`, or `--output type=oci,dest=FILE`"));
+    }
+    Ok((provenance, sbom))
 }
 
 /// Each platform once, in the order of the user.

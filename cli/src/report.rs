@@ -257,6 +257,10 @@ impl From<BuildError> for Report {
             BuildError::Sandbox { rendered, source, .. } => base().excerpt(rendered).way_out(source),
             BuildError::Store(source) => Self::of_store(source),
             BuildError::Export(source) => Self::from_image(source),
+            BuildError::CacheExport { source, .. } => {
+                let exit = if source.is_network() { Exit::Network } else { Exit::Failure };
+                Self::of(exit, &error).hint("without `ignore-error=false` the build goes on")
+            }
             BuildError::Tree { .. } => Self::of_store(&error),
             _ => base(),
         }

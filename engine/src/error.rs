@@ -201,6 +201,20 @@ pub enum BuildError {
         /// The cause.
         source: cache::ContextError,
     },
+    /// A layer of a remote cache did not come. The build goes on without it, so that nobody sees this.
+    #[error("layer {diff_id} did not come from a remote cache")]
+    LostLayer {
+        /// Which.
+        diff_id: image::DiffId,
+    },
+    /// A remote cache cannot be written, and the build was to fail then.
+    #[error("cannot export the cache to `{place}`")]
+    CacheExport {
+        /// Where it was to go.
+        place: String,
+        /// The cause.
+        source: crate::remote_cache::RemoteCacheError,
+    },
     /// The store cannot do its work.
     #[error(transparent)]
     Store(#[from] cache::StoreError),

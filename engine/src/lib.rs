@@ -24,6 +24,7 @@ mod network;
 mod ops;
 mod provenance;
 mod redact;
+pub mod remote_cache;
 pub mod report;
 mod request;
 mod run;

@@ -14,6 +14,7 @@ use crate::Provenance;
 use crate::agent::Agents;
 use crate::entitlement::Entitlements;
 use crate::images::{ImageForm, LayoutName, PushAs};
+use crate::remote_cache::RemoteCaches;
 use crate::report::Reporting;
 use crate::secrets::Secrets;
 use crate::{Context, RemoteFiles};
@@ -67,6 +68,8 @@ pub struct BuildRequest {
     pub provenance: Option<Provenance>,
     /// `--sbom`: whether the image leaves with a list of its packages.
     pub sbom: bool,
+    /// `--cache-from`, `--cache-to`: caches outside the store.
+    pub caches: RemoteCaches,
     /// `--output`, in order; none keeps the image in the store.
     pub outputs: Vec<Output>,
 }

@@ -86,6 +86,29 @@ impl Store {
         self.unpack_foreign(&mut told, expected, Some(blob))
     }
 
+    /// Makes a layer from a blob of the store that another store has written. If its tar is what we write of its files,
+    /// the layer is our own from now on, and needs the blob no longer; else it is as from [`Store::unpack_blob`].
+    pub fn unpack_made_blob(&self, blob: &BlobDigest, expected: DiffId) -> Result<Layer, StoreError> {
+        let mut file = self.open_blob(blob)?.ok_or(StoreError::NoBlob { digest: *blob })?;
+        let (active, actual) = self.unpack(&mut file)?;
+        if actual != expected {
+            return Err(StoreError::WrongDiffId { expected, actual });
+        }
+        if let Some(known) = self.layer_by_diff_id(&expected)? {
+            return Ok(known);
+        }
+        let summary = layer::summarize(active.open()?.as_fd(), None)?;
+        let facts = match summary.diff_id == expected {
+            true => learned(Facts::default(), None, &summary),
+            false => Facts::default().with(Fact::ForeignDiffId, expected.0).with(Fact::ForeignBlob, blob.0),
+        };
+        active.put_facts(&facts)?;
+        let layer = active.commit()?;
+        self.grew(summary.size_bytes);
+        self.name_layer(&expected, &layer.id())?;
+        Ok(layer)
+    }
+
     fn unpack_foreign(
         &self,
         tar: &mut dyn Read,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use engine::Explaining;
 use engine::questions::PlannedGraph;
+use engine::remote_cache::RemoteCaches;
 use engine::report::Reporting;
 use engine::{Agents, BuildRequest, ContextMode, Entitlements, Network, NoCache, Secrets, Surroundings};
 use image::{Platform, Reference};
@@ -93,6 +94,7 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         network: Network::default(),
         resources: engine::Resources::default(),
         surroundings: Surroundings::default(),
+        caches: RemoteCaches::default(),
         outputs: Vec::new(),
     })
 }

@@ -8,6 +8,8 @@ mod support;
 mod access;
 mod attestations;
 mod build;
+mod caches;
+mod caches_lost;
 mod hostile;
 mod lists;
 mod outputs;

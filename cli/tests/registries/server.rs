@@ -73,6 +73,13 @@ impl Registry {
         format!("{}/{name}", self.authority)
     }
 
+    /// The file in which it keeps a blob.
+    pub(crate) fn blob_path(&self, digest: &str) -> std::path::PathBuf {
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        let blobs = self._directory.path().join("data/docker/registry/v2/blobs/sha256");
+        blobs.join(&hex[..2]).join(hex).join("data")
+    }
+
     /// What signed its certificate.
     pub(crate) fn ca(&self) -> std::path::PathBuf {
         self._directory.path().join("ca.crt")

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use cache::LayerId;
 use frontend::{BaseImage as Wanted, Plan};
 use futures_util::future::try_join_all;
-use image::{ImageConfig, ImageId};
+use image::{Descriptor, DiffId, ImageConfig, ImageId};
 
 use super::dockerfile::Source;
-use crate::images::{ImageError, Naming, OnTransfer, PullRequest, Stage, Transfer, platforms};
-use crate::ops::{BaseImage, BaseImages};
+use crate::images::{
+    Described, ImageError, Naming, OnTransfer, PullRequest, Stage, Transfer, describe_image, platforms,
+    with_digest,
+};
+use crate::ops::{BaseImage, BaseImages, Layers, Output};
+use crate::remote_cache::{AwayBase, AwayLayer, AwayLayers, Link, Origin};
 use crate::space::Attempts;
 use crate::steps::Steps;
 use crate::{BuildError, Engine, PullPolicy, StepId};
@@ -20,6 +24,8 @@ pub(super) struct Asking<'a> {
     pub(super) source: &'a Source,
     pub(super) steps: &'a Arc<Steps>,
     pub(super) pull: PullPolicy,
+    /// Whether layers that are not here may stay away until a step needs them: a remote cache may have its result.
+    pub(super) may_stay_away: bool,
 }
 
 impl Asking<'_> {
@@ -88,6 +94,12 @@ impl Engine {
         // A digest says for good which image it is.
         let is_settled = asking.pull != PullPolicy::Always || wanted.reference.digest().is_some();
         if asking.pull != PullPolicy::Never && !(is_usable && is_settled) {
+            // What cannot be described cannot be pulled either, and the pull says why.
+            if asking.may_stay_away
+                && let Ok(base) = self.describe_base(asking, wanted).await
+            {
+                return Ok(base);
+            }
             self.pull_base(asking, wanted, step).await?;
         }
         let base = self.stored_base(wanted)?.ok_or_else(|| BuildError::NoImage {
@@ -129,6 +141,32 @@ impl Engine {
         }
     }
 
+    /// A base image without its layers, which come with the first step that needs one of them.
+    async fn describe_base(&self, asking: &Asking<'_>, wanted: &Wanted) -> Result<BaseImage, ImageError> {
+        let Wanted { reference, platform, .. } = wanted;
+        let (named, Described { manifest, parsed, config, .. }) =
+            describe_image(self, reference, platform).await?;
+        let base = Arc::new(AwayBase {
+            reference: reference.clone(),
+            by_digest: with_digest(reference, named),
+            platform: platform.clone(),
+            rendered: asking.render(wanted, "its layers do not come"),
+        });
+        let pairs = config.rootfs.diff_ids.iter().zip(parsed.layers);
+        let link = |(diff_id, blob): (&DiffId, Descriptor)| {
+            if let Some(here) = self.store.layer_by_diff_id(diff_id)? {
+                return Ok(Link::Here(here.id()));
+            }
+            let (diff_id, origin) = (*diff_id, Origin::Base(base.clone()));
+            Ok(Link::Away(Arc::new(AwayLayer { diff_id, blob, epoch: None, origin })))
+        };
+        let links = pairs.map(link).collect::<Result<Arc<[_]>, cache::StoreError>>()?;
+        let created_unix_ns = created_unix_ns(&config);
+        let digest = Some(manifest.descriptor.digest.0);
+        let output = Output::Away(AwayLayers { links, created_unix_ns, record: None });
+        Ok(BaseImage { config, output, digest })
+    }
+
     fn stored_base(&self, wanted: &Wanted) -> Result<Option<BaseImage>, BuildError> {
         let id = match crate::images::resolve(&self.store, &wanted.reference) {
             Ok(id) => id,
@@ -156,9 +194,13 @@ impl Engine {
 }
 
 pub(super) fn base_image(config: ImageConfig, layers: Vec<LayerId>) -> BaseImage {
+    let created_unix_ns = created_unix_ns(&config);
+    BaseImage { config, output: Output::Layers(Layers { ids: layers.into(), created_unix_ns }), digest: None }
+}
+
+fn created_unix_ns(config: &ImageConfig) -> i64 {
     let created = config.created.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-    let created_unix_ns = created.map_or(0, |time| i64::try_from(time.as_nanosecond()).unwrap_or_default());
-    BaseImage { config, layers: layers.into(), created_unix_ns, digest: None }
+    created.map_or(0, |time| i64::try_from(time.as_nanosecond()).unwrap_or_default())
 }
 
 /// Shows the news of a pull as parts of the step that needs it.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use image::{Descriptor, ImageId};
+use image::{Descriptor, ImageId, canonical_json};
 
-use super::finish::Images;
+use super::finish::{Away, Images};
 use crate::blocking::blocking;
-use crate::images::{OnTransfer, PushRequest, Stage, platforms};
+use crate::images::{AwayPush, OnTransfer, Predicate, PushRequest, Stage, platforms};
 use crate::ops::BuildWorker;
 use crate::{BuildError, BuildRequest, Engine, ImageOutput, Output};
 
@@ -48,6 +48,10 @@ async fn push(
     images: &Images,
     output: &ImageOutput,
 ) -> Result<Option<Descriptor>, BuildError> {
+    if let Some(away) = &images.away {
+        let predicates = &images.set.members[0].predicates;
+        return push_away(engine, worker, request, (away, predicates), output).await;
+    }
     for name in &output.names {
         let named: ImageId = images.named();
         worker.store.tag(name, &named)?;
@@ -76,6 +80,30 @@ async fn push(
                 return Err(error.into());
             }
         }
+    }
+    Ok(manifest)
+}
+
+/// Pushes an image whose layers are not all here, under each of its names.
+async fn push_away(
+    engine: &Engine,
+    worker: &BuildWorker,
+    request: &BuildRequest,
+    (away, predicates): (&Away, &[Predicate]),
+    output: &ImageOutput,
+) -> Result<Option<Descriptor>, BuildError> {
+    let Away { config, links } = away;
+    let config_bytes = canonical_json(config);
+    let clamp_mtime = worker.source_date_epoch;
+    let image = AwayPush { config_bytes: &config_bytes, config, links, clamp_mtime, predicates };
+    let names = if output.names.is_empty() { &request.tags } else { &output.names };
+    let push_as = output.push.unwrap_or_default();
+    let mut manifest = None;
+    for reference in names {
+        let request = PushRequest { reference: reference.clone(), push_as, form: output.form.clone() };
+        let pushing = engine.push_away(&request, &image);
+        let pushed = worker.steps.during(&format!("pushing {}", reference.familiar()), pushing).await?;
+        manifest = Some(pushed.manifest);
     }
     Ok(manifest)
 }

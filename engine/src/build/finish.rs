@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cache::{LayerId, Store, StoreError, StoredImage};
+use futures_util::future::try_join;
 use graph::{BuildGraph, Op, VertexId};
 use image::{Descriptor, DiffId, ImageConfig, ImageId, Platform, Reference, canonical_json};
 use jiff::Timestamp;
@@ -13,11 +14,12 @@ use super::Built;
 use super::export::export;
 use super::planned::Target;
 use crate::blocking::blocking;
-use crate::images::{ImageSet, Member, platforms, preferred};
+use crate::images::{FileTimes, ImageSet, LayerForm, Member, platforms, preferred};
 use crate::ops::{BuildWorker, Output};
 use crate::provenance::Told;
+use crate::remote_cache::{Ended, KeptLayers, Link};
 use crate::space::with_room;
-use crate::{BuildError, BuildRequest, Engine};
+use crate::{BuildError, BuildRequest, Engine, Output as Destined};
 
 const NANOSECONDS: i64 = 1_000_000_000;
 /// Digests that take longer are of large layers.
@@ -29,6 +31,8 @@ pub(super) struct Images {
     pub(super) images: Vec<(Platform, ImageId)>,
     /// The same, as they leave.
     pub(super) set: ImageSet,
+    /// The only one, if its layers are not all here.
+    pub(super) away: Option<Away>,
 }
 
 impl Images {
@@ -60,15 +64,25 @@ pub(super) async fn finish(
     let mut images = put_images(worker, request, &built, solved).await?;
     let (store, tags) = (worker.store.clone(), request.tags.clone());
     let (id, all) = (images.named(), images.images.clone());
-    blocking(move || with_room(&store, || name(&store, &tags, id, &all))).await?;
+    // A name is of an image that is here. Whoever asks for it by name gets it from the registry.
+    if images.away.is_none() {
+        blocking(move || with_room(&store, || name(&store, &tags, id, &all))).await?;
+    }
     worker.steps.complete(step);
     if request.outputs.iter().any(|output| output.is_described()) {
         attest(&mut images, worker, request, &built, began).await?;
     }
-    let mut manifest = None;
-    for output in &request.outputs {
-        manifest = export(engine, worker, request, &images, output).await?.or(manifest);
-    }
+    let outputs = async {
+        let mut manifest = None;
+        for output in &request.outputs {
+            manifest = export(engine, worker, request, &images, output).await?.or(manifest);
+        }
+        Ok(manifest)
+    };
+    let targets: Vec<VertexId> = built.targets.iter().map(|target| target.vertex).collect();
+    let ended = Ended { worker, graph: &built.graph, targets: &targets, solved, image: images.named() };
+    let caches = Box::pin(ended.export(&request.caches.exports));
+    let (manifest, ()) = try_join(Box::pin(outputs), caches).await?;
     Ok(Finished { images, manifest })
 }
 
@@ -95,6 +109,30 @@ async fn attest(
     Ok(())
 }
 
+/// Whether somebody wants the files of the image: whoever wants it in the store, or in an archive. A registry may have
+/// all of its layers already.
+pub(super) fn needs_files(request: &BuildRequest) -> bool {
+    let is_plain_push = |output: &Destined| match output {
+        Destined::Image(image) => {
+            image.push.is_some()
+                && image.form.layers == LayerForm::default()
+                && image.form.file_times == FileTimes::AsBuilt
+        }
+        Destined::Oci(_) | Destined::Docker(_) | Destined::Tar(_) | Destined::Local(_) => false,
+    };
+    let wants_image = request.caches.layers == KeptLayers::All && request.outputs.is_empty();
+    let is_listed = request.sbom && request.outputs.iter().any(Destined::is_described);
+    let is_single = request.platforms.len() <= 1;
+    wants_image || is_listed || !is_single || !request.outputs.iter().all(is_plain_push)
+}
+
+/// An image whose layers are not all here: it is in the store by its config alone.
+pub(super) struct Away {
+    pub(super) config: ImageConfig,
+    /// The layers that its config names.
+    pub(super) links: Arc<[Link]>,
+}
+
 /// Puts one image for each target into the store.
 async fn put_images(
     worker: &BuildWorker,
@@ -102,24 +140,34 @@ async fn put_images(
     built: &Built,
     solved: &Solved<Output>,
 ) -> Result<Images, BuildError> {
-    let mut images = Vec::new();
+    let (mut images, mut away) = (Vec::new(), None);
     for (target, settled) in built.targets.iter().zip(&solved.targets) {
-        let layers = settled.output.layers().expect("a target has layers");
+        let layers = settled.output.layers().map(|layers| layers.ids.to_vec());
+        let links: Arc<[Link]> = settled.output.links().into();
+        let is_here = layers.is_some();
         let made = Made {
             store: worker.store.clone(),
             clamp_mtime: worker.source_date_epoch,
             known_diff_ids: base_diff_ids(worker, &built.graph, target.vertex),
             created_unix_ns: created(target, solved),
             config: target.config.clone(),
-            layers: layers.ids.to_vec(),
+            layers: layers.unwrap_or_default(),
             tags: request.tags.clone(),
         };
-        let id = blocking(move || with_room(&made.store, || made.put())).await?;
+        let id = if is_here {
+            blocking(move || with_room(&made.store, || made.put())).await?
+        } else {
+            let config_of = links.clone();
+            let (id, config) =
+                blocking(move || with_room(&made.store, || made.put_config(&config_of))).await?;
+            away = Some(Away { config, links });
+            id
+        };
         images.push((target.config.platform(), id));
     }
     let member = |(_, id): &(Platform, ImageId)| Member { id: *id, predicates: Vec::new() };
     let set = ImageSet { members: images.iter().map(member).collect() };
-    Ok(Images { images, set })
+    Ok(Images { images, set, away })
 }
 
 /// Gives an image its names, durably.
@@ -194,7 +242,7 @@ fn diff_ids(
 fn created(target: &Target, solved: &Solved<Output>) -> Vec<Option<i64>> {
     let created = |vertex: &Option<VertexId>| {
         let settled = solved.vertices[vertex.as_ref()?.index()].as_ref()?;
-        settled.output.layers().map(|layers| layers.created_unix_ns)
+        settled.output.created_unix_ns()
     };
     target.history_vertices.iter().map(created).collect()
 }
@@ -238,6 +286,26 @@ impl Made {
             store.put_image(&image)?;
         }
         Ok(id)
+    }
+}
+
+impl Made {
+    /// Stores the config alone, for an image whose layers are not all here.
+    fn put_config(&self, links: &[Link]) -> Result<(ImageId, ImageConfig), StoreError> {
+        let Self { store, clamp_mtime, known_diff_ids, created_unix_ns, config, .. } = self;
+        let mut diff_ids = known_diff_ids.clone();
+        for link in &links[known_diff_ids.len()..] {
+            diff_ids.push(match link {
+                Link::Away(layer) => layer.diff_id,
+                Link::Here(id) => {
+                    let layer = store.layer(id)?.ok_or(StoreError::NoLayer { id: *id })?;
+                    layer.diff_id(*clamp_mtime)?
+                }
+            });
+        }
+        let config = complete(config.clone(), diff_ids, created_unix_ns, *clamp_mtime);
+        let id = ImageId(store.put_blob(&canonical_json(&config))?.0);
+        Ok((id, config))
     }
 }
 

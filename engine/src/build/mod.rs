@@ -28,6 +28,7 @@ use crate::context::{ContextRoot, RemoteFiles};
 use crate::fetch::Access;
 use crate::images::FileTimes;
 use crate::ops::{Ahead, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
+use crate::remote_cache::{Imports, Trail};
 use crate::report::{BuildReport, Ended, Reporting};
 use crate::steps::Steps;
 use crate::sweep::Sweep;
@@ -75,6 +76,8 @@ impl Engine {
         let step_of = announce(&graph, &steps);
         let journal = Journal::new(BuildLog::begin(&logs, &request, &platforms), &graph, &step_of)
             .explaining(request.explaining);
+        let around = (bases.links(), epoch);
+        let imports = Imports::new(self, &request.caches.imports, &steps, &graph, around);
         let worker = BuildWorker {
             engine: self.clone(),
             store: self.store.clone(),
@@ -101,9 +104,11 @@ impl Engine {
             sweep: Sweep::default(),
             slots: Semaphore::new(STEPS_AT_ONCE_MAX),
             hashing: Mutex::new(Vec::new()),
+            imports,
+            trail: Trail::default(),
         };
         let built = Built { graph, targets };
-        let solved = built.solve(&worker).await;
+        let solved = built.solve_with_files(&worker, &request).await;
         crate::ops::remember(&worker).await;
         let finished = match solved {
             Ok(solved) => {
@@ -283,6 +288,31 @@ struct Built {
 }
 
 impl Built {
+    /// Solves the graph, and brings the layers of the targets if somebody wants them. What a remote cache loses on the
+    /// way is a miss: each time fewer of its layers are trusted.
+    async fn solve_with_files(
+        &self,
+        worker: &BuildWorker,
+        request: &BuildRequest,
+    ) -> Result<Solved<Output>, BuildError> {
+        loop {
+            let solved = async {
+                let mut solved = self.solve(worker).await?;
+                if finish::needs_files(request) {
+                    for target in &mut solved.targets {
+                        target.output = worker.here(&target.output).await?;
+                    }
+                }
+                worker.remember_brought(&solved)?;
+                Ok(solved)
+            };
+            match solved.await {
+                Err(BuildError::LostLayer { .. }) => {}
+                other => return other,
+            }
+        }
+    }
+
     async fn solve(&self, worker: &BuildWorker) -> Result<Solved<Output>, BuildError> {
         let observe = |event| match event {
             SolverEvent::Started(id) => worker.step(id).into_iter().for_each(|step| worker.steps.start(step)),

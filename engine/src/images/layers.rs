@@ -69,6 +69,11 @@ fn clamp_of(image: &StoredImage, layer: &Layer, expected: DiffId) -> Result<Opti
 }
 
 impl LayerTar {
+    /// A layer of an image that is known to have this diff id with this clamp.
+    pub(crate) fn new(image: ImageId, diff_id: DiffId, layer: Layer, clamp_mtime: Option<i64>) -> Self {
+        Self { image, diff_id, layer, clamp_mtime }
+    }
+
     /// Writes the tar.
     ///
     /// # Errors

@@ -32,6 +32,16 @@ pub(super) fn recognise(store: &Store, ran: Ran, layer: &Layer) -> Result<Option
     Ok(None)
 }
 
+/// Remembers what a step came to elsewhere.
+pub(super) fn learn(store: &Store, ran: Ran, content: &Digest) -> Result<(), StoreError> {
+    let state = state(ran, content);
+    if store.record(&state)?.is_none() {
+        store.put_record(&note(state, ran.offered))?;
+        store.put_record(&note(tried(ran), ran.offered))?;
+    }
+    Ok(())
+}
+
 /// A step that ran again, though `old` was there. With the same result it offers what `old` does; with another, a key
 /// that nothing was built on.
 pub(super) fn replacing(store: &Store, old: &Record, ran: Ran, layer: &Layer) -> Result<Ran, StoreError> {

@@ -156,6 +156,7 @@ impl Opened {
         Ok(match output {
             Output::Context(files) => Self::Context(files.clone()),
             Output::Layers(Layers { ids, .. }) => Self::View(store.view(ids)?),
+            Output::Away(_) => unreachable!("what is read was brought before"),
         })
     }
 

@@ -1,21 +1,21 @@
-//! Base images: layers that are in the store already.
+//! Base images: layers that are known before anything runs.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 
 use cache::LayerId;
 use graph::ImageSource;
-use image::{Digest, Hasher, ImageConfig, Platform, Reference};
+use image::{DiffId, Digest, Hasher, ImageConfig, Platform, Reference};
 use solver::Identity;
 
-use super::{Layers, Output};
+use super::Output;
+use crate::remote_cache::Link;
 
 /// A base image of a build, resolved.
 #[derive(Clone)]
 pub(crate) struct BaseImage {
     pub(crate) config: ImageConfig,
-    pub(crate) layers: Arc<[LayerId]>,
-    pub(crate) created_unix_ns: i64,
+    /// Its layers, in the store or in its registry.
+    pub(crate) output: Output,
     /// Of the manifest that it came with, else of its config; none for an image of a layout.
     pub(crate) digest: Option<Digest>,
 }
@@ -41,7 +41,24 @@ impl BaseImages {
         let base = self.get(source);
         let diff_ids = base.config.rootfs.diff_ids.iter().map(|diff_id| diff_id.0.0);
         let digest = Hasher::new("image-layers/v1").list("diff ids", diff_ids).finish();
-        let layers = Layers { ids: base.layers.clone(), created_unix_ns: base.created_unix_ns };
-        Identity { digest: Some(digest), output: Some(Output::Layers(layers)) }
+        Identity { digest: Some(digest), output: Some(base.output.clone()) }
+    }
+
+    /// Their layers, by what their configs call them.
+    pub(crate) fn links(&self) -> HashMap<DiffId, Link> {
+        let mut links = HashMap::new();
+        for base in self.0.values() {
+            links.extend(base.config.rootfs.diff_ids.iter().copied().zip(base.output.links()));
+        }
+        links
+    }
+
+    /// What their configs call those of their layers that are here.
+    pub(crate) fn diff_ids(&self) -> HashMap<LayerId, DiffId> {
+        let here = |(diff_id, link)| match link {
+            Link::Here(id) => Some((id, diff_id)),
+            Link::Away(_) => None,
+        };
+        self.links().into_iter().filter_map(here).collect()
     }
 }

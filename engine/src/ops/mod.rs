@@ -4,6 +4,7 @@ mod ahead;
 mod cache_mount;
 mod context;
 mod cutoff;
+mod elsewhere;
 mod file;
 mod git;
 mod http;
@@ -33,6 +34,7 @@ use crate::blocking::blocking;
 use crate::cdi::DeviceEdits;
 use crate::context::ContextRoot;
 use crate::fetch::{Access, Commit};
+use crate::remote_cache::{AwayLayers, Imports, Link, Trail};
 use crate::report::Meter;
 use crate::secrets::Secrets;
 use crate::space::{Attempts, with_room};
@@ -57,6 +59,8 @@ pub(crate) const STEPS_AT_ONCE_MAX: usize = 64;
 pub(crate) enum Output {
     /// A chain of layers.
     Layers(Layers),
+    /// A chain of layers, of which some are known and not here. Whatever is executed sees none of these.
+    Away(AwayLayers),
     /// The user's files, in place.
     Context(Arc<ContextFiles>),
 }
@@ -70,11 +74,29 @@ pub(crate) struct Layers {
 }
 
 impl Output {
-    /// The layers; a context has none.
+    /// The layers, if they are all here; a context has none.
     pub(crate) fn layers(&self) -> Option<&Layers> {
         match self {
             Self::Layers(layers) => Some(layers),
+            Self::Away(_) | Self::Context(_) => None,
+        }
+    }
+
+    /// When the topmost layer was made; nanoseconds since 1970.
+    pub(crate) fn created_unix_ns(&self) -> Option<i64> {
+        match self {
+            Self::Layers(layers) => Some(layers.created_unix_ns),
+            Self::Away(layers) => Some(layers.created_unix_ns),
             Self::Context(_) => None,
+        }
+    }
+
+    /// The layers, here or not.
+    pub(crate) fn links(&self) -> Vec<Link> {
+        match self {
+            Self::Layers(layers) => layers.ids.iter().copied().map(Link::Here).collect(),
+            Self::Away(layers) => layers.links.to_vec(),
+            Self::Context(_) => Vec::new(),
         }
     }
 }
@@ -131,6 +153,10 @@ pub(crate) struct BuildWorker {
     pub(crate) contents: Mutex<BTreeMap<VertexId, Digest>>,
     /// Diff ids that are being computed while later steps run.
     pub(crate) hashing: Mutex<Vec<JoinHandle<()>>>,
+    /// Caches outside the store.
+    pub(crate) imports: Imports,
+    /// Under which keys the results are known.
+    pub(crate) trail: Trail,
 }
 
 /// The Dockerfile, for messages.
@@ -185,6 +211,7 @@ impl Worker for BuildWorker {
         vertex: &Vertex,
         inputs: &[Option<Output>],
     ) -> Result<Digest, BuildError> {
+        let inputs = &self.read_here(vertex, inputs).await?[..];
         let begin = Instant::now();
         let digest = match &vertex.op {
             Op::File(file) => file::fingerprint(self, id, vertex, file, inputs).await,
@@ -200,8 +227,7 @@ impl Worker for BuildWorker {
     async fn look_up(&self, id: VertexId, key: Key) -> Result<Lookup<Output>, BuildError> {
         // One small file: shorter than the way to another thread.
         let Some(record) = self.store.record(&cache::Key(key.0))? else {
-            self.ahead.missed(id);
-            return Ok(Lookup::Missing);
+            return self.look_elsewhere(id, key).await;
         };
         if record.created_unix_ns < self.cached_since_unix_ns {
             self.ahead.missed(id);
@@ -212,6 +238,7 @@ impl Worker for BuildWorker {
             self.steps.cached(step, record.created_unix_ns);
         }
         let found = found(&record);
+        self.tread(id, key, found.offered, record.created_unix_ns, false);
         self.meter.add(id, |measured| measured.layers = record.layers.last().copied().into_iter().collect());
         self.journal.cached(id, key, found.offered.0, record.ingredients);
         Ok(Lookup::Found(found))
@@ -233,12 +260,13 @@ impl Worker for BuildWorker {
         }
     }
 
-    async fn remember(&self, _: VertexId, keys: Keys, found: &Found<Output>) -> Result<(), BuildError> {
+    async fn remember(&self, id: VertexId, keys: Keys, found: &Found<Output>) -> Result<(), BuildError> {
         let (Some(definition), Some(content)) = (keys.definition, keys.content) else { return Ok(()) };
         if let Some(record) = self.store.record(&cache::Key(content.0))? {
             let offered = Some(cache::Key(found.offered.0));
             let record = Record { key: cache::Key(definition.0), offered, ..record };
             with_room(&self.store, || self.store.put_record(&record))?;
+            self.tread(id, definition, found.offered, record.created_unix_ns, false);
         }
         Ok(())
     }
@@ -271,7 +299,10 @@ impl BuildWorker {
             return fetched;
         }
         self.journal.running(id, vertex, key);
-        let outputs: Vec<Output> = inputs.iter().map(|input| input.output.clone()).collect();
+        let mut outputs = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            outputs.push(self.here(&input.output).await?);
+        }
         let layer = self.make(id, vertex, &outputs).await?;
         let made = Instant::now();
         self.meter.add(id, |measured| measured.layers = vec![layer.id()]);
@@ -282,10 +313,15 @@ impl BuildWorker {
             .offered
             .filter(|_| matches!(vertex.op, Op::Run(_)))
             .map(|continued| Ran { continued: cache::Key(continued.0), offered: cache::Key(key.0) });
+        if let Some(ran) = ran {
+            for (content, offered) in self.imports.states(ran.continued.0) {
+                cutoff::learn(&self.store, Ran { offered: cache::Key(offered), ..ran }, &content)?;
+            }
+        }
         let ran = self.replacing(ran, &layer).await?;
         let earlier = self.digest(id, ran, layer).await?;
         let offered = earlier.unwrap_or(ran.map_or(key, |ran| Key(ran.offered.0)));
-        self.record(vertex, keys, offered, &ids, created_unix_ns)?;
+        self.record(id, vertex, keys, offered, &ids, created_unix_ns)?;
         self.journal.finished(id, offered);
         self.meter.since(id, made, |measured| &mut measured.commit);
         let output = Output::Layers(Layers { ids, created_unix_ns });
@@ -317,7 +353,7 @@ impl BuildWorker {
         };
         let (ids, created_unix_ns) = (Arc::from([layer]), now_unix_ns());
         let key = keys.definition.expect("a source that is not at hand has an identity");
-        self.record(vertex, keys, key, &ids, created_unix_ns)?;
+        self.record(id, vertex, keys, key, &ids, created_unix_ns)?;
         let output = Output::Layers(Layers { ids, created_unix_ns });
         Ok(Finished { output, offered: Some(key), reused: false })
     }
@@ -364,6 +400,7 @@ impl BuildWorker {
 
     fn record(
         &self,
+        id: VertexId,
         vertex: &Vertex,
         keys: Keys,
         offered: Key,
@@ -380,6 +417,7 @@ impl BuildWorker {
                 description: vertex.label.name.clone(),
                 ingredients: vertex.op.ingredients(),
             })?;
+            self.tread(id, key, offered, now, true);
         }
         Ok(())
     }

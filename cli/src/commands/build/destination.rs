@@ -235,22 +235,29 @@ impl Attributes {
     }
 
     fn compression(&self) -> Result<Option<Compression>, OutputError> {
-        let level = self.level;
-        let checked = |range: std::ops::RangeInclusive<i32>, expected| match level {
-            Some(level) if !range.contains(&level) => {
-                Err(wrong("compression-level", &level.to_string(), expected))
-            }
-            level => Ok(level),
-        };
-        Ok(match self.compression.as_deref() {
-            None if level.is_none() => None,
-            None | Some("gzip") => Some(Compression::Gzip { level: checked(0..=12, "0 to 12 for gzip")? }),
-            Some("zstd") => Some(Compression::Zstd { level: checked(1..=22, "1 to 22 for zstd")? }),
-            Some("uncompressed") if level.is_some() => return Err(OutputError::LevelOfNothing),
-            Some("uncompressed") => Some(Compression::None),
-            Some(other) => return Err(wrong("compression", other, "gzip, zstd or uncompressed")),
-        })
+        compression(self.compression.as_deref(), self.level)
     }
+}
+
+/// What `compression` and `compression-level` say together.
+pub(super) fn compression(
+    name: Option<&str>,
+    level: Option<i32>,
+) -> Result<Option<Compression>, OutputError> {
+    let checked = |range: std::ops::RangeInclusive<i32>, expected| match level {
+        Some(level) if !range.contains(&level) => {
+            Err(wrong("compression-level", &level.to_string(), expected))
+        }
+        level => Ok(level),
+    };
+    Ok(match name {
+        None if level.is_none() => None,
+        None | Some("gzip") => Some(Compression::Gzip { level: checked(0..=12, "0 to 12 for gzip")? }),
+        Some("zstd") => Some(Compression::Zstd { level: checked(1..=22, "1 to 22 for zstd")? }),
+        Some("uncompressed") if level.is_some() => return Err(OutputError::LevelOfNothing),
+        Some("uncompressed") => Some(Compression::None),
+        Some(other) => return Err(wrong("compression", other, "gzip, zstd or uncompressed")),
+    })
 }
 
 fn list(known: &[&str]) -> String {
@@ -266,7 +273,7 @@ fn references(text: &str) -> Result<Vec<Reference>, OutputError> {
     names.map(parse).collect()
 }
 
-fn boolean(name: &str, value: &str) -> Result<bool, OutputError> {
+pub(super) fn boolean(name: &str, value: &str) -> Result<bool, OutputError> {
     match value {
         "true" | "1" | "t" | "T" | "TRUE" | "True" => Ok(true),
         "false" | "0" | "f" | "F" | "FALSE" | "False" => Ok(false),
@@ -274,7 +281,7 @@ fn boolean(name: &str, value: &str) -> Result<bool, OutputError> {
     }
 }
 
-fn wrong(name: &str, value: &str, expected: &'static str) -> OutputError {
+pub(super) fn wrong(name: &str, value: &str, expected: &'static str) -> OutputError {
     OutputError::Value { name: name.to_owned(), value: value.to_owned(), expected }
 }
 

@@ -2,6 +2,7 @@
 
 mod annotation;
 mod attest;
+mod caches;
 mod call;
 mod destination;
 pub(super) mod inquire;
@@ -31,6 +32,7 @@ use crate::runtime::{Interrupted, interruptible};
 use crate::store;
 use annotation::AnnotationSpec;
 use attest::{AttestSpec, ProvenanceSpec, SbomSpec};
+use caches::{FromSpec, ToSpec};
 use call::Call;
 use destination::OutputSpec;
 use engine::Explaining;
@@ -71,6 +73,14 @@ pub(crate) struct Args {
     )]
     #[arg(long, value_name = "NAME=PATH")]
     build_context: Vec<String>,
+    /// Caches outside the store to find results in: an image name, or
+    /// "type=registry,ref=NAME", "type=local,src=DIR", "type=slipway,ref=NAME|src=DIR"
+    #[arg(long, value_name = "CACHE")]
+    cache_from: Vec<FromSpec>,
+    /// Caches outside the store to keep results in: an image name, or
+    /// "type=registry,ref=NAME", "type=local,dest=DIR", "type=slipway,ref=NAME|dest=DIR", with "mode=min|max" and more
+    #[arg(long, value_name = "CACHE")]
+    cache_to: Vec<ToSpec>,
     /// Run steps again whose cached result is older than this ("30m", "24h", "7d")
     #[arg(long, value_name = "DURATION", value_parser = parse_age)]
     cache_ttl: Option<Duration>,

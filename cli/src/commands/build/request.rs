@@ -5,6 +5,7 @@ use std::env;
 
 use engine::Explaining;
 use engine::images::PushAs;
+use engine::remote_cache::{KeptLayers, RemoteCaches};
 use engine::report::Reporting;
 use engine::{Agents, BuildRequest, Context, Entitlement, ImageOutput, Network, NoCache, Output, Provenance};
 
@@ -66,6 +67,11 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         resources: args.limits.into(),
         provenance,
         sbom,
+        caches: RemoteCaches {
+            imports: args.cache_from.into_iter().map(|spec| spec.0).collect(),
+            exports: args.cache_to.into_iter().map(|spec| spec.0).collect(),
+            layers: if is_cache_only { KeptLayers::Needed } else { KeptLayers::All },
+        },
         outputs,
     })
 }

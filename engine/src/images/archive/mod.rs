@@ -2,7 +2,7 @@
 
 mod docker;
 mod index;
-mod layout;
+pub(crate) mod layout;
 mod limits;
 mod member;
 mod open;

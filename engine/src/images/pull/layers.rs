@@ -149,19 +149,12 @@ impl Pull<'_> {
     }
 
     async fn download(&self, blob: &Descriptor, how: Fetch, teller: &Teller) -> Result<(), ImageError> {
-        let active = Arc::new(self.store.begin_blob(blob.digest, blob.size_bytes)?);
         let (current, total) = (AtomicU64::new(0), blob.size_bytes);
         let on_bytes = |count| {
             let current = current.fetch_add(count, Ordering::Relaxed) + count;
             teller.tell(Stage::Downloading { current: current.min(total), total });
         };
-        self.repository.fetch_blob(blob, how, &Growing(active.clone()), &on_bytes).await?;
-        let active = Arc::into_inner(active).expect("all writes have ended");
-        let committed = blocking(move || active.commit()).await;
-        committed.map(|_| ()).map_err(|source| match is_of_machine(&source) {
-            true => source.into(),
-            false => PullError::Blob { digest: blob.digest, source: Box::new(source) }.into(),
-        })
+        fetch_blob(&self.store, self.repository, blob, how, &on_bytes).await
     }
 
     async fn unpack(&self, wanted: &Wanted, teller: &Teller) -> Result<Layer, ImageError> {
@@ -180,6 +173,24 @@ impl Pull<'_> {
         .await;
         unpacked.map_err(|source| unusable(source, digest, diff_id))
     }
+}
+
+/// Brings one blob into the store, verified. `on_bytes` hears how many more bytes have come.
+pub(crate) async fn fetch_blob(
+    store: &Arc<Store>,
+    repository: &Repository,
+    blob: &Descriptor,
+    how: Fetch,
+    on_bytes: &(dyn Fn(u64) + Sync),
+) -> Result<(), ImageError> {
+    let active = Arc::new(store.begin_blob(blob.digest, blob.size_bytes)?);
+    repository.fetch_blob(blob, how, &Growing(active.clone()), on_bytes).await?;
+    let active = Arc::into_inner(active).expect("all writes have ended");
+    let committed = blocking(move || active.commit()).await;
+    committed.map(|_| ()).map_err(|source| match is_of_machine(&source) {
+        true => source.into(),
+        false => PullError::Blob { digest: blob.digest, source: Box::new(source) }.into(),
+    })
 }
 
 /// Tells the layer's faults from those of this machine.

@@ -8,6 +8,7 @@ use cache::Layer;
 use image::{BlobDigest, Descriptor, Digest, ImageConfig, ImageId, Manifest, Platform, Reference};
 use registry::{Fetch, FetchedManifest, Repository};
 
+pub(crate) use self::layers::fetch_blob;
 use self::layers::{Wanted, fetch_layers};
 use self::sink::Memory;
 use super::config::CONFIG_BYTES_MAX;
@@ -65,11 +66,11 @@ pub enum Freshness {
 }
 
 /// An image whose documents are here and right.
-struct Described {
-    manifest: FetchedManifest,
-    parsed: Manifest,
+pub(crate) struct Described {
+    pub(crate) manifest: FetchedManifest,
+    pub(crate) parsed: Manifest,
     config_bytes: Vec<u8>,
-    config: ImageConfig,
+    pub(crate) config: ImageConfig,
 }
 
 impl Engine {
@@ -147,7 +148,11 @@ impl Engine {
     }
 
     /// Whether a name means an image for another platform.
-    fn is_of_other_platform(&self, reference: &Reference, wanted: &Platform) -> Result<bool, ImageError> {
+    pub(crate) fn is_of_other_platform(
+        &self,
+        reference: &Reference,
+        wanted: &Platform,
+    ) -> Result<bool, ImageError> {
         let Some(id) = self.store.resolve(reference)? else { return Ok(false) };
         let found = super::read_config(&self.store, &id)?.platform();
         Ok((found.os, found.architecture) != (wanted.os.clone(), wanted.architecture.clone()))
@@ -200,6 +205,21 @@ impl Engine {
         self.store.make_durable()?;
         Ok(freshness)
     }
+}
+
+/// The documents of an image, without its layers; with the digest that its name stands for.
+pub(crate) async fn describe_image(
+    engine: &Engine,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<(Digest, Described), ImageError> {
+    let repository = engine.registries.repository(reference)?;
+    let document = repository.manifest(reference).await?;
+    let named = document.descriptor.digest.0;
+    let manifest = choose(&repository, reference, document, platform).await?;
+    let described = describe(&repository, reference, manifest).await?;
+    check_platform(reference, &described.config, platform)?;
+    Ok((named, described))
 }
 
 /// The same repository, by digest.

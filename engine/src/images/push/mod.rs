@@ -1,5 +1,6 @@
 //! `push`: an image to a registry, only what it misses.
 
+mod away;
 mod parts;
 mod source;
 
@@ -10,8 +11,9 @@ use image::{BlobDigest, Descriptor, Digest, MediaType, Reference};
 use registry::{Pushed, Repository};
 use tokio::sync::Semaphore;
 
+pub(crate) use self::away::AwayPush;
 use self::parts::{CameWith, Layer, Parts, plan};
-use self::source::{BlobFile, Bytes};
+pub(crate) use self::source::{BlobFile, Bytes};
 use super::blob_source::{remember, repositories};
 use super::compress::compressed;
 use super::documents::{ATTESTATION_ARTIFACT, Described, Document, Documents};
@@ -106,7 +108,7 @@ impl Engine {
         set: &ImageSet,
         on_transfer: &OnTransfer,
     ) -> Result<PushedImage, ImageError> {
-        let PushRequest { reference, push_as, form } = request;
+        let PushRequest { reference, push_as: _, form } = request;
         let repository = self.registries.repository(reference)?;
         let compressing = Semaphore::new(1);
         let push = Push { engine: self, repository: &repository, form, on_transfer, compressing };
@@ -115,14 +117,8 @@ impl Engine {
             described.push(push.image(member).await?);
         }
         let documents = Documents::new(described, std::slice::from_ref(reference), form);
-        push.documents(reference, &documents).await?;
+        let by_digest = put_documents(&repository, request, &documents).await?;
         let top = documents.top();
-        let by_digest = with_digest(reference, top.descriptor.digest.0);
-        let name = match push_as {
-            PushAs::Tag => reference,
-            PushAs::Digest => &by_digest,
-        };
-        repository.put_manifest(name, &top.descriptor.media_type, &top.bytes).await?;
         for (manifest, member) in documents.manifests.iter().zip(&set.members) {
             self.store.tag(&with_digest(reference, manifest.descriptor.digest.0), &member.id)?;
         }
@@ -143,6 +139,46 @@ impl Engine {
     }
 }
 
+/// Brings the documents into the repository, last the one that gets the name; by which digest it is known.
+async fn put_documents(
+    repository: &Repository,
+    request: &PushRequest,
+    documents: &Documents,
+) -> Result<Reference, ImageError> {
+    let reference = &request.reference;
+    if documents.index.is_some() {
+        put_parts(repository, reference, documents).await?;
+    }
+    let top = documents.top();
+    let by_digest = with_digest(reference, top.descriptor.digest.0);
+    let name = match request.push_as {
+        PushAs::Tag => reference,
+        PushAs::Digest => &by_digest,
+    };
+    repository.put_manifest(name, &top.descriptor.media_type, &top.bytes).await?;
+    Ok(by_digest)
+}
+
+/// Brings everything that an index names into the repository.
+async fn put_parts(
+    repository: &Repository,
+    reference: &Reference,
+    documents: &Documents,
+) -> Result<(), ImageError> {
+    for Document { descriptor, bytes } in &documents.manifests {
+        let name = with_digest(reference, descriptor.digest.0);
+        repository.put_manifest(&name, &descriptor.media_type, bytes).await?;
+    }
+    for Document { descriptor, bytes } in &documents.blobs {
+        let source = Arc::new(Bytes(bytes.clone().into()));
+        repository.push_blob(descriptor, &source, &[], &|_| ()).await?;
+    }
+    for (subject, Document { descriptor, bytes }) in &documents.attestations {
+        repository.put_referrer(descriptor, ATTESTATION_ARTIFACT, bytes, subject).await?;
+    }
+    Ok(())
+}
+
 impl Push<'_> {
     /// Brings the config and the layers of an image into the repository.
     async fn image(&self, member: &Member) -> Result<Described, ImageError> {
@@ -154,25 +190,6 @@ impl Push<'_> {
         self.config(&parts).await?;
         let manifest = parts.manifest(layers, self.form);
         Ok(Described { manifest, platform: parts.platform, predicates: member.predicates.clone() })
-    }
-
-    /// Brings everything that an index names into the repository; an image alone has nothing of that.
-    async fn documents(&self, reference: &Reference, documents: &Documents) -> Result<(), ImageError> {
-        if documents.index.is_none() {
-            return Ok(());
-        }
-        for Document { descriptor, bytes } in &documents.manifests {
-            let name = with_digest(reference, descriptor.digest.0);
-            self.repository.put_manifest(&name, &descriptor.media_type, bytes).await?;
-        }
-        for Document { descriptor, bytes } in &documents.blobs {
-            let source = Arc::new(Bytes(bytes.clone().into()));
-            self.repository.push_blob(descriptor, &source, &[], &|_| ()).await?;
-        }
-        for (subject, Document { descriptor, bytes }) in &documents.attestations {
-            self.repository.put_referrer(descriptor, ATTESTATION_ARTIFACT, bytes, subject).await?;
-        }
-        Ok(())
     }
 
     /// Brings every layer into the repository; how each of them travels, in order.

@@ -12,10 +12,10 @@ use registry::Source;
 use crate::blocking::blocking;
 
 /// A blob of the store.
-pub(super) struct BlobFile(Arc<File>);
+pub(crate) struct BlobFile(Arc<File>);
 
 impl BlobFile {
-    pub(super) fn open(store: &Store, digest: &BlobDigest) -> Result<Self, StoreError> {
+    pub(crate) fn open(store: &Store, digest: &BlobDigest) -> Result<Self, StoreError> {
         let file = store.open_blob(digest)?.ok_or(StoreError::NoBlob { digest: *digest })?;
         Ok(Self(Arc::new(file)))
     }
@@ -35,7 +35,7 @@ impl Source for BlobFile {
 }
 
 /// A document.
-pub(super) struct Bytes(pub(super) bytes::Bytes);
+pub(crate) struct Bytes(pub(crate) bytes::Bytes);
 
 impl Source for Bytes {
     async fn read_at(&self, offset: u64, length: usize) -> io::Result<bytes::Bytes> {

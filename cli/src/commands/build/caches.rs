@@ -1,0 +1,315 @@
+//! `--cache-from` and `--cache-to` in the syntax of buildx.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use engine::images::{Compression, Existing, LayerForm, MediaTypes};
+use engine::remote_cache::{
+    CacheExport, CacheFailure, CacheFormat, CacheImport, CacheMode, CachePlace, CacheShape,
+};
+use image::Reference;
+
+use super::super::csv::{CsvError, fields};
+use super::destination::{OutputError, boolean, compression, wrong};
+use crate::output::parse_age;
+
+/// The name of a cache in a directory when nobody gives one, as in BuildKit.
+const TAG_DEFAULT: &str = "latest";
+/// What a cache that is written in every type understands.
+const TO_OPTIONS: [&str; 10] = [
+    "type",
+    "mode",
+    "compression",
+    "compression-level",
+    "force-compression",
+    "oci-mediatypes",
+    "image-manifest",
+    "ignore-error",
+    "timeout",
+    "tag",
+];
+
+/// One `--cache-from`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FromSpec(pub(super) CacheImport);
+
+/// One `--cache-to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ToSpec(pub(super) CacheExport);
+
+/// Why a text is neither.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CacheError {
+    #[error(transparent)]
+    Csv(#[from] CsvError),
+    #[error("invalid field `{field}`, expected NAME=VALUE")]
+    NotPair { field: String },
+    #[error("unknown type `{kind}`, expected one of local, registry, slipway")]
+    UnknownType { kind: String },
+    #[error("unknown option `{name}` of `type={kind}`, expected one of {}", known.join(", "))]
+    UnknownOption { name: String, kind: String, known: Vec<&'static str> },
+    #[error("`type={kind}` needs {needed}")]
+    NoPlace { kind: String, needed: &'static str },
+    #[error("a cache is either in a registry (`ref`) or in a directory")]
+    TwoPlaces,
+    #[error("invalid cache name `{name}`: {problem}")]
+    Name { name: String, problem: String },
+    #[error(transparent)]
+    Value(#[from] OutputError),
+    #[error("invalid value `{value}` of `timeout`: {problem}")]
+    Timeout { value: String, problem: String },
+}
+
+/// `NAME=VALUE` in order, with what `type` says; a bare name is a registry's.
+struct Pairs {
+    kind: String,
+    pairs: Vec<(String, String)>,
+}
+
+impl Pairs {
+    fn parse(text: &str) -> Result<Self, CacheError> {
+        let fields = fields(text)?;
+        if let [only] = fields.as_slice()
+            && !only.contains('=')
+        {
+            let pairs = vec![("ref".to_owned(), only.clone())];
+            return Ok(Self { kind: "registry".to_owned(), pairs });
+        }
+        let mut pairs = Vec::new();
+        for field in fields {
+            let pair = field.split_once('=').ok_or_else(|| CacheError::NotPair { field: field.clone() })?;
+            pairs.push((pair.0.trim().to_ascii_lowercase(), pair.1.to_owned()));
+        }
+        let kind = pairs.iter().rev().find(|(name, _)| name == "type").map(|(_, kind)| kind.clone());
+        let kind = kind.unwrap_or_else(|| "registry".to_owned());
+        match kind.as_str() {
+            "registry" | "local" | "slipway" => Ok(Self { kind, pairs }),
+            _ => Err(CacheError::UnknownType { kind }),
+        }
+    }
+
+    /// The options of this type: those of its place, and others.
+    fn check(&self, directory: &'static str, others: &[&'static str]) -> Result<(), CacheError> {
+        let place: &[&str] = match self.kind.as_str() {
+            "registry" => &["ref"],
+            "local" => &[directory],
+            _ => &["ref", directory],
+        };
+        let known = [place, others].concat();
+        match self.pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            Some((name, _)) => {
+                Err(CacheError::UnknownOption { name: name.clone(), kind: self.kind.clone(), known })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The last value of an option that is not empty.
+    fn get(&self, name: &str) -> Option<&str> {
+        let last = self.pairs.iter().rev().find(|(known, _)| known == name);
+        last.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    fn boolean(&self, name: &str) -> Result<Option<bool>, CacheError> {
+        Ok(self.get(name).map(|value| boolean(name, value)).transpose()?)
+    }
+
+    fn timeout(&self) -> Result<Option<Duration>, CacheError> {
+        let parse = |value: &str| {
+            parse_age(value).map_err(|problem| CacheError::Timeout { value: value.to_owned(), problem })
+        };
+        self.get("timeout").map(parse).transpose()
+    }
+
+    fn place(&self, directory: &'static str) -> Result<CachePlace, CacheError> {
+        let no_place = |needed| CacheError::NoPlace { kind: self.kind.clone(), needed };
+        match (self.get("ref"), self.get(directory)) {
+            (Some(_), Some(_)) => Err(CacheError::TwoPlaces),
+            (Some(name), None) => Ok(CachePlace::Registry(reference(name)?)),
+            (None, Some(path)) => Ok(CachePlace::Directory {
+                path: PathBuf::from(path),
+                tag: self.get("tag").unwrap_or(TAG_DEFAULT).to_owned(),
+            }),
+            (None, None) => Err(no_place(match (self.kind.as_str(), directory) {
+                ("registry", _) => "`ref=NAME`",
+                ("local", "src") => "`src=DIR`",
+                ("local", _) => "`dest=DIR`",
+                (_, "src") => "`ref=NAME` or `src=DIR`",
+                _ => "`ref=NAME` or `dest=DIR`",
+            })),
+        }
+    }
+}
+
+fn reference(name: &str) -> Result<Reference, CacheError> {
+    let wrong = |problem: String| CacheError::Name { name: name.to_owned(), problem };
+    name.parse().map_err(|error: image::ReferenceError| wrong(error.to_string()))
+}
+
+impl FromStr for FromSpec {
+    type Err = CacheError;
+
+    fn from_str(text: &str) -> Result<Self, CacheError> {
+        let pairs = Pairs::parse(text)?;
+        pairs.check("src", &["type", "tag", "timeout"])?;
+        Ok(Self(CacheImport { place: pairs.place("src")?, timeout: pairs.timeout()? }))
+    }
+}
+
+impl FromStr for ToSpec {
+    type Err = CacheError;
+
+    fn from_str(text: &str) -> Result<Self, CacheError> {
+        let pairs = Pairs::parse(text)?;
+        pairs.check("dest", &TO_OPTIONS)?;
+        let place = pairs.place("dest")?;
+        if let CachePlace::Registry(name) = &place
+            && name.digest().is_some()
+        {
+            let problem = "what is written has no digest yet".to_owned();
+            return Err(CacheError::Name { name: name.familiar(), problem });
+        }
+        let is_ours = pairs.kind == "slipway";
+        let mode = match pairs.get("mode") {
+            Some("min") => CacheMode::Min,
+            Some("max") => CacheMode::Max,
+            None if is_ours => CacheMode::Max,
+            None => CacheMode::Min,
+            Some(other) => return Err(wrong("mode", other, "min or max").into()),
+        };
+        Ok(Self(CacheExport {
+            place,
+            format: if is_ours { CacheFormat::Slipway } else { CacheFormat::BuildKit },
+            mode,
+            layers: pairs.layers()?,
+            media_types: match pairs.boolean("oci-mediatypes")? {
+                Some(false) => MediaTypes::Docker,
+                _ => MediaTypes::Oci,
+            },
+            shape: match pairs.boolean("image-manifest")? {
+                Some(false) => CacheShape::Index,
+                _ => CacheShape::Manifest,
+            },
+            failure: match pairs.boolean("ignore-error")? {
+                Some(false) => CacheFailure::Fatal,
+                _ => CacheFailure::Ignored,
+            },
+            timeout: pairs.timeout()?,
+        }))
+    }
+}
+
+impl Pairs {
+    fn layers(&self) -> Result<LayerForm, CacheError> {
+        let level = self.get("compression-level").map(str::parse).transpose();
+        let level = level.map_err(|_| {
+            wrong("compression-level", self.get("compression-level").unwrap_or_default(), "a number")
+        })?;
+        let compression: Option<Compression> = compression(self.get("compression"), level)?;
+        let existing = match self.boolean("force-compression")? {
+            Some(true) => Existing::Recompress,
+            _ => Existing::Keep,
+        };
+        Ok(LayerForm { compression, existing })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(text: &str) -> String {
+        match text.parse::<FromSpec>() {
+            Ok(FromSpec(CacheImport { place, timeout })) => format!("{place} {timeout:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn to(text: &str) -> String {
+        match text.parse::<ToSpec>() {
+            Ok(ToSpec(CacheExport { place, format, mode, layers, media_types, shape, failure, timeout })) => {
+                let LayerForm { compression, existing } = layers;
+                format!(
+                    "{place} {format:?} {mode:?} {compression:?} {existing:?} {media_types:?} {shape:?} {failure:?} {timeout:?}"
+                )
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn caches_are_named_as_in_buildx() {
+        let texts = [
+            "user/app:cache",
+            "type=registry,ref=user/app:cache",
+            "ref=host:5000/app",
+            "type=local,src=dir",
+            "type=local,src=dir,tag=x,timeout=5s",
+            "type=slipway,src=dir",
+            "type=slipway,ref=a,src=b",
+            "type=slipway",
+            "type=registry",
+            "type=local",
+            "type=s3,bucket=x",
+            "type=registry,ref=A",
+            "type=registry,ref=a,dest=x",
+            "type=registry,ref=a,timeout=x",
+            "a,b",
+        ];
+        let shown: Vec<_> = texts.iter().map(|text| format!("{text:36} {}", from(text))).collect();
+        insta::assert_snapshot!(shown.join("\n"), @r"
+        user/app:cache                       user/app:cache None
+        type=registry,ref=user/app:cache     user/app:cache None
+        ref=host:5000/app                    host:5000/app:latest None
+        type=local,src=dir                   dir:latest None
+        type=local,src=dir,tag=x,timeout=5s  dir:x Some(5s)
+        type=slipway,src=dir                 dir:latest None
+        type=slipway,ref=a,src=b             a cache is either in a registry (`ref`) or in a directory
+        type=slipway                         `type=slipway` needs `ref=NAME` or `src=DIR`
+        type=registry                        `type=registry` needs `ref=NAME`
+        type=local                           `type=local` needs `src=DIR`
+        type=s3,bucket=x                     unknown type `s3`, expected one of local, registry, slipway
+        type=registry,ref=A                  invalid cache name `A`: invalid reference format: repository name `library/A` must be lowercase
+        type=registry,ref=a,dest=x           unknown option `dest` of `type=registry`, expected one of ref, type, tag, timeout
+        type=registry,ref=a,timeout=x        invalid value `x` of `timeout`: invalid age `x`, expected a time like 30m, 1h30m, 7d or 2w
+        a,b                                  invalid field `a`, expected NAME=VALUE
+        ");
+    }
+
+    #[test]
+    fn exports_say_more() {
+        let texts = [
+            "user/app:cache",
+            "type=slipway,ref=a",
+            "type=local,dest=dir,mode=max,compression=zstd,compression-level=3",
+            "type=registry,ref=a,oci-mediatypes=false,image-manifest=false,ignore-error=false,force-compression=1",
+            "type=registry,ref=a,timeout=10m",
+            "type=local,src=dir",
+            "type=registry,ref=a,mode=all",
+            "type=registry,ref=a,compression=lz4",
+            "type=registry,ref=a,ignore-error=maybe",
+        ];
+        let shown: Vec<_> = texts.iter().map(|text| format!("{text}\n  {}", to(text))).collect();
+        insta::assert_snapshot!(shown.join("\n"), @r"
+        user/app:cache
+          user/app:cache BuildKit Min None Keep Oci Manifest Ignored None
+        type=slipway,ref=a
+          a:latest Slipway Max None Keep Oci Manifest Ignored None
+        type=local,dest=dir,mode=max,compression=zstd,compression-level=3
+          dir:latest BuildKit Max Some(Zstd { level: Some(3) }) Keep Oci Manifest Ignored None
+        type=registry,ref=a,oci-mediatypes=false,image-manifest=false,ignore-error=false,force-compression=1
+          a:latest BuildKit Min None Recompress Docker Index Fatal None
+        type=registry,ref=a,timeout=10m
+          a:latest BuildKit Min None Keep Oci Manifest Ignored Some(600s)
+        type=local,src=dir
+          unknown option `src` of `type=local`, expected one of dest, type, mode, compression, compression-level, force-compression, oci-mediatypes, image-manifest, ignore-error, timeout, tag
+        type=registry,ref=a,mode=all
+          invalid value `all` of `mode`, expected min or max
+        type=registry,ref=a,compression=lz4
+          invalid value `lz4` of `compression`, expected gzip, zstd or uncompressed
+        type=registry,ref=a,ignore-error=maybe
+          invalid value `maybe` of `ignore-error`, expected true or false
+        ");
+    }
+}

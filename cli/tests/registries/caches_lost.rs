@@ -1,0 +1,189 @@
+//! A remote cache is never needed: whatever is wrong with one is a miss and a line of the log (R9, S20, S32).
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::caches::{ALL_HIT, Warm};
+use crate::server::{put, request};
+use crate::support::Home;
+
+/// Builds with a cache that is not what it should be. The image must be right, and the log say what was wrong.
+fn goes_on(warm: &Warm, from: &str) -> String {
+    let other = Home::without_base();
+    let context = warm.context(&other, "src\n", "other\n");
+    let output = other.run(&["build", "--progress=plain", "-t", "app", "--cache-from", from, &context]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{error}");
+    assert_eq!(other.ok(&["run", "app", "cat", "/both", "/one"]), "src\nother\none\n");
+    assert!(other.staged().is_empty());
+    let errors = error.lines().filter(|line| line.contains(" ERROR: "));
+    warm.registry.settled(&errors.map(|line| line.split_once(' ').unwrap().1).collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn blobs_that_are_wrong_or_gone_are_made_again_and_the_cache_is_mended() {
+    let warm = Warm::new();
+    let (_, blobs) = warm.manifest();
+    for (at, blob) in blobs.iter().enumerate() {
+        let path = warm.registry.blob_path(blob);
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        match at % 2 {
+            0 => fs::write(&path, bytes).unwrap(),
+            _ => fs::write(&path, &bytes[..middle]).unwrap(),
+        }
+    }
+    let log = goes_on(&warm, &warm.cache);
+    assert!(log.contains("has digest sha256:<digest>") || log.contains("expected"), "{log}");
+    // Whoever builds and writes replaces what does not come.
+    let other = Home::without_base();
+    let context = warm.context(&other, "src\n", "other\n");
+    other.ok(&["build", "-q", "-t", "app", "--cache-from", &warm.cache, "--cache-to", &warm.cache, &context]);
+    assert_eq!(goes_on(&warm, &warm.cache), "");
+}
+
+#[test]
+fn a_cache_that_is_none_is_a_miss() {
+    let warm = Warm::new();
+    let named = |name: &str| format!("type=registry,ref={}", warm.registry.name(name));
+    assert_eq!(goes_on(&warm, &named("nothing:1")), "", "a cache that is not there yet is no mistake");
+    insta::assert_snapshot!(goes_on(&warm, &named("base:1")), @"ERROR: it is no cache: its config has the media type `application/vnd.docker.container.image.v1+json`");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = free.local_addr().unwrap();
+    drop(free);
+    let log = goes_on(&warm, &format!("type=registry,ref={closed}/cache:1"));
+    assert!(log.starts_with("ERROR: "), "{log}");
+}
+
+#[test]
+fn catalogues_that_cannot_be_are_misses() {
+    let warm = Warm::new();
+    let raw = warm.registry.inspect_with_skopeo("cache:1", &["--raw"]);
+    let manifest: Value = serde_json::from_str(&raw).unwrap();
+    let (digest, _) = warm.manifest();
+    let wrong = format!("type=registry,ref={}", warm.registry.name("cache:wrong"));
+    let of_buildkit = json!({"layers": [], "records": [{"digest": digest}]});
+    publish(&warm, &manifest, of_buildkit.to_string().as_bytes());
+    insta::assert_snapshot!(goes_on(&warm, &wrong), @"ERROR: cannot use the catalogue: it was written by BuildKit, with 1 records under keys that only BuildKit can compute");
+    // A layer with the bytes of another one is not taken for it.
+    let mut swapped: Value =
+        serde_json::from_slice(&fs::read(warm.registry.blob_path(&digest)).unwrap()).unwrap();
+    let layers = swapped["layers"].as_array_mut().unwrap();
+    let mut blobs: Vec<Value> =
+        layers.iter().map(|layer| layer["blob"].clone()).filter(|blob| !blob.is_null()).collect();
+    blobs.rotate_left(1);
+    let with_blob = layers.iter_mut().filter(|layer| !layer["blob"].is_null());
+    with_blob.zip(blobs).for_each(|(layer, blob)| layer["blob"] = blob);
+    publish(&warm, &manifest, swapped.to_string().as_bytes());
+    let log = goes_on(&warm, &wrong);
+    assert!(log.contains("ERROR: layer has diff id sha256:<digest>, expected sha256:<digest>"), "{log}");
+}
+
+/// Puts a catalogue in the place of another, with the same layers.
+fn publish(warm: &Warm, manifest: &Value, catalogue: &[u8]) {
+    let digest = format!("sha256:{}", sha256(warm, catalogue));
+    let begun = request(&warm.registry, "POST", "/v2/cache/blobs/uploads/", "text/plain", b"");
+    let location = begun.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap();
+    let target = location.split_once(&warm.registry.authority).unwrap().1.trim();
+    let ended = request(
+        &warm.registry,
+        "PUT",
+        &format!("{target}&digest={digest}"),
+        "application/octet-stream",
+        catalogue,
+    );
+    assert!(ended.starts_with("HTTP/1.1 201"), "{ended}");
+    let mut manifest = manifest.clone();
+    manifest["config"]["digest"] = json!(digest);
+    manifest["config"]["size"] = json!(catalogue.len());
+    let media_type = manifest["mediaType"].as_str().unwrap().to_owned();
+    put(&warm.registry, "/v2/cache/manifests/wrong", &media_type, &manifest.to_string());
+}
+
+fn sha256(warm: &Warm, bytes: &[u8]) -> String {
+    let path = warm.home.path("document");
+    fs::write(&path, bytes).unwrap();
+    let sum = crate::support::check(std::process::Command::new("sha256sum").arg(path));
+    sum.split(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_server_that_dies_or_hangs_in_the_middle_is_given_up() {
+    let warm = Warm::new();
+    // A little more than the documents, so that it dies within the layers.
+    let dying = Relay::start(&warm.registry.authority, 6_000);
+    let log = goes_on(&warm, &format!("type=slipway,ref={dying}/cache:1"));
+    assert!(log.contains("ERROR: "), "{log}");
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let authority = hanging.local_addr().unwrap();
+    let log = goes_on(&warm, &format!("type=slipway,ref={authority}/cache:1,timeout=1s"));
+    assert_eq!(log, "ERROR: no answer within 1 s");
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_fails_only_the_build_that_wants_it() {
+    let warm = Warm::new();
+    let other = Home::without_base();
+    let context = warm.context(&other, "src\n", "other\n");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let to = format!("type=registry,ref={closed}/cache:1");
+    let output = other.run(&["build", "--progress=plain", "-t", "app", "--cache-to", &to, &context]);
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("ERROR: "));
+    let (code, error) =
+        other.fails(&["build", "-q", "--cache-to", &format!("{to},ignore-error=false"), &context]);
+    assert_eq!(code, 69, "{error}");
+    assert!(error.contains(&format!("cannot export the cache to `{closed}/cache:1`")), "{error}");
+    // A directory that is a file.
+    fs::write(other.path("file"), "").unwrap();
+    let to = format!("type=local,dest={}", other.path("file").display());
+    let log = other.log(&["-t", "app", "--cache-to", &to, &context]);
+    assert_eq!(log.matches("hit ").count(), ALL_HIT.lines().count());
+}
+
+/// Passes on what a server says, so many bytes in all, and is dead from then on.
+struct Relay;
+
+impl Relay {
+    fn start(server: &str, budget: i64) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        let (server, left) = (server.to_owned(), Arc::new(AtomicI64::new(budget)));
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let client = client.unwrap();
+                if left.load(Ordering::Relaxed) <= 0 {
+                    return;
+                }
+                let server = TcpStream::connect(&server).unwrap();
+                let (mut up_from, mut up_to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut up_from, &mut up_to);
+                    let _ = up_to.shutdown(Shutdown::Both);
+                });
+                let left = left.clone();
+                std::thread::spawn(move || pass(server, client, &left));
+            }
+        });
+        authority
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, left: &AtomicI64) {
+    let mut block = [0; 512];
+    while let Ok(count) = from.read(&mut block) {
+        let before = left.fetch_sub(count as i64, Ordering::Relaxed);
+        let passed = count.min(usize::try_from(before).unwrap_or(0));
+        if count == 0 || to.write_all(&block[..passed]).is_err() || passed < count {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}

@@ -1,0 +1,478 @@
+//! The document of a remote cache: which layers belong to which keys.
+
+use std::collections::{BTreeMap, HashMap};
+
+use image::{BlobDigest, Descriptor, DiffId, Digest, MediaType};
+use serde::{Deserialize, Serialize};
+
+/// The version that this code reads and writes.
+const VERSION: u32 = 1;
+/// Layers in one catalogue; each is some 300 bytes of it.
+const LAYERS_MAX: usize = 50_000;
+/// Records in one catalogue, and notes of states.
+const RECORDS_MAX: usize = 50_000;
+/// Layers on top of one another: more than overlayfs stacks.
+const CHAIN_MAX: usize = 1_000;
+/// What can be unpacked is smaller than this.
+const BLOB_BYTES_MAX: u64 = 1 << 40;
+/// A record that no build has used for this long is left out when a catalogue is written anew: two weeks, after which a
+/// branch is merged or given up.
+const UNUSED_S_MAX: i64 = 14 * 24 * 3600;
+/// How far the time of the last use may be off: writing it down is no reason to write a catalogue.
+const USE_SLACK_S: i64 = UNUSED_S_MAX / 2;
+
+/// Which layers belong to which keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Catalogue {
+    version: u32,
+    pub(super) layers: Vec<LayerEntry>,
+    pub(super) records: Vec<RecordEntry>,
+    #[serde(default)]
+    pub(super) states: Vec<StateEntry>,
+}
+
+/// A layer on top of those below it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LayerEntry {
+    pub(super) diff_id: DiffId,
+    /// The layer that it lies on, by its place in the list, which is a lower one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) parent: Option<u32>,
+    /// `SOURCE_DATE_EPOCH` of the build that made it: no file of its tar is later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) epoch: Option<i64>,
+    /// None for a layer of a base image: its own registry has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) blob: Option<BlobEntry>,
+}
+
+/// A layer as it travels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BlobEntry {
+    pub(super) media_type: String,
+    pub(super) digest: BlobDigest,
+    pub(super) size: u64,
+}
+
+/// What a key came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RecordEntry {
+    pub(super) key: Digest,
+    /// The key that dependents see, if it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) offered: Option<Digest>,
+    /// The topmost layer, by its place in the list; none for no layers at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) layer: Option<u32>,
+    /// When the step ended, in nanoseconds since 1970.
+    pub(super) created: i64,
+    /// When a build used it last, about, in seconds since 1970.
+    pub(super) used: i64,
+}
+
+/// What a RUN came to, whatever it was: see [`crate::ops::CutOff`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StateEntry {
+    pub(super) continued: Digest,
+    pub(super) content: Digest,
+    pub(super) offered: Digest,
+    pub(super) used: i64,
+}
+
+/// Why bytes are no catalogue.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// Not JSON, or not of such a document.
+    #[error("it is not the JSON of a catalogue")]
+    Json {
+        /// The cause.
+        source: serde_json::Error,
+    },
+    /// Of a later version.
+    #[error("it has version {found}, this slipway knows {VERSION}")]
+    Version {
+        /// Its version.
+        found: u32,
+    },
+    /// A cache that BuildKit has written. Its keys are digests of BuildKit's own operations.
+    #[error("it was written by BuildKit, with {records} records under keys that only BuildKit can compute")]
+    OnlyBuildKit {
+        /// How many records it has.
+        records: usize,
+    },
+    /// It names something that cannot be.
+    #[error("its {what} {at} cannot be: {problem}")]
+    Entry {
+        /// `layer` or `record`.
+        what: &'static str,
+        /// Its place in the list.
+        at: usize,
+        /// Why.
+        problem: &'static str,
+    },
+    /// More than anything that we write.
+    #[error("it has more than {max} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// A cache configuration of BuildKit, with a catalogue in it.
+#[derive(Deserialize)]
+struct Wrapped {
+    slipway: Option<Catalogue>,
+    #[serde(default)]
+    records: Vec<serde::de::IgnoredAny>,
+}
+
+impl BlobEntry {
+    pub(super) fn new(descriptor: &Descriptor) -> Self {
+        let Descriptor { media_type, digest, size_bytes, .. } = descriptor;
+        Self { media_type: media_type.clone(), digest: *digest, size: *size_bytes }
+    }
+
+    pub(super) fn descriptor(&self) -> Descriptor {
+        let mut descriptor = Descriptor::new(MediaType::Layer, self.digest, self.size);
+        descriptor.media_type.clone_from(&self.media_type);
+        descriptor
+    }
+}
+
+impl Catalogue {
+    /// Reads a catalogue, also one within a cache configuration of BuildKit. Whatever it says was checked: every place
+    /// is one of the lists, and no chain has an end only far away.
+    pub fn parse(bytes: &[u8]) -> Result<Self, CatalogueError> {
+        let json = |source| CatalogueError::Json { source };
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(json)?;
+        let catalogue: Self = match value.get("version") {
+            Some(_) => serde_json::from_value(value).map_err(json)?,
+            None => {
+                let Wrapped { slipway, records } = serde_json::from_value(value).map_err(json)?;
+                slipway.ok_or(CatalogueError::OnlyBuildKit { records: records.len() })?
+            }
+        };
+        catalogue.check()?;
+        Ok(catalogue)
+    }
+
+    fn check(&self) -> Result<(), CatalogueError> {
+        let Self { version, layers, records, states } = self;
+        if *version != VERSION {
+            return Err(CatalogueError::Version { found: *version });
+        }
+        let counts = [
+            ("layers", layers.len(), LAYERS_MAX),
+            ("records", records.len(), RECORDS_MAX),
+            ("states", states.len(), RECORDS_MAX),
+        ];
+        if let Some((what, _, max)) = counts.into_iter().find(|(_, count, max)| count > max) {
+            return Err(CatalogueError::TooMany { what, max });
+        }
+        let mut depths = Vec::with_capacity(layers.len());
+        for (at, layer) in layers.iter().enumerate() {
+            let wrong = |problem| CatalogueError::Entry { what: "layer", at, problem };
+            let below = match layer.parent {
+                None => 0,
+                Some(parent) => *depths.get(parent as usize).ok_or(wrong("it lies on one that follows"))?,
+            };
+            if below >= CHAIN_MAX {
+                return Err(wrong("it lies on too many others"));
+            }
+            depths.push(below + 1);
+            if let Some(blob) = &layer.blob {
+                let is_layer = matches!(
+                    MediaType::parse(&blob.media_type),
+                    Some(MediaType::Layer | MediaType::LayerGzip | MediaType::LayerZstd)
+                );
+                if !is_layer || blob.size > BLOB_BYTES_MAX {
+                    return Err(wrong("its blob is no layer"));
+                }
+            }
+        }
+        let is_there = |layer: &u32| (*layer as usize) < layers.len();
+        match records.iter().position(|record| !record.layer.iter().all(is_there)) {
+            Some(at) => Err(CatalogueError::Entry { what: "record", at, problem: "its layer is not there" }),
+            None => Ok(()),
+        }
+    }
+
+    /// The document; equal catalogues give equal bytes.
+    pub fn to_json(&self) -> Vec<u8> {
+        image::canonical_json(self)
+    }
+
+    /// The layers up to this one, lowest first.
+    pub(super) fn chain(&self, top: Option<u32>) -> Vec<&LayerEntry> {
+        let mut chain = Vec::new();
+        let mut next = top;
+        while let Some(at) = next {
+            let layer = &self.layers[at as usize];
+            chain.push(layer);
+            next = layer.parent;
+        }
+        chain.reverse();
+        chain
+    }
+
+    /// The blobs of all layers, each once.
+    pub(super) fn blobs(&self) -> BTreeMap<BlobDigest, Descriptor> {
+        let blobs = self.layers.iter().filter_map(|layer| layer.blob.as_ref());
+        blobs.map(|blob| (blob.digest, blob.descriptor())).collect()
+    }
+
+    /// Every layer with a blob, by its diff id.
+    pub(super) fn blob_of(&self) -> HashMap<DiffId, Descriptor> {
+        let blob = |layer: &LayerEntry| Some((layer.diff_id, layer.blob.as_ref()?.descriptor()));
+        self.layers.iter().filter_map(blob).collect()
+    }
+}
+
+/// A catalogue that is written: what there was, and what a build adds.
+pub(super) struct Draft {
+    catalogue: Catalogue,
+    places: HashMap<(Option<u32>, DiffId, Option<i64>), u32>,
+    records: BTreeMap<Digest, usize>,
+    states: BTreeMap<(Digest, Digest), usize>,
+    now_unix_s: i64,
+    is_changed: bool,
+}
+
+impl Draft {
+    /// Begins with what there was. Records that `drops` names are left out.
+    pub(super) fn new(
+        old: Catalogue,
+        now_unix_s: i64,
+        drops: impl Fn(&Catalogue, &RecordEntry) -> bool,
+    ) -> Self {
+        let catalogue = Catalogue { version: VERSION, ..Catalogue::default() };
+        let mut draft = Self {
+            catalogue,
+            places: HashMap::new(),
+            records: BTreeMap::new(),
+            states: BTreeMap::new(),
+            now_unix_s,
+            is_changed: false,
+        };
+        let oldest = now_unix_s - UNUSED_S_MAX;
+        for record in &old.records {
+            if record.used < oldest || drops(&old, record) {
+                draft.is_changed = true;
+                continue;
+            }
+            let layer = draft.chain(old.chain(record.layer).into_iter().cloned());
+            draft.records.insert(record.key, draft.catalogue.records.len());
+            draft.catalogue.records.push(RecordEntry { layer, ..record.clone() });
+        }
+        for state in old.states.into_iter().filter(|state| state.used >= oldest) {
+            draft.states.insert((state.continued, state.content), draft.catalogue.states.len());
+            draft.catalogue.states.push(state);
+        }
+        draft
+    }
+
+    /// The place of the topmost of these layers, which are lowest first.
+    pub(super) fn chain(&mut self, layers: impl Iterator<Item = LayerEntry>) -> Option<u32> {
+        let mut parent = None;
+        for layer in layers {
+            let LayerEntry { diff_id, epoch, blob, .. } = layer;
+            let next = u32::try_from(self.catalogue.layers.len()).unwrap_or(u32::MAX);
+            let place = *self.places.entry((parent, diff_id, epoch)).or_insert(next);
+            if place == next {
+                self.catalogue.layers.push(LayerEntry { diff_id, parent, epoch, blob });
+            } else if let (None, Some(blob)) = (&self.catalogue.layers[place as usize].blob, blob) {
+                self.catalogue.layers[place as usize].blob = Some(blob);
+                self.is_changed = true;
+            }
+            parent = Some(place);
+        }
+        parent
+    }
+
+    /// Adds a record. One that is there stays, unless this one `replaces` it.
+    pub(super) fn record(&mut self, record: RecordEntry, replaces: bool) {
+        match self.records.get(&record.key) {
+            None => {
+                self.is_changed = true;
+                self.records.insert(record.key, self.catalogue.records.len());
+                self.catalogue.records.push(record);
+            }
+            Some(at) => {
+                let known = &mut self.catalogue.records[*at];
+                let is_same = (known.offered, known.layer) == (record.offered, record.layer);
+                if replaces && !is_same {
+                    self.is_changed = true;
+                    *known = record;
+                    return;
+                }
+                self.is_changed |= self.now_unix_s - known.used > USE_SLACK_S;
+                known.used = self.now_unix_s;
+            }
+        }
+    }
+
+    /// Adds what a RUN came to.
+    pub(super) fn state(&mut self, state: StateEntry) {
+        match self.states.get(&(state.continued, state.content)) {
+            None => {
+                self.is_changed = true;
+                self.states.insert((state.continued, state.content), self.catalogue.states.len());
+                self.catalogue.states.push(state);
+            }
+            Some(at) => self.catalogue.states[*at].used = self.now_unix_s,
+        }
+    }
+
+    /// The catalogue, if it says anything that the old one did not. The newest records stay when there are too many.
+    pub(super) fn finish(self) -> Option<Catalogue> {
+        let Self { mut catalogue, is_changed, now_unix_s, .. } = self;
+        if !is_changed {
+            return None;
+        }
+        if catalogue.layers.len() > LAYERS_MAX || catalogue.records.len() > RECORDS_MAX {
+            catalogue.records.sort_by_key(|record| std::cmp::Reverse(record.used));
+            let mut fewer = Self::new(Catalogue::default(), now_unix_s, |_, _| false);
+            for record in catalogue.records.iter().take(RECORDS_MAX / 2) {
+                if fewer.catalogue.layers.len() + CHAIN_MAX > LAYERS_MAX {
+                    break;
+                }
+                let layer = fewer.chain(catalogue.chain(record.layer).into_iter().cloned());
+                fewer.catalogue.records.push(RecordEntry { layer, ..record.clone() });
+            }
+            fewer.catalogue.states = std::mem::take(&mut catalogue.states);
+            catalogue = fewer.catalogue;
+        }
+        catalogue.states.sort_by_key(|state| std::cmp::Reverse(state.used));
+        catalogue.states.truncate(RECORDS_MAX);
+        Some(catalogue)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn digest(number: u8) -> Digest {
+        Digest([number; 32])
+    }
+
+    fn layer(number: u8) -> LayerEntry {
+        let descriptor = Descriptor::new(MediaType::LayerGzip, BlobDigest(digest(number)), 7);
+        let blob = Some(BlobEntry::new(&descriptor));
+        LayerEntry { diff_id: DiffId(digest(number)), parent: None, epoch: None, blob }
+    }
+
+    fn record(key: u8, layer: Option<u32>, used: i64) -> RecordEntry {
+        RecordEntry { key: digest(key), offered: None, layer, created: 5, used }
+    }
+
+    /// Two records, the second on top of the first.
+    fn catalogue() -> Catalogue {
+        let mut draft = Draft::new(Catalogue::default(), 100, |_, _| false);
+        let one = draft.chain([layer(1)].into_iter());
+        draft.record(record(10, one, 100), true);
+        let two = draft.chain([layer(1), layer(2)].into_iter());
+        draft.record(record(20, two, 100), true);
+        draft.finish().expect("it is new")
+    }
+
+    #[test]
+    fn catalogue_v1_never_changes() {
+        let json = String::from_utf8(catalogue().to_json()).unwrap();
+        let short = json.replace(&digest(1).hex(), "<1>").replace(&digest(2).hex(), "<2>");
+        let short = short.replace(&digest(10).hex(), "<10>").replace(&digest(20).hex(), "<20>");
+        insta::assert_snapshot!(short, @r#"
+        {"layers":[{"blob":{"digest":"sha256:<1>","mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":7},"diffId":"sha256:<1>"},{"blob":{"digest":"sha256:<2>","mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":7},"diffId":"sha256:<2>","parent":0}],"records":[{"created":5,"key":"sha256:<10>","layer":0,"used":100},{"created":5,"key":"sha256:<20>","layer":1,"used":100}],"states":[],"version":1}
+        "#);
+        assert_eq!(Catalogue::parse(json.as_bytes()).unwrap(), catalogue());
+        assert_eq!(Catalogue::parse(&catalogue().to_buildkit_json()).unwrap(), catalogue());
+    }
+
+    #[test]
+    fn buildkit_finds_layers_and_records_where_it_looks() {
+        let document: Value = serde_json::from_slice(&catalogue().to_buildkit_json()).unwrap();
+        assert_eq!(document["layers"][0]["parent"], -1);
+        assert_eq!(document["layers"][1]["parent"], 0);
+        assert_eq!(document["layers"][1]["annotations"]["diffID"], json!(digest(2)));
+        assert_eq!(document["records"][1]["results"][0]["layer"], 1);
+        assert_eq!(document["records"][1]["digest"], json!(digest(20)));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let wrong = |change: &dyn Fn(&mut Value)| {
+            let mut document: Value = serde_json::from_slice(&catalogue().to_json()).unwrap();
+            change(&mut document);
+            Catalogue::parse(&serde_json::to_vec(&document).unwrap()).unwrap_err().to_string()
+        };
+        let said = [
+            wrong(&|it| it["version"] = json!(2)),
+            wrong(&|it| it["layers"][1]["parent"] = json!(1)),
+            wrong(&|it| it["layers"][0]["parent"] = json!(7)),
+            wrong(&|it| it["layers"][0]["blob"]["mediaType"] = json!("text/html")),
+            wrong(&|it| it["layers"][0]["blob"]["size"] = json!(1_u64 << 50)),
+            wrong(&|it| it["layers"][0]["diffId"] = json!("../../etc/passwd")),
+            wrong(&|it| it["records"][0]["layer"] = json!(2)),
+            wrong(&|it| it["records"][0]["key"] = json!("sha512:00")),
+            wrong(&|it| *it = json!({"layers": [], "records": [{}, {}]})),
+            wrong(&|it| *it = json!("text")),
+        ];
+        insta::assert_snapshot!(said.join("\n"), @r"
+        it has version 2, this slipway knows 1
+        its layer 1 cannot be: it lies on one that follows
+        its layer 0 cannot be: it lies on one that follows
+        its layer 0 cannot be: its blob is no layer
+        its layer 0 cannot be: its blob is no layer
+        it is not the JSON of a catalogue
+        its record 0 cannot be: its layer is not there
+        it is not the JSON of a catalogue
+        it was written by BuildKit, with 2 records under keys that only BuildKit can compute
+        it is not the JSON of a catalogue
+        ");
+    }
+
+    #[test]
+    fn a_chain_has_an_end_that_is_near() {
+        let mut long = catalogue();
+        long.layers = (0..=CHAIN_MAX)
+            .map(|at| LayerEntry { parent: at.checked_sub(1).map(|at| at as u32), ..layer(1) })
+            .collect();
+        let error = Catalogue::parse(&long.to_json()).unwrap_err().to_string();
+        assert_eq!(error, format!("its layer {CHAIN_MAX} cannot be: it lies on too many others"));
+    }
+
+    #[test]
+    fn the_same_again_is_no_news() {
+        let mut draft = Draft::new(catalogue(), 200, |_, _| false);
+        let two = draft.chain([layer(1), layer(2)].into_iter());
+        draft.record(record(20, two, 200), false);
+        assert!(draft.finish().is_none());
+        // Another result of a key stays out, unless it was made on purpose.
+        let other = |replaces| {
+            let mut draft = Draft::new(catalogue(), 200, |_, _| false);
+            let three = draft.chain([layer(3)].into_iter());
+            draft.record(record(20, three, 200), replaces);
+            draft.finish().map(|catalogue| catalogue.chain(catalogue.records[1].layer)[0].diff_id)
+        };
+        assert_eq!((other(false), other(true)), (None, Some(DiffId(digest(3)))));
+    }
+
+    #[test]
+    fn what_nobody_uses_goes_with_its_layers() {
+        let late = 100 + UNUSED_S_MAX;
+        let mut draft = Draft::new(catalogue(), late, |_, _| false);
+        let one = draft.chain([layer(1)].into_iter());
+        draft.record(record(10, one, late), false);
+        let catalogue = draft.finish().expect("the time of the use is old");
+        assert_eq!((catalogue.records.len(), catalogue.records[0].used), (2, late));
+        let draft = Draft::new(catalogue, late + 1, |_, _| false);
+        let catalogue = draft.finish().expect("one is gone");
+        assert_eq!((catalogue.records.len(), catalogue.layers.len()), (1, 1));
+    }
+}

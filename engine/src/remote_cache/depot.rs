@@ -1,0 +1,228 @@
+//! Where a remote cache is kept: a repository of a registry, or a directory.
+
+use std::sync::Arc;
+
+use cache::Store;
+use image::{BlobDigest, Descriptor, Digest, Index, Manifest, MediaType, Reference};
+use registry::{Fetch, Kind, RegistryError, Repository};
+
+use super::layout::Layout;
+use super::{CacheExport, CacheFormat, CachePlace, CacheShape, Catalogue, RemoteCacheError};
+use crate::Engine;
+use crate::blocking::blocking;
+use crate::images::{BlobFile, Bytes, ImageForm, fetch_blob, fetch_small, remember, repositories};
+
+/// The type of our catalogue.
+const CATALOGUE_TYPE: &str = "application/vnd.slipway.cache.catalogue.v1+json";
+/// The type of BuildKit's.
+const BUILDKIT_TYPE: &str = "application/vnd.buildkit.cacheconfig.v0";
+/// A catalogue of 50 000 layers and as many records.
+const CATALOGUE_BYTES_MAX: u64 = 64 << 20;
+/// Registries refuse larger manifests.
+const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+/// What can be unpacked is smaller than this.
+const BLOB_BYTES_MAX: u64 = 1 << 40;
+
+/// A place for remote caches.
+pub(crate) enum Depot {
+    /// A tag of a repository.
+    Registry { repository: Repository, name: Reference },
+    /// A tag of a directory.
+    Layout(Layout),
+}
+
+/// A catalogue as it was found.
+pub(super) struct Found {
+    pub(super) catalogue: Catalogue,
+    /// Of the manifest that names it.
+    pub(super) manifest: Digest,
+}
+
+impl Depot {
+    /// The depot at a place. Connects to nothing yet.
+    pub(super) fn new(engine: &Engine, place: &CachePlace) -> Result<Self, RemoteCacheError> {
+        Ok(match place {
+            CachePlace::Registry(name) => {
+                Self::Registry { repository: engine.registries.repository(name)?, name: name.clone() }
+            }
+            CachePlace::Directory { path, tag } => Self::Layout(Layout::new(path, tag)),
+        })
+    }
+
+    /// The digest of what the name stands for; none when it stands for nothing.
+    pub(super) async fn current(&self) -> Result<Option<Digest>, RemoteCacheError> {
+        match self {
+            Self::Registry { repository, name } => match repository.head_manifest(name).await {
+                Ok(descriptor) => Ok(Some(descriptor.digest.0)),
+                Err(RegistryError::NoManifest { .. }) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+            Self::Layout(layout) => {
+                let layout = layout.clone();
+                Ok(blocking(move || layout.named()).await?.map(|descriptor| descriptor.digest.0))
+            }
+        }
+    }
+
+    /// The catalogue; none when nothing has the name.
+    pub(super) async fn read(&self) -> Result<Option<Found>, RemoteCacheError> {
+        let Some((manifest, kind, bytes)) = self.manifest().await? else { return Ok(None) };
+        let config = config_of(kind, &bytes)?;
+        let bytes = match self {
+            Self::Registry { repository, .. } => {
+                fetch_small(repository, &config, CATALOGUE_BYTES_MAX).await?
+            }
+            Self::Layout(layout) => {
+                let layout = layout.clone();
+                blocking(move || layout.document(&config, CATALOGUE_BYTES_MAX)).await?
+            }
+        };
+        Ok(Some(Found { catalogue: Catalogue::parse(&bytes)?, manifest }))
+    }
+
+    async fn manifest(&self) -> Result<Option<(Digest, Kind, Vec<u8>)>, RemoteCacheError> {
+        match self {
+            Self::Registry { repository, name } => match repository.manifest(name).await {
+                Ok(found) => Ok(Some((found.descriptor.digest.0, found.kind, found.bytes))),
+                Err(RegistryError::NoManifest { .. }) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+            Self::Layout(layout) => {
+                let layout = layout.clone();
+                let read = move || {
+                    let Some(descriptor) = layout.named()? else { return Ok(None) };
+                    let bytes = layout.document(&descriptor, MANIFEST_BYTES_MAX)?;
+                    let is_index = MediaType::parse(&descriptor.media_type) == Some(MediaType::Index);
+                    let kind = if is_index { Kind::Index } else { Kind::Manifest };
+                    Ok(Some((descriptor.digest.0, kind, bytes)))
+                };
+                blocking(read).await
+            }
+        }
+    }
+
+    /// Brings a blob into the store, verified.
+    pub(super) async fn fetch(&self, store: &Arc<Store>, blob: &Descriptor) -> Result<(), RemoteCacheError> {
+        match self {
+            Self::Registry { repository, .. } => {
+                Ok(fetch_blob(store, repository, blob, Fetch::Ranges, &|_| ()).await?)
+            }
+            Self::Layout(layout) => {
+                let (store, layout, blob) = (store.clone(), layout.clone(), blob.clone());
+                let copy = move || {
+                    let expected = Some((blob.digest, blob.size_bytes));
+                    store.put_blob_from(&mut layout.open(&blob.digest)?, expected, BLOB_BYTES_MAX)?;
+                    Ok(())
+                };
+                blocking(copy).await
+            }
+        }
+    }
+
+    /// Whether a blob need not be sent.
+    pub(super) async fn has(&self, blob: &Descriptor) -> Result<bool, RemoteCacheError> {
+        match self {
+            Self::Registry { repository, .. } => Ok(repository.has_blob(blob).await?),
+            Self::Layout(layout) => Ok(layout.has(blob)),
+        }
+    }
+
+    /// Sends a blob of the store.
+    pub(super) async fn send(&self, store: &Arc<Store>, blob: &Descriptor) -> Result<(), RemoteCacheError> {
+        match self {
+            Self::Registry { repository, .. } => {
+                let mounting = repositories(store, &blob.digest, repository.domain())?;
+                let source = Arc::new(BlobFile::open(store, &blob.digest)?);
+                repository.push_blob(blob, &source, &mounting, &|_| ()).await?;
+                Ok(remember(store, &blob.digest, repository)?)
+            }
+            Self::Layout(layout) => {
+                let (store, layout, digest) = (store.clone(), layout.clone(), blob.digest);
+                let copy = move || {
+                    let missing = || cache::StoreError::NoBlob { digest };
+                    layout.put(&digest, &mut store.open_blob(&digest)?.ok_or_else(missing)?)
+                };
+                blocking(copy).await
+            }
+        }
+    }
+
+    /// Makes a catalogue the one that has the name. Its blobs are there already.
+    pub(super) async fn publish(
+        &self,
+        catalogue: &Catalogue,
+        export: &CacheExport,
+    ) -> Result<(), RemoteCacheError> {
+        let (media_type, config_bytes) = match export.format {
+            CacheFormat::Slipway => (CATALOGUE_TYPE, catalogue.to_json()),
+            CacheFormat::BuildKit => (BUILDKIT_TYPE, catalogue.to_buildkit_json()),
+        };
+        let config = document(media_type, &config_bytes);
+        let form = ImageForm { media_types: export.media_types, ..ImageForm::default() };
+        let blobs = catalogue.blobs().into_values();
+        let renamed = |mut blob: Descriptor| {
+            if let Some(known) = MediaType::parse(&blob.media_type) {
+                form.media_type(known).clone_into(&mut blob.media_type);
+            }
+            blob
+        };
+        let (media_type, bytes) = match export.shape {
+            CacheShape::Manifest => {
+                let mut manifest = Manifest::new(config.clone(), blobs.map(renamed).collect());
+                form.media_type(MediaType::Manifest).clone_into(&mut manifest.media_type);
+                (form.media_type(MediaType::Manifest), manifest.to_json())
+            }
+            CacheShape::Index => {
+                let mut index = Index::new(blobs.map(renamed).chain([config.clone()]).collect());
+                form.media_type(MediaType::Index).clone_into(&mut index.media_type);
+                (form.media_type(MediaType::Index), index.to_json())
+            }
+        };
+        match self {
+            Self::Registry { repository, name } => {
+                let source = Arc::new(Bytes(config_bytes.into()));
+                repository.push_blob(&config, &source, &[], &|_| ()).await?;
+                repository.put_manifest(name, media_type, &bytes).await?;
+                Ok(())
+            }
+            Self::Layout(layout) => {
+                let layout = layout.clone();
+                let write = move || {
+                    layout.put(&config.digest, &mut config_bytes.as_slice())?;
+                    let descriptor = document(media_type, &bytes);
+                    layout.put(&descriptor.digest, &mut bytes.as_slice())?;
+                    layout.name(descriptor)
+                };
+                blocking(write).await
+            }
+        }
+    }
+
+    /// The repository, of a depot that is one.
+    pub(crate) fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Registry { repository, .. } => Some(repository),
+            Self::Layout(_) => None,
+        }
+    }
+}
+
+fn document(media_type: &str, bytes: &[u8]) -> Descriptor {
+    let digest = BlobDigest(Digest::of(bytes));
+    let mut descriptor = Descriptor::new(MediaType::Config, digest, bytes.len() as u64);
+    media_type.clone_into(&mut descriptor.media_type);
+    descriptor
+}
+
+/// Where the catalogue of a cache is: the config of its manifest, or one of an index, as BuildKit writes both.
+fn config_of(kind: Kind, bytes: &[u8]) -> Result<Descriptor, RemoteCacheError> {
+    let is_catalogue =
+        |descriptor: &Descriptor| [CATALOGUE_TYPE, BUILDKIT_TYPE].contains(&descriptor.media_type.as_str());
+    let candidates = match kind {
+        Kind::Manifest => vec![Manifest::parse(bytes)?.config],
+        Kind::Index => Index::parse(bytes)?.manifests,
+    };
+    let media_type = candidates.first().map(|first| first.media_type.clone()).unwrap_or_default();
+    let found = candidates.into_iter().find(is_catalogue);
+    found.ok_or(RemoteCacheError::NotACache { media_type })
+}

@@ -1,0 +1,109 @@
+//! What can be wrong with a remote cache.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use image::Digest;
+
+use super::CatalogueError;
+use crate::images::ImageError;
+
+/// Why a remote cache cannot be read or written. A build goes on without it.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteCacheError {
+    /// A registry, or what it sends.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] cache::StoreError),
+    /// The catalogue cannot be used.
+    #[error("cannot use the catalogue")]
+    Catalogue(#[from] CatalogueError),
+    /// A document of the cache cannot be used.
+    #[error("cannot use its manifest")]
+    Manifest {
+        /// The cause.
+        #[from]
+        source: image::ManifestError,
+    },
+    /// There is something else of this name.
+    #[error("it is no cache: its config has the media type `{media_type}`")]
+    NotACache {
+        /// What it is.
+        media_type: String,
+    },
+    /// A file of a cache in a directory cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A file of a cache in a directory cannot be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Bytes are not those that were promised.
+    #[error("a document has digest {actual}, expected {expected}")]
+    WrongDigest {
+        /// As promised.
+        expected: Digest,
+        /// As it is.
+        actual: Digest,
+    },
+    /// A document is larger than any that we write.
+    #[error("a document has {size_bytes} bytes, more than {size_bytes_max}")]
+    TooLarge {
+        /// Its size.
+        size_bytes: u64,
+        /// The limit.
+        size_bytes_max: u64,
+    },
+    /// Others write the same cache all the time.
+    #[error("others have written it {rounds} times in the meantime")]
+    Busy {
+        /// How often we tried.
+        rounds: usize,
+    },
+    /// It took too long.
+    #[error("no answer within {} s", waited.as_secs_f32())]
+    TimedOut {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+}
+
+impl From<registry::RegistryError> for RemoteCacheError {
+    fn from(error: registry::RegistryError) -> Self {
+        Self::Image(error.into())
+    }
+}
+
+impl RemoteCacheError {
+    /// Whether the network or the other side is to blame.
+    pub fn is_network(&self) -> bool {
+        match self {
+            Self::Image(error) => error.is_network(),
+            Self::TimedOut { .. } | Self::Busy { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// With all of its causes, as one line.
+    pub(crate) fn line(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            line += &format!(": {error}");
+            cause = error.source();
+        }
+        line.replace('\n', " ")
+    }
+}

@@ -1,0 +1,338 @@
+//! Writes what a build came to into a remote cache: the difference to what is there.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use cache::{LayerId, Store};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use graph::{BuildGraph, Op, VertexId};
+use image::{Descriptor, DiffId, Digest, ImageId};
+use solver::Solved;
+
+use super::away::{AwayLayer, Link, Origin};
+use super::catalogue::{BlobEntry, Catalogue, Draft, LayerEntry, RecordEntry, StateEntry};
+use super::depot::Found;
+use super::{CacheExport, CacheFailure, CacheMode, Depot, RemoteCacheError, Trod};
+use crate::BuildError;
+use crate::blocking::blocking;
+use crate::images::{LayerTar, compressed};
+use crate::ops::{BuildWorker, Output};
+
+/// Layers that are on their way at the same time.
+const LAYERS_AT_ONCE_MAX: usize = 5;
+/// How often a catalogue is written anew since another build wrote its own in the meantime.
+const ROUNDS_MAX: usize = 5;
+const NANOSECONDS: i64 = 1_000_000_000;
+
+/// A build that has ended.
+pub(crate) struct Ended<'a> {
+    pub(crate) worker: &'a BuildWorker,
+    pub(crate) graph: &'a BuildGraph,
+    pub(crate) targets: &'a [VertexId],
+    pub(crate) solved: &'a Solved<Output>,
+    pub(crate) image: ImageId,
+}
+
+/// A layer of a result.
+#[derive(Clone)]
+struct OwnLayer {
+    diff_id: DiffId,
+    epoch: Option<i64>,
+    whereabouts: Whereabouts,
+}
+
+#[derive(Clone)]
+enum Whereabouts {
+    /// In the registry of the base image, from where everybody has it.
+    Base,
+    Store(LayerId),
+    Away(Arc<AwayLayer>),
+}
+
+/// A record, with the layers that it needs.
+struct Outcome {
+    key: Digest,
+    trod: Trod,
+    layers: Vec<OwnLayer>,
+}
+
+impl Ended<'_> {
+    /// Writes the remote caches that a build asks for, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// Only of a cache whose failure is fatal.
+    pub(crate) async fn export(&self, exports: &[CacheExport]) -> Result<(), BuildError> {
+        for export in exports {
+            let steps = &self.worker.steps;
+            let step = steps.begin(&format!("exporting cache to {}", export.place));
+            let exporting = self.export_to(export);
+            let exported = match export.timeout {
+                None => exporting.await,
+                Some(wait) => {
+                    let ended = tokio::time::timeout(wait, exporting).await;
+                    ended.unwrap_or(Err(RemoteCacheError::TimedOut { waited: wait }))
+                }
+            };
+            match exported {
+                Ok(()) => steps.complete(step),
+                Err(error) => {
+                    steps.fail(step, error.line());
+                    if export.failure == CacheFailure::Fatal {
+                        let place = export.place.to_string();
+                        return Err(BuildError::CacheExport { place, source: error });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn export_to(&self, export: &CacheExport) -> Result<(), RemoteCacheError> {
+        let depot = Depot::new(&self.worker.engine, &export.place)?;
+        let results = self.results(export.mode).await?;
+        let states = self.states(&results).await?;
+        // What cannot be read is replaced: it is of no use to anybody.
+        let mut there = self.there(&depot, export).await.ok().flatten();
+        let mut blobs = HashMap::new();
+        for _ in 0..ROUNDS_MAX {
+            let (manifest, old) =
+                there.map_or((None, Catalogue::default()), |found| (Some(found.manifest), found.catalogue));
+            self.find_blobs(&old, &results, export, &mut blobs).await?;
+            let (known, draft) = (old.blobs(), self.draft(old, &results, &states, &blobs));
+            let Some(catalogue) = draft.finish() else { return Ok(()) };
+            let distrusted = self.worker.imports.distrusted_layers();
+            let is_new = |layer: &&OwnLayer| {
+                let blob = blobs.get(&layer.diff_id);
+                let is_known = blob.is_some_and(|blob: &Descriptor| known.contains_key(&blob.digest));
+                blob.is_some() && (!is_known || distrusted.contains(&layer.diff_id))
+            };
+            self.send(&depot, &results, &blobs, is_new).await?;
+            if depot.current().await? == manifest {
+                return depot.publish(&catalogue, export).await;
+            }
+            there = depot.read().await?;
+        }
+        Err(RemoteCacheError::Busy { rounds: ROUNDS_MAX })
+    }
+
+    /// What is there already. A catalogue that was imported need not come again.
+    async fn there(&self, depot: &Depot, export: &CacheExport) -> Result<Option<Found>, RemoteCacheError> {
+        if let Some((manifest, catalogue)) = self.worker.imports.known(&export.place)
+            && depot.current().await? == Some(manifest)
+        {
+            return Ok(Some(Found { manifest, catalogue: catalogue.clone() }));
+        }
+        depot.read().await
+    }
+
+    /// Everything that came up in the build and has layers.
+    async fn results(&self, mode: CacheMode) -> Result<Vec<Outcome>, RemoteCacheError> {
+        let wanted = self.wanted(mode);
+        let of_bases = self.worker.bases.diff_ids();
+        let mut results = Vec::new();
+        for (key, trod) in self.worker.trail.keys() {
+            if !wanted.contains(&trod.vertex) {
+                continue;
+            }
+            let Some(settled) = &self.solved.vertices[trod.vertex.index()] else { continue };
+            let links = match &settled.output {
+                Output::Layers(layers) => layers.ids.iter().copied().map(Link::Here).collect(),
+                Output::Away(away) => away.links.to_vec(),
+                Output::Context(_) => continue,
+            };
+            let (store, of_bases) = (self.worker.store.clone(), of_bases.clone());
+            let epoch = self.worker.source_date_epoch;
+            let own = move || {
+                links.iter().map(|link| own_layer(&store, &of_bases, link, epoch)).collect::<Result<_, _>>()
+            };
+            results.push(Outcome { key, trod, layers: blocking(own).await? });
+        }
+        // What dependents see has to be found as well.
+        let by_key: BTreeSet<Digest> = results.iter().map(|result| result.key).collect();
+        let offered: Vec<Outcome> = results
+            .iter()
+            .filter(|result| !by_key.contains(&result.trod.offered))
+            .map(|result| Outcome {
+                key: result.trod.offered,
+                trod: result.trod,
+                layers: result.layers.clone(),
+            })
+            .collect();
+        results.extend(offered);
+        Ok(results)
+    }
+
+    fn wanted(&self, mode: CacheMode) -> BTreeSet<VertexId> {
+        match mode {
+            CacheMode::Max => self.graph.vertices().map(|(id, _)| id).collect(),
+            CacheMode::Min => {
+                let below = |id: &VertexId| self.graph.vertex(*id).inputs.first().copied();
+                let chain = |target: &VertexId| std::iter::successors(Some(*target), below);
+                self.targets.iter().flat_map(chain).collect()
+            }
+        }
+    }
+
+    /// What each RUN came to, so that one that runs elsewhere and comes to the same is recognised.
+    async fn states(&self, results: &[Outcome]) -> Result<Vec<StateEntry>, RemoteCacheError> {
+        let mut states = Vec::new();
+        let vertices: BTreeSet<VertexId> = results.iter().map(|result| result.trod.vertex).collect();
+        for id in vertices {
+            let vertex = self.graph.vertex(id);
+            let settled = |id: &VertexId| self.solved.vertices[id.index()].as_ref();
+            let continued = vertex.inputs.first().and_then(settled).and_then(|below| below.offered);
+            let (Op::Run(_), Some(continued), Some(own)) = (&vertex.op, continued, settled(&id)) else {
+                continue;
+            };
+            let top = own.output.layers().and_then(|layers| layers.ids.last().copied());
+            let (Some(top), Some(offered)) = (top, own.offered) else { continue };
+            let store = self.worker.store.clone();
+            let digest = move || store.layer(&top)?.map(|layer| layer.content_digest()).transpose();
+            let Some(content) = blocking(digest).await? else { continue };
+            let used = self.now_unix_s();
+            states.push(StateEntry { continued: continued.0, content, offered: offered.0, used });
+        }
+        Ok(states)
+    }
+
+    /// How each layer travels: as it does already, or compressed now.
+    async fn find_blobs(
+        &self,
+        old: &Catalogue,
+        results: &[Outcome],
+        export: &CacheExport,
+        blobs: &mut HashMap<DiffId, Descriptor>,
+    ) -> Result<(), RemoteCacheError> {
+        let mut known = old.blob_of();
+        self.worker.imports.distrusted_layers().iter().for_each(|lost| drop(known.remove(lost)));
+        for layer in results.iter().flat_map(|result| &result.layers) {
+            let OwnLayer { diff_id, epoch, whereabouts } = layer;
+            if blobs.contains_key(diff_id) {
+                continue;
+            }
+            let blob = match (known.get(diff_id), whereabouts) {
+                (_, Whereabouts::Base) => continue,
+                (Some(known), _) => known.clone(),
+                (None, Whereabouts::Away(away)) => away.blob.clone(),
+                (None, Whereabouts::Store(id)) => self.compress(*id, *diff_id, *epoch, export).await?,
+            };
+            blobs.insert(*diff_id, blob);
+        }
+        Ok(())
+    }
+
+    async fn compress(
+        &self,
+        id: LayerId,
+        diff_id: DiffId,
+        epoch: Option<i64>,
+        export: &CacheExport,
+    ) -> Result<Descriptor, RemoteCacheError> {
+        let (store, form, image) = (self.worker.store.clone(), export.layers.clone(), self.image);
+        let compress = move || {
+            let layer = store.layer(&id)?.ok_or(cache::StoreError::NoLayer { id })?;
+            let tar = LayerTar::new(image, diff_id, layer, epoch);
+            compressed(&store, &tar, &form, &|_, _, _| ())
+        };
+        Ok(blocking(compress).await?)
+    }
+
+    fn draft(
+        &self,
+        old: Catalogue,
+        results: &[Outcome],
+        states: &[StateEntry],
+        blobs: &HashMap<DiffId, Descriptor>,
+    ) -> Draft {
+        let distrusted = self.worker.imports.distrusted_layers();
+        let is_broken = |old: &Catalogue, record: &RecordEntry| {
+            old.chain(record.layer).iter().any(|layer| distrusted.contains(&layer.diff_id))
+        };
+        let mut draft = Draft::new(old, self.now_unix_s(), is_broken);
+        for Outcome { key, trod, layers } in results {
+            let entries = layers.iter().map(|layer| LayerEntry {
+                diff_id: layer.diff_id,
+                parent: None,
+                epoch: layer.epoch,
+                blob: blobs.get(&layer.diff_id).map(BlobEntry::new),
+            });
+            let layer = draft.chain(entries);
+            let record = RecordEntry {
+                key: *key,
+                offered: (trod.offered != *key).then_some(trod.offered),
+                layer,
+                created: trod.created_unix_ns,
+                used: self.now_unix_s(),
+            };
+            draft.record(record, trod.ran);
+        }
+        states.iter().for_each(|state| draft.state(state.clone()));
+        draft
+    }
+
+    /// Sends the blobs of these layers, several at a time.
+    async fn send(
+        &self,
+        depot: &Depot,
+        results: &[Outcome],
+        blobs: &HashMap<DiffId, Descriptor>,
+        is_new: impl Fn(&&OwnLayer) -> bool,
+    ) -> Result<(), RemoteCacheError> {
+        let new = results.iter().flat_map(|result| &result.layers).filter(is_new);
+        let once: BTreeMap<DiffId, &OwnLayer> = new.map(|layer| (layer.diff_id, layer)).collect();
+        let send = |layer: &OwnLayer| {
+            let (layer, blob) = (layer.clone(), blobs[&layer.diff_id].clone());
+            self.send_one(depot, layer, blob)
+        };
+        let sent: Vec<_> = once.into_values().map(send).collect();
+        stream::iter(sent).buffer_unordered(LAYERS_AT_ONCE_MAX).try_collect().await
+    }
+
+    async fn send_one(
+        &self,
+        depot: &Depot,
+        layer: OwnLayer,
+        blob: Descriptor,
+    ) -> Result<(), RemoteCacheError> {
+        let store = &self.worker.store;
+        let distrusted = self.worker.imports.distrusted_layers();
+        if !distrusted.contains(&layer.diff_id) && depot.has(&blob).await? {
+            return Ok(());
+        }
+        // What another cache has goes through the store.
+        if let Whereabouts::Away(away) = &layer.whereabouts
+            && store.open_blob(&blob.digest)?.is_none()
+            && let Origin::Cache(from) = &away.origin
+        {
+            from.fetch(store, &blob).await?;
+        }
+        depot.send(store, &blob).await
+    }
+
+    fn now_unix_s(&self) -> i64 {
+        crate::ops::now_unix_ns() / NANOSECONDS
+    }
+}
+
+fn own_layer(
+    store: &Store,
+    of_bases: &HashMap<LayerId, DiffId>,
+    link: &Link,
+    epoch: Option<i64>,
+) -> Result<OwnLayer, cache::StoreError> {
+    let own = |diff_id, epoch, whereabouts| OwnLayer { diff_id, epoch, whereabouts };
+    Ok(match link {
+        Link::Here(id) => match of_bases.get(id) {
+            Some(diff_id) => own(*diff_id, None, Whereabouts::Base),
+            None => {
+                let layer = store.layer(id)?.ok_or(cache::StoreError::NoLayer { id: *id })?;
+                own(layer.diff_id(epoch)?, epoch, Whereabouts::Store(*id))
+            }
+        },
+        Link::Away(away) => match away.origin {
+            Origin::Base(_) => own(away.diff_id, None, Whereabouts::Base),
+            Origin::Cache(_) => own(away.diff_id, away.epoch, Whereabouts::Away(away.clone())),
+        },
+    })
+}

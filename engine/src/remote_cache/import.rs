@@ -1,0 +1,261 @@
+//! Looks keys up in the remote caches of a build.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cache::{Key, Record, Store};
+use graph::{BuildGraph, VertexId};
+use image::{DiffId, Digest};
+use tokio::sync::OnceCell;
+
+use super::away::{AwayLayer, AwayLayers, Link, Origin};
+use super::catalogue::{Catalogue, LayerEntry, RecordEntry, StateEntry};
+use super::{CATALOGUE_WAIT, CacheImport, CachePlace, Depot, RemoteCacheError};
+use crate::Engine;
+use crate::ops::{Layers, Output};
+use crate::steps::Steps;
+
+/// Layers of one cache that were not what they should be, after which nothing of it is used any more.
+const LOST_MAX: usize = 3;
+
+/// The remote caches of a build. Nothing is fetched before a key is asked for that the store does not know.
+pub(crate) struct Imports {
+    caches: Vec<Imported>,
+    steps: Arc<Steps>,
+    /// What is known of the vertices, for the records of the store. None when there are no caches.
+    graph: Option<BuildGraph>,
+    /// Layers of base images, which are no business of the caches.
+    bases: HashMap<DiffId, Link>,
+    epoch: Option<i64>,
+    distrusted: Mutex<Distrusted>,
+}
+
+#[derive(Default)]
+struct Distrusted {
+    layers: BTreeSet<DiffId>,
+    /// Places in the list of caches.
+    caches: BTreeSet<usize>,
+}
+
+struct Imported {
+    place: CachePlace,
+    engine: Engine,
+    wait: Duration,
+    loaded: OnceCell<Option<Loaded>>,
+}
+
+/// A catalogue that has come.
+struct Loaded {
+    depot: Arc<Depot>,
+    manifest: Digest,
+    catalogue: Catalogue,
+    records: HashMap<Digest, usize>,
+}
+
+/// A result in a remote cache.
+pub(crate) struct Hit {
+    pub(crate) output: Output,
+    /// The key that dependents see.
+    pub(crate) offered: Digest,
+    pub(crate) created_unix_ns: i64,
+    pub(crate) ingredients: Vec<(String, String)>,
+}
+
+impl Imports {
+    pub(crate) fn new(
+        engine: &Engine,
+        imports: &[CacheImport],
+        steps: &Arc<Steps>,
+        graph: &BuildGraph,
+        (bases, epoch): (HashMap<DiffId, Link>, Option<i64>),
+    ) -> Self {
+        let imported = |import: &CacheImport| Imported {
+            place: import.place.clone(),
+            engine: engine.clone(),
+            wait: import.timeout.unwrap_or(CATALOGUE_WAIT),
+            loaded: OnceCell::new(),
+        };
+        Self {
+            caches: imports.iter().map(imported).collect(),
+            steps: steps.clone(),
+            graph: (!imports.is_empty()).then(|| graph.clone()),
+            bases,
+            epoch,
+            distrusted: Mutex::default(),
+        }
+    }
+
+    /// What the first cache that knows the key says of it. The store remembers it if all layers are there.
+    pub(crate) async fn find(
+        &self,
+        store: &Store,
+        id: VertexId,
+        key: Digest,
+    ) -> Result<Option<Hit>, cache::StoreError> {
+        for (at, cache) in self.caches.iter().enumerate() {
+            if self.lock().caches.contains(&at) {
+                continue;
+            }
+            let Some(loaded) = cache.loaded(&self.steps).await else { continue };
+            let Some(record) = loaded.records.get(&key).map(|at| &loaded.catalogue.records[*at]) else {
+                continue;
+            };
+            if let Some(links) = self.links(store, loaded, record)? {
+                return self.hit(store, id, record, links).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The layers of a record; none when one of them cannot be had.
+    fn links(
+        &self,
+        store: &Store,
+        loaded: &Loaded,
+        record: &RecordEntry,
+    ) -> Result<Option<Vec<Link>>, cache::StoreError> {
+        let chain = loaded.catalogue.chain(record.layer);
+        if chain.iter().any(|layer| self.lock().layers.contains(&layer.diff_id)) {
+            return Ok(None);
+        }
+        chain.into_iter().map(|layer| self.link(store, loaded, layer)).collect()
+    }
+
+    fn link(
+        &self,
+        store: &Store,
+        loaded: &Loaded,
+        layer: &LayerEntry,
+    ) -> Result<Option<Link>, cache::StoreError> {
+        let LayerEntry { diff_id, epoch, blob, .. } = layer;
+        if let Some(link) = self.bases.get(diff_id) {
+            return Ok(Some(link.clone()));
+        }
+        // The same files with other times are another layer.
+        if *epoch != self.epoch {
+            return Ok(None);
+        }
+        if let Some(here) = store.layer_by_diff_id(diff_id)? {
+            return Ok(Some(Link::Here(here.id())));
+        }
+        Ok(blob.as_ref().map(|blob| {
+            let origin = Origin::Cache(loaded.depot.clone());
+            let (diff_id, epoch) = (*diff_id, *epoch);
+            Link::Away(Arc::new(AwayLayer { diff_id, blob: blob.descriptor(), epoch, origin }))
+        }))
+    }
+
+    fn hit(
+        &self,
+        store: &Store,
+        id: VertexId,
+        entry: &RecordEntry,
+        links: Vec<Link>,
+    ) -> Result<Hit, cache::StoreError> {
+        let graph = self.graph.as_ref().expect("there is a graph where there are caches");
+        let vertex = graph.vertex(id);
+        let here: Option<Vec<_>> = links
+            .iter()
+            .map(|link| match link {
+                Link::Here(id) => Some(*id),
+                Link::Away(_) => None,
+            })
+            .collect();
+        let record = Record {
+            key: Key(entry.key),
+            offered: entry.offered.map(Key),
+            layers: here.clone().unwrap_or_default(),
+            content: None,
+            created_unix_ns: entry.created,
+            description: vertex.label.name.clone(),
+            ingredients: vertex.op.ingredients(),
+        };
+        let (created_unix_ns, ingredients) = (entry.created, record.ingredients.clone());
+        let output = match here {
+            Some(ids) => {
+                store.put_record(&record)?;
+                Output::Layers(Layers { ids: ids.into(), created_unix_ns })
+            }
+            None => Output::Away(AwayLayers {
+                links: links.into(),
+                created_unix_ns,
+                record: Some(Arc::new(record)),
+            }),
+        };
+        Ok(Hit { output, offered: entry.offered.unwrap_or(entry.key), created_unix_ns, ingredients })
+    }
+
+    /// What steps came to that continued this, as far as a catalogue has come already.
+    pub(crate) fn states(&self, continued: Digest) -> Vec<(Digest, Digest)> {
+        let loaded = self.caches.iter().filter_map(|cache| cache.loaded.get()?.as_ref());
+        let states = loaded.flat_map(|loaded| &loaded.catalogue.states);
+        let wanted = states.filter(|state| state.continued == continued);
+        wanted.map(|StateEntry { content, offered, .. }| (*content, *offered)).collect()
+    }
+
+    /// A layer did not come: nothing that stands on it is found from now on. A cache that loses several, or cannot be
+    /// reached at all, is given up.
+    pub(crate) fn distrust(&self, layer: &AwayLayer, error: &RemoteCacheError) {
+        let step = self.steps.begin(&format!("importing cache layer {}", layer.blob.digest));
+        self.steps.fail(step, error.line());
+        let mut distrusted = self.lock();
+        distrusted.layers.insert(layer.diff_id);
+        let is_content = matches!(error, RemoteCacheError::Store(_) | RemoteCacheError::Read { .. });
+        if is_content && distrusted.layers.len() < LOST_MAX {
+            return;
+        }
+        let Origin::Cache(lost) = &layer.origin else { return };
+        for (at, cache) in self.caches.iter().enumerate() {
+            let loaded = cache.loaded.get().and_then(Option::as_ref);
+            if loaded.is_some_and(|loaded| Arc::ptr_eq(&loaded.depot, lost)) {
+                distrusted.caches.insert(at);
+            }
+        }
+    }
+
+    /// Diff ids of the layers that did not come.
+    pub(crate) fn distrusted_layers(&self) -> BTreeSet<DiffId> {
+        self.lock().layers.clone()
+    }
+
+    /// The catalogue at a place, if it has come already: with the digest of its manifest.
+    pub(crate) fn known(&self, place: &CachePlace) -> Option<(Digest, &Catalogue)> {
+        let cache = self.caches.iter().find(|cache| cache.place == *place)?;
+        let loaded = cache.loaded.get()?.as_ref()?;
+        Some((loaded.manifest, &loaded.catalogue))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Distrusted> {
+        self.distrusted.lock().expect("no holder of the lock panics")
+    }
+}
+
+impl Imported {
+    /// The catalogue, which is fetched once.
+    async fn loaded(&self, steps: &Steps) -> Option<&Loaded> {
+        let load = async {
+            let step = steps.begin(&format!("importing cache manifest from {}", self.place));
+            let loading = tokio::time::timeout(self.wait, self.load()).await;
+            match loading.unwrap_or(Err(RemoteCacheError::TimedOut { waited: self.wait })) {
+                Ok(loaded) => {
+                    steps.complete(step);
+                    loaded
+                }
+                Err(error) => {
+                    steps.fail(step, error.line());
+                    None
+                }
+            }
+        };
+        self.loaded.get_or_init(|| load).await.as_ref()
+    }
+
+    async fn load(&self) -> Result<Option<Loaded>, RemoteCacheError> {
+        let depot = Depot::new(&self.engine, &self.place)?;
+        let Some(found) = depot.read().await? else { return Ok(None) };
+        let records = (0..).zip(&found.catalogue.records).map(|(at, record)| (record.key, at)).collect();
+        let (manifest, catalogue) = (found.manifest, found.catalogue);
+        Ok(Some(Loaded { depot: Arc::new(depot), manifest, catalogue, records }))
+    }
+}

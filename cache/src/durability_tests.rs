@@ -292,3 +292,31 @@ fn folded_markers_say_what_the_single_ones_said() {
     machine.reboot();
     assert_eq!(records(&machine.open()), "ab");
 }
+
+#[test]
+fn what_another_boot_has_unpacked_counts_for_nothing() {
+    use std::os::fd::AsFd as _;
+
+    use crate::tree::{Action, plan};
+
+    let mut machine = Machine::new();
+    let store = machine.open();
+    let file = Action::MakeFile { path: "/file", mode: 0o644, owner: (0, 0), content: b"whole" };
+    let packing = plan(None, None, &[file]).unwrap().unwrap();
+    let layer = store.begin_layer().unwrap().commit_packed(&packing).unwrap();
+    let unpacked = layer.fs_path().unwrap();
+    assert_eq!(fs::read(unpacked.join("file")).unwrap(), b"whole");
+    let id = layer.id();
+    drop((layer, store));
+    machine.reboot();
+    // Names are on the disk before bytes are.
+    fs::write(unpacked.join("file"), "").unwrap();
+    let store = machine.open();
+    let view = store.view(&[id]).unwrap();
+    let mut found = String::new();
+    let file =
+        rustix::fs::openat(view.as_fd(), "file", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty());
+    std::io::Read::read_to_string(&mut fs::File::from(file.unwrap()), &mut found).unwrap();
+    assert_eq!(found, "whole");
+    assert!(!unpacked.exists(), "it is in nobody's way any more");
+}

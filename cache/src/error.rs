@@ -117,6 +117,14 @@ pub enum StoreError {
     /// A layer's directory cannot be read as a tar.
     #[error(transparent)]
     Tar(#[from] layer::WriteError),
+    /// A layer that is kept as one file cannot become a directory.
+    #[error("cannot unpack layer {id}")]
+    Unpack {
+        /// Its id.
+        id: LayerId,
+        /// What went wrong.
+        source: Box<crate::tree::UnpackError>,
+    },
     /// The merged view of a chain of layers cannot be mounted.
     #[error("{call} for a view of {layers} layers")]
     View {

@@ -50,7 +50,7 @@ pub use lock::KeyLock;
 pub use record::Record;
 pub use scaffold::Scaffold;
 pub use session::Swept;
-pub use snapshot::{ActiveLayer, Layer};
+pub use snapshot::{ActiveLayer, Layer, PackError};
 pub use store::Store;
 pub use usage::{Amount, Usage};
 pub use usage_detail::{UsageDetail, UsageItem, UsageKind};

@@ -87,6 +87,11 @@ impl Durability {
         }
     }
 
+    /// The boot that goes on.
+    pub(crate) fn boot(&self) -> BootId {
+        self.boot
+    }
+
     /// Names this opening of the store.
     pub(crate) fn session(&self) -> u64 {
         self.session

@@ -4,6 +4,8 @@
 //! ROOT/format                        "slipway-store 1\n"
 //! ROOT/blobs/sha256/<hex>            bytes under their own digest: configs, manifests, kept layer blobs
 //! ROOT/layers/<layer id>/fs/         a layer's files, as a lower directory of overlayfs
+//! ROOT/layers/<layer id>/packed       or its files in one file, see `layer::packed`
+//! ROOT/layers/<layer id>/unpacked-*   what is packed, as a directory of this boot
 //! ROOT/layers/<layer id>/facts       what was learned about the layer: diff ids, content digest, size
 //! ROOT/diff-ids/<hex>                names the layer that has this diff id
 //! ROOT/records/<2 hex>/<hex>         key records

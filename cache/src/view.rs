@@ -88,20 +88,31 @@ impl Store {
         self.require_layers(layers)?;
         let mut lowers = Vec::with_capacity(layers.len());
         for id in layers.iter().rev() {
-            let name = format!("{}/fs", crate::snapshot::layer_name(id));
-            let path = self.disk().path(&name);
-            let mut value = [0; 1];
-            let is_opaque = match getxattr(&path, OPAQUE_XATTR, &mut value[..]) {
-                Ok(_) => value == *b"y",
-                Err(Errno::NODATA | Errno::OPNOTSUPP) => false,
-                Err(error) => return Err(self.disk().read_error(&name, error)),
+            let mut name = format!("{}/fs", crate::snapshot::layer_name(id));
+            let is_opaque = match self.is_opaque(&name) {
+                Err(Errno::NOENT) => {
+                    name = self.layer_directory(id)?;
+                    // Packed layers come from COPY, which hides nothing.
+                    false
+                }
+                is_opaque => is_opaque.map_err(|error| self.disk().read_error(&name, error))?,
             };
-            lowers.push(path);
+            lowers.push(self.disk().path(&name));
             if is_opaque {
                 break;
             }
         }
         Ok(lowers)
+    }
+
+    /// Whether the root of a layer has the mark that hides all below it.
+    fn is_opaque(&self, name: &str) -> Result<bool, Errno> {
+        let mut value = [0; 1];
+        match getxattr(self.disk().path(name), OPAQUE_XATTR, &mut value[..]) {
+            Ok(_) => Ok(value == *b"y"),
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Layers, against what was learned of them when they were made.
 
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 
 use image::{BlobDigest, DiffId, Digest, Sha256};
 
@@ -10,7 +10,7 @@ use super::told::{Told, told_of_layers};
 use super::{Check, Fault, Repair};
 use crate::byte_lock::Place;
 use crate::gc::{Claim, Claims};
-use crate::snapshot::{Fact, Facts, Layer, layer_name};
+use crate::snapshot::{Fact, Facts, Layer, OpenFiles, is_same, layer_name};
 use crate::{LayerId, StoreError, layer};
 
 impl Check<'_> {
@@ -22,19 +22,34 @@ impl Check<'_> {
             // Only those that came with the layer cannot be learned again; an image tells of these.
             let has_facts = self.envelope(&facts_path)?;
             // No lease: what we look at ourselves must be ours to take away.
-            if !self.store.disk().exists(&format!("{}/fs", layer_name(&id)))? {
+            if !self.store.is_layer_there(&id)? {
                 continue;
             }
             self.checked.layers += 1;
             let facts = if has_facts { self.store.facts(&id)? } else { Facts::default() };
             let layer = Layer::new(self.store.clone(), id);
             match self.changed(&layer, &facts, told.get(&id)) {
-                Ok(None) => {}
+                Ok(None) => self.unpacked(&layer)?,
                 Ok(Some(what)) => self.layer_found(&id, Fault::LayerChanged { what })?,
                 Err(StoreError::NoLayer { .. }) => {}
                 Err(error) => self.layer_found(&id, unreadable(&error))?,
             }
         }
+        Ok(())
+    }
+
+    /// The directory that somebody made of a packed layer holds what that holds.
+    fn unpacked(&mut self, layer: &Layer) -> Result<(), StoreError> {
+        let Some(directory) = self.store.unpacked_directory(&layer.id())? else { return Ok(()) };
+        if is_same(&layer.files()?, directory.as_fd())? {
+            return Ok(());
+        }
+        let name = self.store.unpacked_name(&layer.id());
+        let is_repaired = self.repair == Repair::TakeAway && self.claimed(&layer.id())?.is_some();
+        if is_repaired {
+            self.store.discard_unpacked(&name)?;
+        }
+        self.note(&name, Fault::LayerChanged { what: "content" }, is_repaired);
         Ok(())
     }
 
@@ -52,16 +67,16 @@ impl Check<'_> {
                 facts.get(Fact::ForeignBlob).map(BlobDigest),
             );
         }
-        let files = layer.open()?;
+        let files = layer.files()?;
         for (clamp_mtime, diff_id) in facts.diff_ids() {
             let mut hash = Sha256::new();
-            layer::write_tar(files.as_fd(), &mut hash, clamp_mtime)?;
+            layer::write_tar(&files, &mut hash, clamp_mtime)?;
             if hash.finish() != diff_id {
                 return Ok(Some("diff id"));
             }
         }
         let content = facts.get(Fact::Content);
-        let is_same = |content: Digest| Ok::<_, StoreError>(layer::content_digest(files.as_fd())? == content);
+        let is_same = |content: Digest| Ok::<_, StoreError>(layer::content_digest(&files)? == content);
         Ok(match content {
             _ if !facts.diff_ids().is_empty() => None,
             Some(content) => (!is_same(content)?).then_some("content"),
@@ -103,10 +118,7 @@ impl Check<'_> {
 
     fn take_layer_away(&self, id: &LayerId) -> Result<bool, StoreError> {
         let session = self.store.session()?;
-        let claims = Claims::new(self.store.disk())?;
-        if claims.claim(Place::of_layer(id))? != Claim::Taken {
-            return Ok(false);
-        }
+        let Some(claims) = self.claimed(id)? else { return Ok(false) };
         let staged = session.next_name();
         self.store.disk().rename(&layer_name(id), &staged)?;
         drop(claims);
@@ -114,10 +126,16 @@ impl Check<'_> {
         Ok(true)
     }
 
+    /// A claim on a layer; none when somebody uses it.
+    fn claimed(&self, id: &LayerId) -> Result<Option<Claims>, StoreError> {
+        let claims = Claims::new(self.store.disk())?;
+        Ok((claims.claim(Place::of_layer(id))? == Claim::Taken).then_some(claims))
+    }
+
     /// The first of these layers that is not there. Takes no lease.
     pub(super) fn missing(&self, layers: &[LayerId]) -> Result<Option<LayerId>, StoreError> {
         for id in layers {
-            if !self.store.disk().exists(&format!("{}/fs", layer_name(id)))? {
+            if !self.store.is_layer_there(id)? {
                 return Ok(Some(*id));
             }
         }
@@ -126,11 +144,11 @@ impl Check<'_> {
 }
 
 /// Whether the tar of these files is none of those that they are said to have.
-fn differs(files: &OwnedFd, told: &BTreeSet<Told>) -> Result<Option<&'static str>, StoreError> {
+fn differs(files: &OpenFiles, told: &BTreeSet<Told>) -> Result<Option<&'static str>, StoreError> {
     let clamps: BTreeSet<_> = told.iter().map(|(clamp_mtime, _)| *clamp_mtime).collect();
     for clamp_mtime in clamps {
         let mut hash = Sha256::new();
-        layer::write_tar(files.as_fd(), &mut hash, clamp_mtime)?;
+        layer::write_tar(files, &mut hash, clamp_mtime)?;
         if told.contains(&(clamp_mtime, DiffId(hash.finish()))) {
             return Ok(None);
         }

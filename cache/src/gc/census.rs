@@ -11,6 +11,7 @@ use super::size::tree_size;
 use super::touch::now_unix_ns;
 use crate::disk::Disk;
 use crate::record::record_name;
+use crate::snapshot::packed_name;
 use crate::{Amount, Key, LayerId, Record, Store, StoreError};
 
 /// In a second.
@@ -261,18 +262,23 @@ impl SeenRecord {
 
 fn look_at_layer(store: &Store, id: &LayerId) -> Result<Option<SeenLayer>, StoreError> {
     let fs = format!("{}/fs", crate::snapshot::layer_name(id));
-    if !store.disk().exists(&fs)? {
+    let is_directory = store.disk().exists(&fs)?;
+    let packed = if is_directory { None } else { stat(store.disk(), &packed_name(id))? };
+    if !is_directory && packed.is_none() {
         // Left of one that was removed by halves; it is nobody's.
         return Ok(Some(SeenLayer::default()));
     }
     let (size_bytes, blob) = store.known_of_layer(id)?;
     let size_bytes = match size_bytes {
         Some(size_bytes) => size_bytes,
+        None if packed.is_some() => packed.as_ref().map_or(0, size_of),
         None => match tree_size(store.disk(), &fs)? {
             Some(size_bytes) => size_bytes,
             None => return Ok(None),
         },
     };
+    let unpacked = tree_size(store.disk(), &store.unpacked_name(id))?.unwrap_or(0);
+    let size_bytes = size_bytes + if is_directory { 0 } else { unpacked };
     Ok(Some(SeenLayer { size_bytes, is_whole: true, blob }))
 }
 

@@ -17,6 +17,7 @@ mod header;
 mod limits;
 pub(crate) mod make;
 mod number;
+pub(crate) mod packed;
 mod pax;
 pub(crate) mod pool;
 pub(crate) mod read;
@@ -24,7 +25,7 @@ mod several;
 mod size;
 pub(crate) mod source;
 mod sparse;
-mod walk;
+pub(crate) mod walk;
 pub(crate) mod work;
 mod write;
 pub(crate) mod xattr;
@@ -39,7 +40,7 @@ pub use read::TarError;
 pub use several::{Tree, write_trees};
 pub use source::CopyError;
 pub(crate) use write::summarize_small;
-pub use write::{Summary, WriteError, content_digest, size_bytes, summarize, write_tar};
+pub use write::{Files, Summary, WriteError, content_digest, size_bytes, summarize, write_tar};
 
 /// Begins the name of an entry that hides the rest of the name in the layers below.
 pub(crate) const WHITEOUT_PREFIX: &[u8] = b".wh.";

@@ -33,7 +33,7 @@ pub fn write_trees(trees: &[Tree<'_>], to: &mut dyn Write) -> Result<(), WriteEr
         let path = format!("{directory}/");
         to.header(&directory_header(path.as_bytes(), clamp_mtime.unwrap_or(0)));
         let mut write = |found| write_one(beneath(path.as_bytes(), found), &mut [&mut to]);
-        each_batch(*root, |batch| batch.into_iter().try_for_each(&mut write))?;
+        each_batch((*root).into(), |batch| batch.into_iter().try_for_each(&mut write))?;
     }
     to.end()
 }

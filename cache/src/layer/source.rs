@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::attributes::{Xattr, is_overlay_xattr};
 use super::descriptors::open_beneath;
 use super::read::text;
+use super::walk::read_exactly;
 use super::xattr;
 use crate::FileStat;
 
@@ -28,6 +29,8 @@ pub(crate) struct CopySource {
     pub(crate) expected: Option<FileStat>,
     /// Whether the copy has the extended attributes too.
     pub(crate) has_xattrs: bool,
+    /// How many bytes it has, as far as is known.
+    pub(crate) size_bytes: u64,
 }
 
 /// Why a file cannot be copied into a layer.
@@ -65,6 +68,27 @@ impl CopySource {
 
     /// Copies the bytes to `into`, and the extended attributes when they are wanted.
     pub(crate) fn copy(&self, into: &File, xattrs: &mut Vec<Xattr>) -> Result<(), CopyError> {
+        self.while_it_stays(xattrs, |file, size_bytes| self.copy_bytes(file, into, size_bytes))
+    }
+
+    /// The bytes of a small file, and the extended attributes when they are wanted.
+    pub(crate) fn read(&self, xattrs: &mut Vec<Xattr>) -> Result<Vec<u8>, CopyError> {
+        self.while_it_stays(xattrs, |file, size_bytes| {
+            if size_bytes != self.size_bytes {
+                return Err(self.changed());
+            }
+            let size = usize::try_from(size_bytes).map_err(|_| self.changed())?;
+            let bytes = read_exactly(file, size).map_err(|error| self.unreadable(error))?;
+            bytes.ok_or_else(|| self.changed())
+        })
+    }
+
+    /// Opens the file, and makes sure that it is what was expected, before and after `take` has its bytes.
+    fn while_it_stays<T>(
+        &self,
+        xattrs: &mut Vec<Xattr>,
+        take: impl FnOnce(&OwnedFd, u64) -> Result<T, CopyError>,
+    ) -> Result<T, CopyError> {
         let file = self.open()?;
         let before = self.look_at(&file)?;
         if before.kind() != FileType::RegularFile {
@@ -77,10 +101,10 @@ impl CopySource {
             *xattrs = xattr::of_descriptor(file.as_fd()).map_err(|error| self.unreadable(error))?;
             xattrs.retain(|(name, _)| !is_overlay_xattr(name));
         }
-        self.copy_bytes(&file, into, before.size_bytes)?;
+        let taken = take(&file, before.size_bytes)?;
         match self.expected {
             Some(_) if !before.is_same_content(&self.look_at(&file)?) => Err(self.changed()),
-            _ => Ok(()),
+            _ => Ok(taken),
         }
     }
 
@@ -88,7 +112,7 @@ impl CopySource {
         // Not blocking: if a fifo has taken the file's place, this must not wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         open_beneath(self.directory.as_fd(), &self.name, flags).map_err(|error| match error {
-            Errno::NOENT | Errno::LOOP | Errno::NXIO => self.changed(),
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO => self.changed(),
             error => self.unreadable(error),
         })
     }

@@ -70,7 +70,7 @@ pub(crate) type Sink<'a> = &'a mut dyn FnMut(Batch) -> bool;
 
 /// Walks below `root` and hands over what it finds. Ends early, without an error, when nobody wants more.
 pub(crate) fn walk(root: BorrowedFd<'_>, to: Sink<'_>) -> Result<(), WriteError> {
-    let mut walker = Walker { root, to, batch: Vec::new(), batch_bytes: 0, links: HashMap::new() };
+    let mut walker = Walker { root, to: BatchSink::new(to), links: HashMap::new() };
     match walker.run() {
         Err(Stop::Error(error)) => Err(error),
         Ok(()) | Err(Stop::NobodyListens) => Ok(()),
@@ -90,9 +90,7 @@ impl From<WriteError> for Stop {
 
 struct Walker<'a> {
     root: BorrowedFd<'a>,
-    to: Sink<'a>,
-    batch: Batch,
-    batch_bytes: usize,
+    to: BatchSink<'a>,
     /// The first path of each file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
 }
@@ -255,18 +253,36 @@ impl Walker<'_> {
     }
 
     fn send(&mut self, found: Found, weight: usize) -> Result<(), Stop> {
-        self.batch.push(found);
-        self.batch_bytes += weight;
-        match self.batch.len() >= BATCH_ITEMS || self.batch_bytes >= BATCH_BYTES {
-            true => self.flush(),
-            false => Ok(()),
-        }
+        if self.to.send(found, weight) { Ok(()) } else { Err(Stop::NobodyListens) }
     }
 
     fn flush(&mut self) -> Result<(), Stop> {
-        self.batch_bytes = 0;
-        let batch = std::mem::take(&mut self.batch);
-        if (self.to)(batch) { Ok(()) } else { Err(Stop::NobodyListens) }
+        if self.to.flush() { Ok(()) } else { Err(Stop::NobodyListens) }
+    }
+}
+
+/// Gathers what was found.
+pub(crate) struct BatchSink<'a> {
+    to: Sink<'a>,
+    batch: Batch,
+    bytes: usize,
+}
+
+impl<'a> BatchSink<'a> {
+    pub(crate) fn new(to: Sink<'a>) -> Self {
+        Self { to, batch: Vec::new(), bytes: 0 }
+    }
+
+    /// Hands over one file, whose content keeps `weight` bytes in memory; whether more is wanted.
+    pub(crate) fn send(&mut self, found: Found, weight: usize) -> bool {
+        self.batch.push(found);
+        self.bytes += weight;
+        if self.batch.len() >= BATCH_ITEMS || self.bytes >= BATCH_BYTES { self.flush() } else { true }
+    }
+
+    pub(crate) fn flush(&mut self) -> bool {
+        self.bytes = 0;
+        (self.to)(std::mem::take(&mut self.batch))
     }
 }
 
@@ -312,7 +328,7 @@ fn level(path: Vec<u8>, directory: OwnedFd) -> Result<Level, Stop> {
 }
 
 /// The `size` bytes of a file, or `None` when it does not have that many.
-fn read_exactly(file: &OwnedFd, size: usize) -> rustix::io::Result<Option<Vec<u8>>> {
+pub(super) fn read_exactly(file: &OwnedFd, size: usize) -> rustix::io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::with_capacity(size);
     while bytes.len() < size {
         match rustix::io::read(file, rustix::buffer::spare_capacity(&mut bytes)) {

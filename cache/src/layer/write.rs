@@ -9,7 +9,7 @@ use image::{DiffId, Digest, Sha256};
 use super::content_hash::ContentHash;
 use super::header::{Header, pad};
 use super::walk::{BATCHES_MAX, Batch, Found, FoundKind, walk};
-use super::{OPAQUE_MARKER, WHITEOUT_PREFIX};
+use super::{OPAQUE_MARKER, WHITEOUT_PREFIX, packed};
 use crate::layer::read::text;
 
 const COPY_BUFFER_BYTES: usize = 256 << 10;
@@ -54,12 +54,40 @@ pub enum WriteError {
         /// The path inside the layer.
         path: String,
     },
+    /// The one file that a layer of many is kept in.
+    #[error("the layer's packed files are damaged")]
+    Damaged,
     /// The file became shorter, though a layer never changes.
     #[error("`{path}` changed while it was read")]
     Changed {
         /// The path inside the layer.
         path: String,
     },
+}
+
+/// The files of a layer, in one of the forms that the store keeps them in.
+#[derive(Debug, Clone, Copy)]
+pub enum Files<'a> {
+    /// A directory, as a lower directory of an overlay.
+    Directory(BorrowedFd<'a>),
+    /// One file of the store's own format.
+    Packed(&'a std::fs::File),
+}
+
+impl<'a> From<BorrowedFd<'a>> for Files<'a> {
+    fn from(directory: BorrowedFd<'a>) -> Self {
+        Self::Directory(directory)
+    }
+}
+
+impl Files<'_> {
+    /// Hands over what is in the layer, in the order of its tar.
+    fn read(self, to: &mut dyn FnMut(Batch) -> bool) -> Result<(), WriteError> {
+        match self {
+            Self::Directory(directory) => walk(directory, to),
+            Self::Packed(file) => packed::read(file, to),
+        }
+    }
 }
 
 /// What one pass over a layer tells.
@@ -73,7 +101,7 @@ pub struct Summary {
     pub size_bytes: u64,
 }
 
-/// Writes the tar of the layer directory `layer` to `to`.
+/// Writes the tar of `layer` to `to`.
 ///
 /// The same files give the same bytes, whatever file system they are on: depth first, names in byte order,
 /// parents before what is in them; times in whole seconds, not later than `clamp_mtime` (seconds since the
@@ -83,34 +111,48 @@ pub struct Summary {
 /// of overlayfs and SELinux. Holes are written as zeros.
 ///
 /// A layer without files gives the two empty blocks that end a tar. Memory is bounded whatever the size.
-pub fn write_tar(
-    layer: BorrowedFd<'_>,
+pub fn write_tar<'a>(
+    layer: impl Into<Files<'a>>,
     to: &mut dyn Write,
     clamp_mtime: Option<i64>,
 ) -> Result<(), WriteError> {
     let mut to = TarOutput::new(to, clamp_mtime);
-    each_batch(layer, |batch| batch.into_iter().try_for_each(|found| write_one(found, &mut [&mut to])))?;
+    each_batch(layer.into(), |batch| {
+        batch.into_iter().try_for_each(|found| write_one(found, &mut [&mut to]))
+    })?;
     to.end()
 }
 
 /// The digest of what a layer holds, with no regard to time: names, kinds, modes, owners, extended
 /// attributes, link targets, bytes, whiteouts.
-pub fn content_digest(layer: BorrowedFd<'_>) -> Result<Digest, WriteError> {
+pub fn content_digest<'a>(layer: impl Into<Files<'a>>) -> Result<Digest, WriteError> {
     let mut hash = ContentHash::new(CONTENT_DOMAIN);
     let mut to = TarOutput { to: &mut hash, pending: Vec::new(), times: Times::Left };
-    each_batch(layer, |batch| batch.into_iter().try_for_each(|found| write_one(found, &mut [&mut to])))?;
+    each_batch(layer.into(), |batch| {
+        batch.into_iter().try_for_each(|found| write_one(found, &mut [&mut to]))
+    })?;
     to.end()?;
     Ok(hash.finish())
 }
 
 /// Bytes of all regular files of a layer; hard links count once, holes count.
-pub fn size_bytes(layer: BorrowedFd<'_>) -> Result<u64, WriteError> {
-    super::size::size_bytes(layer)
+pub fn size_bytes<'a>(layer: impl Into<Files<'a>>) -> Result<u64, WriteError> {
+    match layer.into() {
+        Files::Directory(directory) => super::size::size_bytes(directory),
+        packed @ Files::Packed(_) => {
+            let mut size_bytes = 0;
+            packed.read(&mut |batch| {
+                size_bytes += batch.iter().map(Found::size).sum::<u64>();
+                true
+            })?;
+            Ok(size_bytes)
+        }
+    }
 }
 
 /// Everything that is to be known about a layer, in one pass over its files.
-pub fn summarize(layer: BorrowedFd<'_>, clamp_mtime: Option<i64>) -> Result<Summary, WriteError> {
-    summary_of(clamp_mtime, |take| each_batch(layer, take))
+pub fn summarize<'a>(layer: impl Into<Files<'a>>, clamp_mtime: Option<i64>) -> Result<Summary, WriteError> {
+    summary_of(clamp_mtime, |take| each_batch(layer.into(), take))
 }
 
 /// The same for a layer of a few small files, with nobody's help; `None` for a larger one.
@@ -154,12 +196,12 @@ fn only_batch(layer: BorrowedFd<'_>) -> Result<Option<Batch>, WriteError> {
 
 /// Walks on another thread, so that files are read while the ones before are hashed and written.
 pub(super) fn each_batch(
-    layer: BorrowedFd<'_>,
+    layer: Files<'_>,
     mut take: impl FnMut(Batch) -> Result<(), WriteError>,
 ) -> Result<(), WriteError> {
     let (sender, receiver) = sync_channel(BATCHES_MAX);
     std::thread::scope(|scope| {
-        let walker = scope.spawn(move || walk(layer, &mut |batch| sender.send(batch).is_ok()));
+        let walker = scope.spawn(move || layer.read(&mut |batch| sender.send(batch).is_ok()));
         let mut drain = |receiver: Receiver<Batch>| receiver.into_iter().try_for_each(&mut take);
         // An error here drops the receiver, which ends the walk.
         let taken = drain(receiver);

@@ -129,7 +129,27 @@ impl ActiveLayer {
         self.store.put_facts_in(&self.name, &self.id, facts)
     }
 
-    fn fs_name(&self) -> String {
+    /// The file of a layer that is packed.
+    pub(super) fn create_packed(&self) -> Result<std::fs::File, StoreError> {
+        self.store.disk().create(&self.packed_name())
+    }
+
+    pub(super) fn packed_error(&self, source: std::io::Error) -> StoreError {
+        self.store.disk().write_error(&self.packed_name(), source)
+    }
+
+    /// Removes the directory, which must be empty.
+    pub(super) fn remove_directory(&self) -> Result<(), StoreError> {
+        let name = self.fs_name();
+        rustix::fs::unlinkat(self.store.disk().fd(), &name, AtFlags::REMOVEDIR)
+            .map_err(|error| self.store.disk().write_error(&name, error))
+    }
+
+    fn packed_name(&self) -> String {
+        format!("{}/packed", self.name)
+    }
+
+    pub(super) fn fs_name(&self) -> String {
         format!("{}/fs", self.name)
     }
 

@@ -3,6 +3,7 @@
 mod active;
 mod committed;
 mod fact;
+mod packed;
 mod tar;
 mod unpack;
 
@@ -12,6 +13,8 @@ use std::sync::Mutex;
 pub use active::ActiveLayer;
 pub use committed::Layer;
 pub(crate) use fact::{Fact, Facts};
+pub use packed::PackError;
+pub(crate) use packed::{OpenFiles, is_same, packed_name};
 
 use crate::stamp::lock;
 use crate::{LayerId, Store, StoreError};
@@ -43,7 +46,7 @@ impl Store {
         for id in ids {
             if !seen.contains(id) {
                 self.lease_layer(id)?;
-                if !self.disk().exists(&format!("{}/fs", layer_name(id)))? {
+                if !self.is_layer_there(id)? {
                     return Ok(Some(*id));
                 }
                 seen.insert(*id);

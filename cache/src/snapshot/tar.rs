@@ -6,6 +6,7 @@ use std::os::fd::AsFd as _;
 use image::{BlobDigest, DiffId, Digest, Sha256};
 
 use super::fact::{Fact, Facts};
+use super::packed::OpenFiles;
 use super::{Layer, unpack};
 use crate::layer::Summary;
 use crate::{LayerId, Store, StoreError, layer};
@@ -20,12 +21,12 @@ impl Layer {
             return Ok(DiffId(known));
         }
         if facts.get(Fact::Content).is_none() {
-            let summary = layer::summarize(self.open()?.as_fd(), clamp_mtime)?;
+            let summary = layer::summarize(&self.files()?, clamp_mtime)?;
             self.learn(facts, clamp_mtime, &summary)?;
             return Ok(summary.diff_id);
         }
         let mut hash = Sha256::new();
-        layer::write_tar(self.open()?.as_fd(), &mut hash, clamp_mtime)?;
+        layer::write_tar(&self.files()?, &mut hash, clamp_mtime)?;
         let diff_id = DiffId(hash.finish());
         self.store.put_facts(&self.id, &facts.with(fact, diff_id.0))?;
         if clamp_mtime.is_none() {
@@ -80,13 +81,13 @@ impl Layer {
         self.store.narrow_leases()?;
         let facts = self.facts()?;
         let Some(expected) = facts.get(Fact::ForeignDiffId) else {
-            return Ok(layer::write_tar(self.open()?.as_fd(), to, clamp_mtime)?);
+            return Ok(layer::write_tar(&self.files()?, to, clamp_mtime)?);
         };
         let mut hashed = HashedWriter { to, hash: Sha256::new() };
         let blob = facts.get(Fact::ForeignBlob).map(BlobDigest);
         match blob.map(|blob| self.store.open_blob(&blob)).transpose()?.flatten() {
             Some(file) => unpack::copy_tar(file, &mut hashed)?,
-            None => layer::write_tar(self.open()?.as_fd(), &mut hashed, None)?,
+            None => layer::write_tar(&self.files()?, &mut hashed, None)?,
         }
         let (expected, actual) = (DiffId(expected), DiffId(hashed.hash.finish()));
         if expected == actual { Ok(()) } else { Err(StoreError::WrongDiffId { expected, actual }) }
@@ -99,13 +100,15 @@ impl Layer {
         if let Some(known) = facts.get(Fact::Content) {
             return Ok(known);
         }
-        let files = self.open()?;
+        let files = self.files()?;
         // Its digest as a tar will be asked for as well, and costs little as long as the files are few.
-        if let Some(summary) = layer::summarize_small(files.as_fd(), None)? {
+        if let OpenFiles::Directory(directory) = &files
+            && let Some(summary) = layer::summarize_small(directory.as_fd(), None)?
+        {
             self.learn(facts, None, &summary)?;
             return Ok(summary.content);
         }
-        let content = layer::content_digest(files.as_fd())?;
+        let content = layer::content_digest(&files)?;
         self.store.put_facts(&self.id, &facts.with(Fact::Content, content))?;
         Ok(content)
     }
@@ -117,7 +120,7 @@ impl Layer {
         if let Some(known) = facts.get(Fact::Size) {
             return Ok(to_size(&known));
         }
-        let size_bytes = layer::size_bytes(self.open()?.as_fd())?;
+        let size_bytes = layer::size_bytes(&self.files()?)?;
         self.store.put_facts(&self.id, &facts.with(Fact::Size, from_size(size_bytes)))?;
         self.store.grew(size_bytes);
         Ok(size_bytes)

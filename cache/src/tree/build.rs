@@ -88,7 +88,7 @@ pub fn build(target: &Target<'_>, actions: &[Action<'_>]) -> Result<Copied, Tree
     Ok(copied)
 }
 
-fn run(
+pub(super) fn run(
     action: &Action<'_>,
     mtime: Option<Timestamp>,
     assembly: &mut Assembly<'_, '_>,

@@ -192,14 +192,19 @@ impl<'c, 'a, 'l, 'p> Copier<'c, 'a, 'l, 'p> {
             return Ok(self.assembly.make_node(parent, name, kind, device, &attributes)?);
         }
         self.copied.size_bytes += found.stat.size_bytes;
-        let name_at = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
         let is_changeable = self.selection.source.is_changeable();
+        // What is planned is read later: no directory stays open for it.
+        let name_at = match self.assembly.is_planned() {
+            true => 0,
+            false => path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1),
+        };
         let source = CopySource {
             directory: self.source_directory(&path[..name_at.saturating_sub(1)])?,
             name: path[name_at..].to_vec(),
             path: path.to_vec(),
             expected: is_changeable.then_some(found.stat),
             has_xattrs: !is_changeable,
+            size_bytes: found.stat.size_bytes,
         };
         let weight = CopySource::WEIGHT_BYTES;
         Ok(Some(self.assembly.make_file(parent, name, attributes, Content::Copy(source), weight)?))

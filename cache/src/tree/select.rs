@@ -281,6 +281,11 @@ pub(crate) fn resolve<'a>(
 }
 
 impl<'a> Selection<'a> {
+    /// Whether a whole directory may be copied.
+    pub fn has_directory(&self) -> bool {
+        self.items.iter().any(|item| item.found.is_directory())
+    }
+
     /// Whether no source matched anything.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()

@@ -13,13 +13,16 @@ use crate::FileStat;
 use crate::layer::apply::{Applied, Form, Unpacker};
 use crate::layer::descriptors::open_beneath;
 use crate::layer::read::{TarReader, text};
-use crate::layer::{ApplyError, CopyError, Limits, TarError, decompress};
+use crate::layer::{ApplyError, CopyError, Limits, PlaceError, TarError, decompress};
 
 /// Unpacks the source into the destination when it is a tar archive with at least one entry, compressed or
 /// not. Recognised by content, as in BuildKit; whatever cannot be read as a tar is copied as it is.
 pub(crate) fn try_unpack(copier: &mut Copier<'_, '_, '_, '_>, item: &Item<'_>) -> Result<bool, TreeError> {
     if item.found.stat.kind() != FileType::RegularFile {
         return Ok(false);
+    }
+    if copier.assembly.is_planned() {
+        return Err(TreeError::Place(PlaceError::Unplanned));
     }
     let failed = |source: std::io::Error| TreeError::read(&item.path, source);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -44,7 +47,7 @@ pub(crate) fn try_unpack(copier: &mut Copier<'_, '_, '_, '_>, item: &Item<'_>) -
     let broken = |source| TreeError::Archive { path: text(&item.path), source };
     let mut tar = decompress(&file, &limits).map_err(|source| broken(TarError::Read { source }.into()))?;
     unpacker.run(&mut *tar, &limits).map_err(|error| match error {
-        ApplyError::Place(error @ crate::layer::PlaceError::Stopped) => TreeError::Place(error),
+        ApplyError::Place(error @ PlaceError::Stopped) => TreeError::Place(error),
         error => broken(error),
     })?;
     copier.copied.files += unpacker.applied.entries;

@@ -123,7 +123,7 @@ fn step(store: &Store, name: &str, below: &[cache::LayerId]) -> Vec<cache::Layer
 fn check(store: &Store, layers: &[cache::LayerId], name: &str) {
     for (at, id) in layers.iter().enumerate() {
         let layer = store.layer(id).unwrap().expect("what was found stays");
-        let content = std::fs::read_to_string(layer.fs_path().join("file")).expect("and is whole");
+        let content = std::fs::read_to_string(layer.fs_path().unwrap().join("file")).expect("and is whole");
         assert_eq!(content, if at == 0 { name.to_owned() } else { format!("{name}-upper") });
     }
 }

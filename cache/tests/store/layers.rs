@@ -48,7 +48,7 @@ fn facts_are_learned_once() {
     let content = layer.content_digest().unwrap();
     assert_eq!(layer.size_bytes().unwrap(), 7);
     // Without the file there is nothing to compute them from.
-    fs::remove_file(layer.fs_path().join("file")).unwrap();
+    fs::remove_file(layer.fs_path().unwrap().join("file")).unwrap();
     let again = fixture.open().layer(&layer.id()).unwrap().unwrap();
     assert_eq!(again.diff_id(None).unwrap(), plain);
     assert_eq!(again.diff_id(Some(1_000)).unwrap(), clamped);
@@ -76,7 +76,7 @@ fn a_layer_of_ours_has_the_diff_id_of_our_tar() {
     let store = fixture.open();
     let tar = foreign_tar(&fixture);
     let (layer, id) = store.unpack_layer(&mut &gzip(&tar)[..], None).unwrap();
-    assert_eq!(fs::read_to_string(layer.fs_path().join("dir/file")).unwrap(), "content");
+    assert_eq!(fs::read_to_string(layer.fs_path().unwrap().join("dir/file")).unwrap(), "content");
     assert_eq!(diff_id(&tar_of(&layer, None)), id);
     let (again, _) = store.unpack_layer(&mut &tar[..], None).unwrap();
     assert_eq!(again.id(), layer.id(), "the same content is the same layer");

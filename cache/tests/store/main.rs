@@ -9,6 +9,7 @@ mod full_disk;
 mod kill;
 mod layers;
 mod locks;
+mod packed;
 mod sharing;
 mod support;
 mod views;

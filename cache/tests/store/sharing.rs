@@ -43,7 +43,7 @@ fn an_active_layer_is_private_until_it_is_committed() {
     fs::create_dir(work.join("work")).unwrap();
     let layer = active.commit().unwrap();
     assert!(fixture.open().layer(&id).unwrap().unwrap().is_empty().unwrap());
-    assert!(layer.fs_path().ends_with(format!("layers/{id}/fs")));
+    assert!(layer.fs_path().unwrap().ends_with(format!("layers/{id}/fs")));
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_record_points_at_layers_that_are_there() {
     let kept = layer(&store, "file", "a");
     let gone = layer(&store, "file", "b");
     store.put_record(&record("a", &[kept.id(), gone.id()])).unwrap();
-    fs::remove_dir_all(gone.fs_path().parent().unwrap()).unwrap();
+    fs::remove_dir_all(gone.fs_path().unwrap().parent().unwrap()).unwrap();
     let fresh = fixture.open();
     assert_eq!(fresh.record(&key("a")).unwrap(), None);
     assert!(matches!(fresh.put_record(&record("b", &[gone.id()])), Err(StoreError::NoLayer { .. })));
@@ -298,7 +298,7 @@ fn an_image_that_is_there_stays_as_it_is() {
     let again = image(config, &[layer(&store, "file", "a").id()]);
     fixture.open().put_image(&again).unwrap();
     assert_eq!(store.image(&first.id).unwrap(), Some(first.clone()));
-    fs::remove_dir_all(store.layer(&first.layers[0]).unwrap().unwrap().fs_path()).unwrap();
+    fs::remove_dir_all(store.layer(&first.layers[0]).unwrap().unwrap().fs_path().unwrap()).unwrap();
     fixture.open().put_image(&again).unwrap();
     assert_eq!(fixture.open().image(&first.id).unwrap(), Some(again), "one that is not whole is replaced");
 }

@@ -90,7 +90,8 @@ pub(crate) fn look_at_all(store: &Store, name: &str) -> Result<Vec<String>, Stor
     let check = |ids: &[LayerId]| {
         for id in ids {
             let layer = store.layer(id)?.expect("a record points at layers that are there");
-            let content = fs::read_to_string(layer.fs_path().join("file")).expect("a layer is whole");
+            let content =
+                fs::read_to_string(layer.fs_path().unwrap().join("file")).expect("a layer is whole");
             assert_eq!(content, name);
             layer.diff_id(None)?;
             layer.diff_id(Some(0))?;

@@ -1,10 +1,14 @@
 //! The one place that knows how trees are made, copied and shown.
 
 use std::fs::File;
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
-use cache::tree::{Action, Landing, Selection, Source, Target, TreeError, build, select};
+use cache::layer::{Files, content_digest, size_bytes, write_tar};
+use cache::tree::{
+    Action, Landing, Selection, Source, Target, TreeError, build, plan, select, unpack_packed,
+};
 use tempfile::TempDir;
 
 use crate::support::{Raw, Tar, apply_to, listing};
@@ -109,8 +113,58 @@ pub(crate) fn chain(error: &TreeError) -> String {
 }
 
 fn put(selection: &Selection<'_>, base: Option<&File>, layer: &File, to: &str) -> Result<(), TreeError> {
-    let target = Target { layer: layer.as_fd(), base: base.map(AsFd::as_fd), mtime: Some(MTIME) };
-    build(&target, &[Action::Copy { selection, destination: to }]).map(drop)
+    let base = base.map(AsFd::as_fd);
+    let actions = [Action::Copy { selection, destination: to }];
+    let built = build(&Target { layer: layer.as_fd(), base, mtime: Some(MTIME) }, &actions).map(drop);
+    packing_does_the_same(base, &actions, layer, &built);
+    built
+}
+
+/// Packs what was built, and unpacks it: the tars are the same, the directories as well, up to nanoseconds.
+pub(crate) fn packing_does_the_same(
+    base: Option<BorrowedFd<'_>>,
+    actions: &[Action<'_>],
+    built: &File,
+    outcome: &Result<(), TreeError>,
+) {
+    let mut file = tempfile::tempfile().unwrap();
+    let packing = match plan(base, Some(MTIME), actions) {
+        Ok(Some(packing)) => packing,
+        // Archives are unpacked only into directories.
+        Ok(None) => return,
+        Err(error) => return assert_eq!(Some(chain(&error)), outcome.as_ref().err().map(chain)),
+    };
+    if let Err(error) = packing.write(&mut file) {
+        return assert_eq!(Some(chain(&error)), outcome.as_ref().err().map(chain));
+    }
+    assert!(outcome.is_ok(), "{outcome:?}");
+    let unpacked = tempfile::tempdir().unwrap();
+    let unpacked = open(unpacked.path());
+    unpack_packed(&file, unpacked.as_fd()).unwrap();
+    let expected = tar(built.as_fd());
+    assert_eq!(tar(Files::Packed(&file)), expected, "the tar of the packed layer");
+    assert_eq!(tar(unpacked.as_fd()), expected, "the tar of the unpacked layer");
+    assert_eq!(content_digest(Files::Packed(&file)).unwrap(), content_digest(built.as_fd()).unwrap());
+    assert_eq!(size_bytes(Files::Packed(&file)).unwrap(), size_bytes(built.as_fd()).unwrap());
+    assert_eq!(times(&unpacked), times(built));
+}
+
+fn tar<'a>(files: impl Into<Files<'a>>) -> Vec<u8> {
+    let mut tar = Vec::new();
+    write_tar(files, &mut tar, None).expect("a layer that was just made");
+    tar
+}
+
+/// Names and times to the nanosecond; what has none is as old as the layer.
+fn times(layer: &File) -> Vec<(PathBuf, i64, i64)> {
+    let root = PathBuf::from(format!("/proc/self/fd/{}/.", layer.as_raw_fd()));
+    let files = walkdir::WalkDir::new(&root).min_depth(1).sort_by_file_name();
+    let time = |entry: walkdir::DirEntry| {
+        let metadata = entry.metadata().unwrap();
+        let path = entry.path().strip_prefix(&root).unwrap().to_owned();
+        (path, metadata.mtime(), metadata.mtime_nsec())
+    };
+    files.into_iter().map(|entry| time(entry.unwrap())).collect()
 }
 
 /// `COPY sources to` on an empty base.

@@ -12,6 +12,7 @@ mod images;
 mod limits;
 mod network;
 mod odd_hosts;
+mod packed;
 mod privileges;
 mod questions;
 mod report;

@@ -118,7 +118,7 @@ impl Engine {
                 let name = format!("[internal] load git source {remote}");
                 let fetched = steps.during(&name, self.commit_files(&source, access));
                 let (layer, committed_unix_s) = fetched.await?;
-                Ok(ContextRoot::commit(layer, committed_unix_s))
+                Ok(ContextRoot::commit(layer, committed_unix_s)?)
             }
         }
     }
@@ -200,7 +200,7 @@ fn root_of_file(store: &Store, layer: &Layer, identity: &image::Digest) -> Resul
     open()?.take(HEAD_BYTES).read_to_end(&mut head).map_err(read_error)?;
     let modified = open()?.metadata().map_err(read_error)?.mtime();
     if !is_archive(&head) {
-        return Ok(ContextRoot::single_file(layer.clone(), SINGLE_FILE));
+        return Ok(ContextRoot::single_file(layer.clone(), SINGLE_FILE)?);
     }
     let key = Key(Hasher::new("context-archive/v1").field("file", identity.0).finish());
     let known = store.record(&key)?.and_then(|record| record.layers.first().copied());
@@ -212,11 +212,11 @@ fn root_of_file(store: &Store, layer: &Layer, identity: &image::Digest) -> Resul
             files
         }
     };
-    Ok(ContextRoot::archive(files, modified))
+    Ok(ContextRoot::archive(files, modified)?)
 }
 
 fn open(layer: &Layer) -> io::Result<File> {
-    ContextRoot::fetched(layer.clone()).open(Path::new(SINGLE_FILE))
+    ContextRoot::fetched(layer.clone()).map_err(io::Error::other)?.open(Path::new(SINGLE_FILE))
 }
 
 fn record(key: Key, layer: LayerId, description: &str) -> Record {

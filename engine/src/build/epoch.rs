@@ -81,7 +81,7 @@ impl Engine {
 
 fn file_time(store: &Store, layer: Layer, name: &str) -> Result<Option<i64>, BuildError> {
     let read_error = |source| BuildError::ContextStream { source };
-    let root = ContextRoot::fetched(layer);
+    let root = ContextRoot::fetched(layer)?;
     let open = || root.open(Path::new(name)).map_err(read_error);
     let file = open()?;
     // The beginning of all time is that of a file whose server tells none.

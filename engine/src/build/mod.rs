@@ -97,6 +97,7 @@ impl Engine {
             journal: Arc::new(journal),
             meter: Arc::default(),
             ahead: Ahead::new(&graph),
+            looked_into: crate::ops::LookedInto::new(&graph, &request.outputs),
             resources: resources(&request),
             commits: Mutex::new(BTreeMap::new()),
             fetched: Mutex::new(BTreeMap::new()),

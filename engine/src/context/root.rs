@@ -64,28 +64,28 @@ impl ContextRoot {
     }
 
     /// The files of a layer.
-    pub(crate) fn fetched(layer: Layer) -> Self {
-        let path = layer.fs_path();
-        Self { path, kind: Kind::Fetched { _layer: layer, dockerfile: None }, made: Made::Untold }
+    pub(crate) fn fetched(layer: Layer) -> Result<Self, cache::StoreError> {
+        let path = layer.fs_path()?;
+        Ok(Self { path, kind: Kind::Fetched { _layer: layer, dockerfile: None }, made: Made::Untold })
     }
 
     /// The files of a commit, and when it was made.
-    pub(crate) fn commit(layer: Layer, committed_unix_s: Option<i64>) -> Self {
-        Self { made: committed_unix_s.map_or(Made::Untold, Made::At), ..Self::fetched(layer) }
+    pub(crate) fn commit(layer: Layer, committed_unix_s: Option<i64>) -> Result<Self, cache::StoreError> {
+        Ok(Self { made: committed_unix_s.map_or(Made::Untold, Made::At), ..Self::fetched(layer)? })
     }
 
     /// The files of an archive, and when that was changed; nothing before 1970 is told.
-    pub(crate) fn archive(layer: Layer, modified_unix_s: i64) -> Self {
+    pub(crate) fn archive(layer: Layer, modified_unix_s: i64) -> Result<Self, cache::StoreError> {
         let made = if modified_unix_s > 0 { Made::At(modified_unix_s) } else { Made::WithNewest };
-        Self { made, ..Self::fetched(layer) }
+        Ok(Self { made, ..Self::fetched(layer)? })
     }
 
     /// A layer with one file, which is the Dockerfile.
-    pub(crate) fn single_file(layer: Layer, name: &'static str) -> Self {
-        let path = layer.fs_path();
+    pub(crate) fn single_file(layer: Layer, name: &'static str) -> Result<Self, cache::StoreError> {
+        let path = layer.fs_path()?;
         let modified = fs::metadata(path.join(name)).map_or(0, |file| file.mtime());
         let made = if modified > 0 { Made::At(modified) } else { Made::Untold };
-        Self { path, kind: Kind::Fetched { _layer: layer, dockerfile: Some(name) }, made }
+        Ok(Self { path, kind: Kind::Fetched { _layer: layer, dockerfile: Some(name) }, made })
     }
 
     /// The files of a layer that is not kept.

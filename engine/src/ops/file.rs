@@ -1,12 +1,15 @@
 //! COPY, ADD, WORKDIR and here-documents: files that become a layer.
 
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ::image::{Digest, Hasher};
-use cache::tree::{self, Action, ContextMode, Landing, ModeChange, Selection, Source, Target, TreeError};
-use cache::{Decision, Layer, Store, TreeView};
+use cache::tree::{
+    self, Action, ContextMode, Landing, ModeChange, Packing, Selection, Source, Target, TreeError,
+};
+use cache::{Decision, Layer, PackError, Store, TreeView};
 use frontend::MissingSource;
 use frontend::ignore::Patterns;
 use graph::{Copy, File, FileAction, Vertex, VertexId};
@@ -50,7 +53,8 @@ pub(super) async fn execute(
     let (store, file, outputs) = (worker.store.clone(), file.clone(), inputs.to_vec());
     let mtime = worker.source_date_epoch;
     let begin = Instant::now();
-    let made = blocking(move || make(&store, &file, &outputs, mtime)).await;
+    let packs = !worker.looked_into.contains(id);
+    let made = blocking(move || make(&store, &file, &outputs, mtime, packs)).await;
     worker.meter.since(id, begin, |measured| &mut measured.run);
     if let Ok(made) = &made {
         worker.journal.copied(id, &made.listed, made.is_whole_list);
@@ -68,11 +72,15 @@ struct Made {
     is_whole_list: bool,
 }
 
-fn make(store: &Arc<Store>, file: &File, inputs: &[Output], mtime: Option<i64>) -> Result<Made, Failure> {
+fn make(
+    store: &Arc<Store>,
+    file: &File,
+    inputs: &[Output],
+    mtime: Option<i64>,
+    packs: bool,
+) -> Result<Made, Failure> {
     let below = inputs[0].layers().expect("what is continued has layers");
     let base = store.view(&below.ids)?;
-    let layer = store.begin_layer()?;
-    let directory = layer.open()?;
     let mut opened = Vec::new();
     let mut rules = Vec::new();
     for copy in copies(file) {
@@ -88,8 +96,9 @@ fn make(store: &Arc<Store>, file: &File, inputs: &[Output], mtime: Option<i64>) 
     let actions = actions(file, &selections, &base)?;
     let independent = copies(file).next().is_some() && copies(file).all(|copy| copy.link);
     let base = (!independent).then(|| base.root());
-    tree::build(&Target { layer: std::os::fd::AsFd::as_fd(&directory), base, mtime }, &actions)?;
-    let mut made = Made { layer: layer.commit()?, listed: Vec::new(), is_whole_list: true };
+    let packs = packs && selections.iter().any(Selection::has_directory);
+    let layer = commit(store, base, mtime, &actions, packs)?;
+    let mut made = Made { layer, listed: Vec::new(), is_whole_list: true };
     for selection in &selections {
         // A file of the context may have changed since it was copied. Only an explanation would know.
         let Ok((listed, is_whole)) = selection.listing(FILES_MAX - made.listed.len()) else {
@@ -100,6 +109,28 @@ fn make(store: &Arc<Store>, file: &File, inputs: &[Output], mtime: Option<i64>) 
         made.is_whole_list &= is_whole;
     }
     Ok(made)
+}
+
+/// Packs the files when nobody will look into them soon, and makes them else.
+fn commit(
+    store: &Store,
+    base: Option<BorrowedFd<'_>>,
+    mtime: Option<i64>,
+    actions: &[Action<'_>],
+    packs: bool,
+) -> Result<Layer, Failure> {
+    let packing = if packs { tree::plan(base, mtime, actions)? } else { None };
+    let packing = packing.filter(Packing::is_worthwhile);
+    let layer = store.begin_layer()?;
+    if let Some(packing) = packing {
+        return layer.commit_packed(&packing).map_err(|error| match error {
+            PackError::Tree(error) => error.into(),
+            PackError::Store(error) => error.into(),
+        });
+    }
+    let directory = layer.open()?;
+    tree::build(&Target { layer: directory.as_fd(), base, mtime }, actions)?;
+    Ok(layer.commit()?)
 }
 
 fn copies(file: &File) -> impl Iterator<Item = &Copy> {

@@ -9,6 +9,7 @@ mod file;
 mod git;
 mod http;
 mod image;
+mod looked_into;
 mod mount;
 mod owner;
 mod recorder;
@@ -47,6 +48,7 @@ use cutoff::Ran;
 pub(crate) use ahead::Ahead;
 pub(crate) use context::{ContextFiles, remember};
 pub(crate) use image::{BaseImage, BaseImages};
+pub(crate) use looked_into::LookedInto;
 
 /// How long to wait before asking again for a key that another process is making.
 const CLAIM_POLL: Duration = Duration::from_millis(5);
@@ -138,6 +140,8 @@ pub(crate) struct BuildWorker {
     /// How long the parts of each step took.
     pub(crate) meter: Arc<Meter>,
     pub(crate) ahead: Ahead,
+    /// Vertices whose files somebody looks into during the build or at its end.
+    pub(crate) looked_into: LookedInto,
     /// Limits of each step that runs a process.
     pub(crate) resources: executor::Resources,
     pub(crate) sweep: Sweep,

@@ -182,7 +182,7 @@ fn a_file_appears_whole_or_not_at_all() {
     fs::create_dir(fixture.path("out")).unwrap();
     fs::write(&path, "old").unwrap();
     let layer = fixture.store.image(&id).unwrap().unwrap().layers[0];
-    let inside = fixture.store.layer(&layer).unwrap().unwrap().fs_path().join("a");
+    let inside = fixture.store.layer(&layer).unwrap().unwrap().fs_path().unwrap().join("a");
     fs::write(&inside, "other").unwrap();
     export_to(&fixture, &id, &Output::Docker(archive(path.clone()))).unwrap_err();
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");

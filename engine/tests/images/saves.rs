@@ -125,7 +125,7 @@ fn a_changed_layer_is_noticed_while_it_is_saved() {
     let id = fixture.import("app", &[("a", "right")], &[]);
     fixture.save(&["app"]);
     let layer = fixture.store.image(&id).unwrap().unwrap().layers[0];
-    let path = fixture.store.layer(&layer).unwrap().unwrap().fs_path().join("a");
+    let path = fixture.store.layer(&layer).unwrap().unwrap().fs_path().unwrap().join("a");
     std::fs::write(path, "wrong").unwrap();
     let error = save(&fixture.store, &["app"], &mut Vec::new(), NO_PROGRESS).unwrap_err().to_string();
     assert!(error.contains("no longer has the bytes it was made with"), "{error}");

@@ -7,6 +7,7 @@
 //! With a base (a read-only view of what lies below), names that the layer lacks are looked up there, and a
 //! directory that gets a new entry is copied up first, as overlayfs does.
 
+mod plan;
 mod put;
 mod resolve;
 mod shape;
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+pub(crate) use plan::{Plan, PlannedEntry, PlannedKind};
 pub(crate) use resolve::Landing;
 use resolve::SYMLINKS_MAX;
 
@@ -66,6 +68,9 @@ pub enum PlaceError {
         #[source]
         source: std::io::Error,
     },
+    /// Only a layer that is made can have this, not one that is planned.
+    #[error("it has to be made")]
+    Unplanned,
     /// Another thread met an error, which is the one to report.
     #[error("another file of the layer cannot be made")]
     Stopped,
@@ -128,15 +133,28 @@ pub(crate) enum Existing {
 }
 
 pub(crate) struct Assembly<'a, 'p> {
+    target: Target<'a, 'p>,
+    base: Option<BorrowedFd<'a>>,
+    nodes: Vec<Node>,
+    in_base: Descriptors,
+}
+
+/// What becomes of the files.
+enum Target<'a, 'p> {
+    /// They are made at once.
+    Directory(OnDisk<'a, 'p>),
+    /// They are only noted.
+    Plan(Plan),
+}
+
+/// The directory of a layer.
+struct OnDisk<'a, 'p> {
     root: BorrowedFd<'a>,
     root_owned: Arc<OwnedFd>,
-    base: Option<BorrowedFd<'a>>,
     pool: &'a mut Pool<'p, Job, WorkError>,
     ambient: Ambient,
     note: NoteSink<'a>,
-    nodes: Vec<Node>,
-    in_layer: Descriptors,
-    in_base: Descriptors,
+    open: Descriptors,
 }
 
 impl<'a, 'p> Assembly<'a, 'p> {
@@ -153,6 +171,12 @@ impl<'a, 'p> Assembly<'a, 'p> {
             call: "fcntl",
             source,
         })?;
+        let root_owned = Arc::new(root_owned);
+        let on_disk = OnDisk { root, root_owned, pool, ambient, note, open: Descriptors::default() };
+        Ok(Self::with(Target::Directory(on_disk), base))
+    }
+
+    fn with(target: Target<'a, 'p>, base: Option<BorrowedFd<'a>>) -> Self {
         let directory = Directory { is_in_base: base.is_some(), ..Directory::default() };
         let node = Node {
             parent: ROOT,
@@ -161,17 +185,22 @@ impl<'a, 'p> Assembly<'a, 'p> {
             is_in_layer: true,
             covers_directory: false,
         };
-        Ok(Self {
-            root,
-            root_owned: Arc::new(root_owned),
-            base,
-            pool,
-            ambient,
-            note,
-            nodes: vec![node],
-            in_layer: Descriptors::default(),
-            in_base: Descriptors::default(),
-        })
+        Self { target, base, nodes: vec![node], in_base: Descriptors::default() }
+    }
+
+    fn on_disk(&mut self) -> Result<&mut OnDisk<'a, 'p>> {
+        match &mut self.target {
+            Target::Directory(on_disk) => Ok(on_disk),
+            Target::Plan(_) => Err(PlaceError::Unplanned),
+        }
+    }
+
+    /// Waits for the files that other threads make.
+    fn barrier(&mut self) -> Result<()> {
+        match &mut self.target {
+            Target::Directory(on_disk) => Ok(on_disk.pool.barrier()?),
+            Target::Plan(_) => Ok(()),
+        }
     }
 
     /// The path of a node inside the layer, without a leading slash; empty for the root.
@@ -226,7 +255,7 @@ impl<'a, 'p> Assembly<'a, 'p> {
     /// Waits for all files, then gives the directories their attributes: not before, because every new entry
     /// changes a directory's time, and an inherited access list would change the entries.
     pub(crate) fn finish(mut self) -> Result<()> {
-        self.pool.barrier()?;
+        self.barrier()?;
         for index in 0..self.nodes.len() {
             let id = NodeId(u32::try_from(index).expect("the limit on entries is far below 2^32"));
             let node = &mut self.nodes[index];
@@ -247,11 +276,12 @@ impl<'a, 'p> Assembly<'a, 'p> {
                 }
                 None => continue,
             };
-            let directory = Arc::clone(&self.root_owned);
-            let job = Job { directory, path: self.path(id), attributes, content: Content::Directory };
-            self.pool.submit(job, 0)?;
+            let path = self.path(id);
+            let on_disk = self.on_disk()?;
+            let directory = Arc::clone(&on_disk.root_owned);
+            on_disk.pool.submit(Job { directory, path, attributes, content: Content::Directory }, 0)?;
         }
-        Ok(self.pool.barrier()?)
+        self.barrier()
     }
 
     /// The root has no attributes of its own in a layer, see [`crate::layer::write_tar`].

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType};
 
+use super::plan::PlannedContent;
 use super::{Assembly, Directory, Existing, Kind, NodeId, PlaceError, Result, Shared};
 use crate::layer::attributes::{Attributes, attributes_of};
 use crate::layer::limits::PATH_BYTES_MAX;
@@ -25,11 +26,15 @@ impl Assembly<'_, '_> {
     }
 
     fn create_directory(&mut self, directory: NodeId, attributes: Attributes) -> Result<()> {
-        let parent = self.descriptor(self.node(directory).parent)?;
         let path = self.checked_path(directory)?;
-        let name = Arc::clone(&self.node(directory).name);
-        let place = Place { directory: parent.as_fd(), name: &name, path: &path };
-        make::make_directory(place, attributes.mode)?;
+        if !self.is_planned() {
+            let parent = self.descriptor(self.node(directory).parent)?;
+            let name = Arc::clone(&self.node(directory).name);
+            make::make_directory(
+                Place { directory: parent.as_fd(), name: &name, path: &path },
+                attributes.mode,
+            )?;
+        }
         self.node_mut(directory).is_in_layer = true;
         self.directory_mut(directory).attributes = Some(attributes);
         Ok(())
@@ -86,7 +91,7 @@ impl Assembly<'_, '_> {
         };
         if node.is_in_layer {
             // A job may still be on its way to making the file that is to be removed.
-            self.pool.barrier()?;
+            self.barrier()?;
             self.remove(old)?;
         }
         self.node_mut(old).kind = Kind::Gone;
@@ -108,11 +113,15 @@ impl Assembly<'_, '_> {
                 );
                 continue;
             }
-            let parent = self.descriptor(self.node(node).parent)?;
-            let path = self.path(node);
-            let name = Arc::clone(&self.node(node).name);
-            make::remove(Place { directory: parent.as_fd(), name: &name, path: &path }, is_directory)?;
-            self.in_layer.forget(node.0);
+            if let Some(plan) = self.plan() {
+                plan.forget(node);
+            } else {
+                let parent = self.descriptor(self.node(node).parent)?;
+                let path = self.path(node);
+                let name = Arc::clone(&self.node(node).name);
+                make::remove(Place { directory: parent.as_fd(), name: &name, path: &path }, is_directory)?;
+                self.on_disk()?.open.forget(node.0);
+            }
             self.node_mut(node).kind = Kind::Gone;
         }
         Ok(())
@@ -136,9 +145,13 @@ impl Assembly<'_, '_> {
     ) -> Result<NodeId> {
         let covers = self.clear(parent, name)?;
         let made = self.add_file(parent, name, Kind::File(Shared::of(&attributes)), covers);
-        let job =
-            Job { directory: self.descriptor(parent)?, path: self.checked_path(made)?, attributes, content };
-        self.pool.submit(job, weight)?;
+        let path = self.checked_path(made)?;
+        if let Some(plan) = self.plan() {
+            plan.add(made, attributes, PlannedContent::File(content));
+            return Ok(made);
+        }
+        let directory = self.descriptor(parent)?;
+        self.on_disk()?.pool.submit(Job { directory, path, attributes, content }, weight)?;
         Ok(made)
     }
 
@@ -157,7 +170,8 @@ impl Assembly<'_, '_> {
         let place = Place { directory: directory.as_fd(), name, path: &path };
         let file = std::fs::File::from(make::create_file(place, attributes.mode).map_err(PlaceError::from)?);
         write(&file, &path)?;
-        make::finish_file(place, file.as_fd(), attributes, &self.ambient, self.note)
+        let on_disk = self.on_disk()?;
+        make::finish_file(place, file.as_fd(), attributes, &on_disk.ambient, on_disk.note)
             .map_err(PlaceError::from)?;
         Ok(())
     }
@@ -172,10 +186,15 @@ impl Assembly<'_, '_> {
     ) -> Result<NodeId> {
         let covers = self.clear(parent, name)?;
         let made = self.add_file(parent, name, Kind::Symlink(Arc::from(target)), covers);
-        let directory = self.descriptor(parent)?;
         let path = self.checked_path(made)?;
+        if let Some(plan) = self.plan() {
+            plan.add(made, attributes.clone(), PlannedContent::Symlink(target.to_vec()));
+            return Ok(made);
+        }
+        let directory = self.descriptor(parent)?;
         let place = Place { directory: directory.as_fd(), name, path: &path };
-        make::make_symlink(place, target, attributes, &self.ambient, self.note)?;
+        let on_disk = self.on_disk()?;
+        make::make_symlink(place, target, attributes, &on_disk.ambient, on_disk.note)?;
         Ok(made)
     }
 
@@ -189,10 +208,17 @@ impl Assembly<'_, '_> {
         attributes: &Attributes,
     ) -> Result<Option<NodeId>> {
         let covers = self.clear(parent, name)?;
+        if self.is_planned() && kind == FileType::Fifo {
+            let made = self.add_file(parent, name, Kind::Other, covers);
+            let plan = self.plan().expect("just looked");
+            plan.add(made, attributes.clone(), PlannedContent::Fifo);
+            return Ok(Some(made));
+        }
         let directory = self.descriptor(parent)?;
         let path = self.path_in(parent, name);
         let place = Place { directory: directory.as_fd(), name, path: &path };
-        let is_made = make::make_node(place, kind, device, attributes, &self.ambient, self.note)?;
+        let on_disk = self.on_disk()?;
+        let is_made = make::make_node(place, kind, device, attributes, &on_disk.ambient, on_disk.note)?;
         Ok(is_made.then(|| self.add_file(parent, name, Kind::Other, covers)))
     }
 
@@ -226,13 +252,18 @@ impl Assembly<'_, '_> {
         }
         let covers = self.clear(parent, name)?;
         // The job that makes the target may still be on its way.
-        self.pool.barrier()?;
+        self.barrier()?;
         let kind = match &self.node(target).kind {
             Kind::File(shared) => Kind::File(*shared),
             Kind::Symlink(to) => Kind::Symlink(Arc::clone(to)),
             _ => Kind::Other,
         };
         let made = self.add_file(parent, name, kind, covers);
+        if self.is_planned() {
+            self.checked_path(made)?;
+            self.plan_link(target, made, attributes);
+            return Ok(());
+        }
         let from_directory = self.descriptor(self.node(target).parent)?;
         let from_name = Arc::clone(&self.node(target).name);
         let directory = self.descriptor(parent)?;
@@ -270,8 +301,14 @@ impl Assembly<'_, '_> {
         let path = self.path(node);
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => {
-                let source =
-                    CopySource { directory, name: name.to_vec(), path, expected: None, has_xattrs: true };
+                let source = CopySource {
+                    directory,
+                    name: name.to_vec(),
+                    path,
+                    expected: None,
+                    has_xattrs: true,
+                    size_bytes: stat.st_size as u64,
+                };
                 let weight = CopySource::WEIGHT_BYTES;
                 self.make_file(parent, &name, attributes, Content::Copy(source), weight)
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType};
 
-use super::{Assembly, Directory, Existing, Kind, NodeId, PlaceError, Result, Shared, path_of};
+use super::{Assembly, Directory, Existing, Kind, NodeId, PlaceError, Result, Shared, Target, path_of};
 use crate::layer::attributes::{Attributes, attributes_of, is_overlay_xattr};
 use crate::layer::make::MakeError;
 use crate::layer::read::text;
@@ -64,8 +64,9 @@ impl Assembly<'_, '_> {
     /// The open layer directory.
     pub(super) fn descriptor(&mut self, directory: NodeId) -> Result<Arc<OwnedFd>> {
         let nodes = &self.nodes;
-        self.in_layer.get(directory.0, self.root, || path_of(nodes, directory)).map_err(|source| {
-            MakeError::Write { path: text(&self.path(directory)), call: "openat2", source }.into()
+        let Target::Directory(on_disk) = &mut self.target else { return Err(PlaceError::Unplanned) };
+        on_disk.open.get(directory.0, on_disk.root, || path_of(nodes, directory)).map_err(|source| {
+            MakeError::Write { path: text(&path_of(nodes, directory)), call: "openat2", source }.into()
         })
     }
 

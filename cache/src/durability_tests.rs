@@ -303,7 +303,7 @@ fn what_another_boot_has_unpacked_counts_for_nothing() {
     let store = machine.open();
     let file = Action::MakeFile { path: "/file", mode: 0o644, owner: (0, 0), content: b"whole" };
     let packing = plan(None, None, &[file]).unwrap().unwrap();
-    let layer = store.begin_layer().unwrap().commit_packed(&packing).unwrap();
+    let layer = store.begin_layer().unwrap().commit_packed(&packing, None).unwrap();
     let unpacked = layer.fs_path().unwrap();
     assert_eq!(fs::read(unpacked.join("file")).unwrap(), b"whole");
     let id = layer.id();

@@ -39,8 +39,8 @@ pub use make::{MakeError, Note};
 pub use read::TarError;
 pub use several::{Tree, write_trees};
 pub use source::CopyError;
-pub(crate) use write::summarize_small;
 pub use write::{Files, Summary, WriteError, content_digest, size_bytes, summarize, write_tar};
+pub(crate) use write::{summarize_small, summary_of};
 
 /// Begins the name of an entry that hides the rest of the name in the layers below.
 pub(crate) const WHITEOUT_PREFIX: &[u8] = b".wh.";

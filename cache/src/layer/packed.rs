@@ -124,9 +124,8 @@ pub(crate) fn read(file: &File, to: &mut dyn FnMut(Batch) -> bool) -> Result<(),
     }
     let mut batches = BatchSink::new(to);
     while let Some(chunk) = chunks.next()? {
-        let mut entries = Entries(&chunk);
-        while !entries.0.is_empty() {
-            let found = entries.next().ok_or(WriteError::Damaged)?;
+        for found in entries(&chunk) {
+            let found = found?;
             let weight = match &found.kind {
                 FoundKind::Bytes(bytes) => bytes.len(),
                 _ => 0,
@@ -181,11 +180,18 @@ impl Chunks<'_> {
     }
 }
 
-/// The entries of a chunk. `None` for one that nobody wrote.
+/// The entries of a chunk.
+pub(crate) fn entries(chunk: &[u8]) -> impl Iterator<Item = Result<Found, WriteError>> {
+    let mut left = Entries(chunk);
+    std::iter::from_fn(move || (!left.0.is_empty()).then(|| left.take_one().ok_or(WriteError::Damaged)))
+}
+
+/// What is left of a chunk.
 struct Entries<'a>(&'a [u8]);
 
 impl<'a> Entries<'a> {
-    fn next(&mut self) -> Option<Found> {
+    /// `None` for an entry that nobody wrote.
+    fn take_one(&mut self) -> Option<Found> {
         let [tag] = self.number()?;
         let mode = u32::from_le_bytes(self.number()?);
         let uid = u32::from_le_bytes(self.number()?);

@@ -164,10 +164,11 @@ pub(crate) fn summarize_small(
     batch.map(|batch| summary_of(clamp_mtime, |take| take(batch))).transpose()
 }
 
-fn summary_of(
+/// The same for what `feed` hands over, in the order of the tar.
+pub(crate) fn summary_of<E: From<WriteError>>(
     clamp_mtime: Option<i64>,
-    feed: impl FnOnce(&mut dyn FnMut(Batch) -> Result<(), WriteError>) -> Result<(), WriteError>,
-) -> Result<Summary, WriteError> {
+    feed: impl FnOnce(&mut dyn FnMut(Batch) -> Result<(), WriteError>) -> Result<(), E>,
+) -> Result<Summary, E> {
     let (mut diff, mut content, mut size_bytes) = (Sha256::new(), ContentHash::new(CONTENT_DOMAIN), 0);
     let times = Times::Clamped(clamp_mtime);
     let mut diff_output = TarOutput { to: &mut diff, pending: Vec::new(), times };

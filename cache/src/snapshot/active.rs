@@ -107,11 +107,21 @@ impl ActiveLayer {
     /// afterwards, see [`Layer::is_summarized`]. To walk them here costs less than to hand them to another thread.
     pub fn commit_summarized(self, clamp_mtime: Option<i64>) -> Result<Layer, StoreError> {
         let summary = layer::summarize_small(self.open()?.as_fd(), clamp_mtime)?;
-        let Some(summary) = summary.filter(|summary| self.learn(clamp_mtime, summary)) else {
-            return self.commit();
-        };
+        match summary {
+            Some(summary) => self.commit_learned(clamp_mtime, &summary),
+            None => self.commit(),
+        }
+    }
+
+    /// [`Self::commit`] with what is known of the layer.
+    pub(super) fn commit_learned(
+        self,
+        clamp_mtime: Option<i64>,
+        summary: &Summary,
+    ) -> Result<Layer, StoreError> {
+        let is_kept = self.learn(clamp_mtime, summary);
         let layer = self.commit()?;
-        if clamp_mtime.is_none() {
+        if is_kept && clamp_mtime.is_none() {
             layer.store.name_layer(&summary.diff_id, &layer.id)?;
         }
         Ok(layer)
@@ -132,10 +142,6 @@ impl ActiveLayer {
     /// The file of a layer that is packed.
     pub(super) fn create_packed(&self) -> Result<std::fs::File, StoreError> {
         self.store.disk().create(&self.packed_name())
-    }
-
-    pub(super) fn packed_error(&self, source: std::io::Error) -> StoreError {
-        self.store.disk().write_error(&self.packed_name(), source)
     }
 
     /// Removes the directory, which must be empty.

@@ -5,7 +5,6 @@
 //! of another boot counts for nothing.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{RenameFlags, renameat_with};
@@ -13,7 +12,7 @@ use rustix::io::Errno;
 
 use super::{ActiveLayer, Layer, layer_name};
 use crate::layer::{self, Files};
-use crate::tree::{self, Packing, TreeError};
+use crate::tree::{self, Packing, UnpackError};
 use crate::{LayerId, Store, StoreError};
 
 /// Digits of the boot id in the name of a directory.
@@ -36,14 +35,12 @@ impl<'a> From<&'a OpenFiles> for Files<'a> {
 }
 
 impl ActiveLayer {
-    /// Packs the layer instead of filling its directory, and makes it part of the store. Does not sync.
-    pub fn commit_packed(self, packing: &Packing) -> Result<Layer, PackError> {
-        let mut file = self.create_packed()?;
-        packing.write(&mut file)?;
-        file.flush().map_err(|source| self.packed_error(source))?;
-        drop(file);
+    /// Packs the layer instead of filling its directory, and makes it part of the store. Its digests are known
+    /// afterwards, see [`Layer::is_summarized`]. Does not sync.
+    pub fn commit_packed(self, packing: &Packing, clamp_mtime: Option<i64>) -> Result<Layer, PackError> {
+        let summary = packing.write(&mut self.create_packed()?, clamp_mtime)?;
         self.remove_directory()?;
-        Ok(self.commit()?)
+        Ok(self.commit_learned(clamp_mtime, &summary)?)
     }
 }
 
@@ -52,7 +49,7 @@ impl ActiveLayer {
 pub enum PackError {
     /// What is to be packed.
     #[error(transparent)]
-    Tree(#[from] TreeError),
+    Pack(#[from] UnpackError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),

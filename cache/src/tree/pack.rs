@@ -18,7 +18,7 @@ use crate::layer::pool;
 use crate::layer::source::CopyError;
 use crate::layer::walk::{Found, FoundKind};
 use crate::layer::work::{Content, Job};
-use crate::layer::{PlaceError, WHITEOUT_PREFIX, WriteError};
+use crate::layer::{PlaceError, Summary, WHITEOUT_PREFIX, WriteError, summary_of};
 
 /// Fewer files are made as fast as they are packed, and need not be unpacked.
 const FILES_MIN: u64 = 256;
@@ -93,12 +93,12 @@ impl Packing {
         self.copied.files >= FILES_MIN && self.copied.size_bytes <= self.copied.files * MEAN_BYTES_MAX
     }
 
-    /// Reads the files, on all cores, and writes the packed layer.
+    /// Reads the files, on all cores, and writes the packed layer. Returns what it will be as a tar.
     ///
     /// # Errors
     ///
     /// As [`super::build()`]. What was written is of no use then.
-    pub fn write(&self, into: &mut File) -> Result<(), TreeError> {
+    pub fn write(&self, into: &mut File, clamp_mtime: Option<i64>) -> Result<Summary, UnpackError> {
         let chunks = self.chunks();
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
         std::thread::scope(|scope| {
@@ -109,7 +109,7 @@ impl Packing {
                 scope.spawn(move || read(mine, &sender));
                 readers.push(receiver);
             }
-            write(&readers, chunks.len(), into)
+            summary_of(clamp_mtime, |take| write(&readers, chunks.len(), into, take))
         })
     }
 
@@ -171,17 +171,25 @@ fn read_chunk(entries: &[PlannedEntry]) -> Chunk {
 }
 
 /// Takes the chunks from the threads in turn, which is their order.
-fn write(readers: &[Receiver<Chunk>], chunks: usize, into: &mut File) -> Result<(), TreeError> {
+fn write(
+    readers: &[Receiver<Chunk>],
+    chunks: usize,
+    into: &mut File,
+    take: &mut dyn FnMut(Vec<Found>) -> Result<(), WriteError>,
+) -> Result<(), UnpackError> {
     let mut put = |bytes: &[u8]| {
-        into.write_all(bytes).map_err(|source| CopyError::Write { path: "/".to_owned(), source })
+        into.write_all(bytes)
+            .map_err(|source| TreeError::from(CopyError::Write { path: "/".to_owned(), source }))
     };
     let (mut framing, head) = Framing::begin();
     put(head)?;
     for chunk in 0..chunks {
         let read = readers[chunk % readers.len()].recv();
-        let bytes = read.expect("a thread sends all of its chunks, or an error")?;
+        let bytes = read.expect("a thread sends all of its chunks, or an error").map_err(TreeError::from)?;
         put(&framing.frame(&bytes))?;
         put(&bytes)?;
+        // While the threads read the next ones.
+        take(packed::entries(&bytes).collect::<Result<_, _>>()?)?;
     }
     Ok(put(&framing.end())?)
 }
@@ -205,7 +213,7 @@ pub fn unpack_packed(file: &File, into: BorrowedFd<'_>) -> Result<(), UnpackErro
     .map_err(TreeError::from)?
 }
 
-/// Why a packed layer cannot become a directory.
+/// Why a packed layer cannot be made, or cannot become a directory.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
     /// A file cannot be made.

@@ -34,7 +34,7 @@ fn copy(store: &Store, source: &Path, packs: bool) -> Layer {
     let layer = store.begin_layer().unwrap();
     if packs {
         let packing = plan(None, Some(7), &actions).unwrap().expect("it can be packed");
-        return layer.commit_packed(&packing).unwrap();
+        return layer.commit_packed(&packing, None).unwrap();
     }
     let directory = layer.open().unwrap();
     build(&Target { layer: directory.as_fd(), base: None, mtime: Some(7) }, &actions).unwrap();
@@ -52,7 +52,7 @@ fn it_is_one_file_until_somebody_looks_into_it() {
     let (store, source) = (fixture.open(), source(&fixture));
     let (packed, made) = (copy(&store, &source, true), copy(&store, &source, false));
     let directory = fixture.root().join(format!("layers/{}", packed.id()));
-    assert_eq!(names(&directory), ["packed"]);
+    assert_eq!(names(&directory), ["facts", "packed"]);
     assert_eq!(packed.diff_id(None).unwrap(), made.diff_id(None).unwrap());
     assert_eq!(packed.diff_id(Some(1)).unwrap(), made.diff_id(Some(1)).unwrap());
     assert_eq!(packed.content_digest().unwrap(), made.content_digest().unwrap());

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use cache::layer::{Files, content_digest, size_bytes, write_tar};
+use cache::layer::{Files, content_digest, size_bytes, summarize, write_tar};
 use cache::tree::{
     Action, Landing, Selection, Source, Target, TreeError, build, plan, select, unpack_packed,
 };
@@ -102,9 +102,9 @@ pub(crate) fn copy_between(
 }
 
 /// An error and its causes.
-pub(crate) fn chain(error: &TreeError) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = format!("error: {error}");
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         text += &format!(": {error}");
         cause = error.source();
@@ -127,25 +127,33 @@ pub(crate) fn packing_does_the_same(
     built: &File,
     outcome: &Result<(), TreeError>,
 ) {
-    let mut file = tempfile::tempfile().unwrap();
+    let mut file = tempfile::tempfile().expect("it can be packed");
     let packing = match plan(base, Some(MTIME), actions) {
         Ok(Some(packing)) => packing,
         // Archives are unpacked only into directories.
         Ok(None) => return,
-        Err(error) => return assert_eq!(Some(chain(&error)), outcome.as_ref().err().map(chain)),
+        Err(error) => return assert_eq!(Some(chain(&error)), outcome.as_ref().err().map(|it| chain(it))),
     };
-    if let Err(error) = packing.write(&mut file) {
-        return assert_eq!(Some(chain(&error)), outcome.as_ref().err().map(chain));
-    }
+    let summary = match packing.write(&mut file, Some(5)) {
+        Ok(summary) => summary,
+        Err(error) => return assert_eq!(Some(chain(&error)), outcome.as_ref().err().map(|it| chain(it))),
+    };
     assert!(outcome.is_ok(), "{outcome:?}");
-    let unpacked = tempfile::tempdir().unwrap();
+    assert_eq!(summary, summarize(built.as_fd(), Some(5)).expect("it can be packed"));
+    let unpacked = tempfile::tempdir().expect("it can be packed");
     let unpacked = open(unpacked.path());
-    unpack_packed(&file, unpacked.as_fd()).unwrap();
+    unpack_packed(&file, unpacked.as_fd()).expect("it can be packed");
     let expected = tar(built.as_fd());
     assert_eq!(tar(Files::Packed(&file)), expected, "the tar of the packed layer");
     assert_eq!(tar(unpacked.as_fd()), expected, "the tar of the unpacked layer");
-    assert_eq!(content_digest(Files::Packed(&file)).unwrap(), content_digest(built.as_fd()).unwrap());
-    assert_eq!(size_bytes(Files::Packed(&file)).unwrap(), size_bytes(built.as_fd()).unwrap());
+    assert_eq!(
+        content_digest(Files::Packed(&file)).expect("it can be packed"),
+        content_digest(built.as_fd()).unwrap()
+    );
+    assert_eq!(
+        size_bytes(Files::Packed(&file)).expect("it can be packed"),
+        size_bytes(built.as_fd()).unwrap()
+    );
     assert_eq!(times(&unpacked), times(built));
 }
 
@@ -160,11 +168,11 @@ fn times(layer: &File) -> Vec<(PathBuf, i64, i64)> {
     let root = PathBuf::from(format!("/proc/self/fd/{}/.", layer.as_raw_fd()));
     let files = walkdir::WalkDir::new(&root).min_depth(1).sort_by_file_name();
     let time = |entry: walkdir::DirEntry| {
-        let metadata = entry.metadata().unwrap();
-        let path = entry.path().strip_prefix(&root).unwrap().to_owned();
+        let metadata = entry.metadata().expect("it can be packed");
+        let path = entry.path().strip_prefix(&root).expect("it can be packed").to_owned();
         (path, metadata.mtime(), metadata.mtime_nsec())
     };
-    files.into_iter().map(|entry| time(entry.unwrap())).collect()
+    files.into_iter().map(|entry| time(entry.expect("it can be packed"))).collect()
 }
 
 /// `COPY sources to` on an empty base.

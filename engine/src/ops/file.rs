@@ -8,6 +8,7 @@ use std::time::Instant;
 use ::image::{Digest, Hasher};
 use cache::tree::{
     self, Action, ContextMode, Landing, ModeChange, Packing, Selection, Source, Target, TreeError,
+    UnpackError,
 };
 use cache::{Decision, Layer, PackError, Store, TreeView};
 use frontend::MissingSource;
@@ -123,8 +124,9 @@ fn commit(
     let packing = packing.filter(Packing::is_worthwhile);
     let layer = store.begin_layer()?;
     if let Some(packing) = packing {
-        return layer.commit_packed(&packing).map_err(|error| match error {
-            PackError::Tree(error) => error.into(),
+        return layer.commit_packed(&packing, mtime).map_err(|error| match error {
+            PackError::Pack(UnpackError::Tree(error)) => error.into(),
+            PackError::Pack(UnpackError::Read(error)) => cache::StoreError::from(error).into(),
             PackError::Store(error) => error.into(),
         });
     }

@@ -148,11 +148,11 @@ pub(crate) fn packing_does_the_same(
     assert_eq!(tar(unpacked.as_fd()), expected, "the tar of the unpacked layer");
     assert_eq!(
         content_digest(Files::Packed(&file)).expect("it can be packed"),
-        content_digest(built.as_fd()).unwrap()
+        content_digest(built.as_fd()).expect("it can be packed")
     );
     assert_eq!(
         size_bytes(Files::Packed(&file)).expect("it can be packed"),
-        size_bytes(built.as_fd()).unwrap()
+        size_bytes(built.as_fd()).expect("it can be packed")
     );
     assert_eq!(times(&unpacked), times(built));
 }

@@ -144,6 +144,11 @@ impl Store {
         Ok(None)
     }
 
+    /// Whether there is a cache mount called `id`, or its first directory: with another use it goes on, or begins.
+    pub fn has_cache_mount(&self, id: &str) -> Result<bool, StoreError> {
+        self.disk().exists(&format!("mounts/{}/0/data", Digest::of(id.as_bytes()).hex()))
+    }
+
     fn lock_cache_mount(&self, name: &str, operation: FlockOperation) -> Result<Option<OwnedFd>, StoreError> {
         let name = format!("{name}/lock");
         let file = self.disk().open_lock(&name).map_err(|error| self.disk().write_error(&name, error))?;

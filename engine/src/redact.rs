@@ -4,11 +4,14 @@
 //! held back until the next piece, or the end, says what it is. Nothing else waits.
 
 use std::collections::HashMap;
+use std::io;
 use std::ops::Range;
 
 use aho_corasick::Anchored;
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::contiguous::NFA;
+
+use crate::secrets::Secrets;
 
 /// What stands for a secret.
 const MASK: &[u8] = b"****";
@@ -84,6 +87,71 @@ impl Secretive {
     /// A stream that begins.
     pub(crate) fn stream(&self) -> Redactor {
         Redactor { state: self.start, held: Vec::new(), secret: Vec::new(), in_secret: false }
+    }
+}
+
+/// Looks for secrets in what leaves the machine: whole ones, and only those that say something.
+pub(crate) struct Search {
+    automaton: NFA,
+    start: StateID,
+}
+
+/// Where a search is in a stream.
+pub(crate) struct SearchState(StateID);
+
+/// Shortest secret that is looked for: shorter ones are found everywhere.
+const SEARCHED_BYTES_MIN: usize = 8;
+
+impl Search {
+    /// `None` when there is nothing to look for.
+    pub(crate) fn new(secrets: &Secrets) -> Option<Self> {
+        let trimmed = secrets.values().map(|secret| trim(secret.bytes()));
+        let patterns: Vec<&[u8]> = trimmed.filter(|bytes| bytes.len() >= SEARCHED_BYTES_MIN).collect();
+        if patterns.is_empty() {
+            return None;
+        }
+        let automaton = NFA::new(&patterns).expect("secrets are few and of limited size");
+        let start = automaton.start_state(Anchored::No).expect("an automaton without anchors was asked for");
+        Some(Self { automaton, start })
+    }
+
+    pub(crate) fn begin(&self) -> SearchState {
+        SearchState(self.start)
+    }
+
+    /// Whether a secret ends in these bytes, which follow those before.
+    pub(crate) fn finds(&self, state: &mut SearchState, bytes: &[u8]) -> bool {
+        bytes.iter().any(|byte| {
+            state.0 = self.automaton.next_state(Anchored::No, state.0, *byte);
+            self.automaton.is_match(state.0)
+        })
+    }
+
+    /// Whether a secret is in what `write` writes.
+    pub(crate) fn is_in<E>(
+        &self,
+        write: impl FnOnce(&mut dyn io::Write) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let mut searched = Searched { search: self, state: self.begin(), found: false };
+        write(&mut searched)?;
+        Ok(searched.found)
+    }
+}
+
+struct Searched<'a> {
+    search: &'a Search,
+    state: SearchState,
+    found: bool,
+}
+
+impl io::Write for Searched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.found = self.found || self.search.finds(&mut self.state, bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ mod attestations;
 mod build;
 mod caches;
 mod caches_lost;
+mod caches_mounts;
 mod hostile;
 mod lists;
 mod outputs;

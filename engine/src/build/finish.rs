@@ -80,7 +80,8 @@ pub(super) async fn finish(
         Ok(manifest)
     };
     let targets: Vec<VertexId> = built.targets.iter().map(|target| target.vertex).collect();
-    let ended = Ended { worker, graph: &built.graph, targets: &targets, solved, image: images.named() };
+    let (image, mounts) = (images.named(), request.caches.mounts);
+    let ended = Ended { worker, graph: &built.graph, targets: &targets, solved, image, mounts };
     let caches = Box::pin(ended.export(&request.caches.exports));
     let (manifest, ()) = try_join(Box::pin(outputs), caches).await?;
     Ok(Finished { images, manifest })

@@ -77,7 +77,7 @@ impl Engine {
         let journal = Journal::new(BuildLog::begin(&logs, &request, &platforms), &graph, &step_of)
             .explaining(request.explaining);
         let around = (bases.links(), epoch);
-        let imports = Imports::new(self, &request.caches.imports, &steps, &graph, around);
+        let imports = Imports::new(self, &request.caches, &steps, &graph, around);
         let worker = BuildWorker {
             engine: self.clone(),
             store: self.store.clone(),
@@ -106,6 +106,7 @@ impl Engine {
             slots: Semaphore::new(STEPS_AT_ONCE_MAX),
             hashing: Mutex::new(Vec::new()),
             imports,
+            used_mounts: Mutex::default(),
             trail: Trail::default(),
         };
         let built = Built { graph, targets };

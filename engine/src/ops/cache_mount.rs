@@ -1,10 +1,11 @@
 //! `RUN --mount=type=cache`: a directory that outlives the step.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::image::Hasher;
-use cache::{Beginning, CacheMount, Seed, Sharing};
+use cache::{Beginning, CacheMount, LayerId, Seed, Sharing};
 use graph::{CacheBase, CacheSharing, MountSource, Vertex};
 
 use super::mount::{tree_digest, unusable};
@@ -14,6 +15,11 @@ use crate::blocking::blocking;
 
 /// How long to wait before asking again for a cache mount that somebody else uses.
 const POLL: Duration = Duration::from_millis(10);
+
+/// All files of a layer.
+fn whole(layer: LayerId) -> Seed {
+    Seed { layers: Arc::from([layer]), path: PathBuf::from("/") }
+}
 
 /// Takes a cache mount, and waits for it while somebody else uses it in a way that excludes us.
 ///
@@ -39,6 +45,11 @@ pub(super) async fn take(
             (name.to_string(), Some(Seed { layers, path: PathBuf::from(path) }))
         }
     };
+    let is_here = worker.store.has_cache_mount(&name)?;
+    // What it was elsewhere goes on from the same beginning.
+    let elsewhere = if is_here { None } else { worker.imports.mount(&worker.store, &name).await };
+    let seed = elsewhere.map(whole).or(seed);
+    worker.used_mounts.lock().expect("no holder of the lock panics").insert(name.clone());
     let sharing = match sharing {
         CacheSharing::Shared => Sharing::Shared,
         CacheSharing::Private => Sharing::Private,

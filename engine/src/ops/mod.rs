@@ -16,7 +16,7 @@ mod recorder;
 mod run;
 mod secret;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -159,6 +159,8 @@ pub(crate) struct BuildWorker {
     pub(crate) hashing: Mutex<Vec<JoinHandle<()>>>,
     /// Caches outside the store.
     pub(crate) imports: Imports,
+    /// Cache mounts that steps have used.
+    pub(crate) used_mounts: Mutex<BTreeSet<String>>,
     /// Under which keys the results are known.
     pub(crate) trail: Trail,
 }

@@ -5,12 +5,18 @@ use std::collections::{BTreeMap, HashMap};
 use image::{BlobDigest, Descriptor, DiffId, Digest, MediaType};
 use serde::{Deserialize, Serialize};
 
+use super::mounts::{LISTING_TYPE, MOUNT_BYTES_MAX, PACK_TYPE};
+
 /// The version that this code reads and writes.
 const VERSION: u32 = 1;
 /// Layers in one catalogue; each is some 300 bytes of it.
 const LAYERS_MAX: usize = 50_000;
 /// Records in one catalogue, and notes of states.
 const RECORDS_MAX: usize = 50_000;
+/// Cache mounts in one catalogue.
+const MOUNTS_MAX: usize = 256;
+/// Packs of one mount: they hold more than the mount, until they are written anew.
+const PACKS_BYTES_MAX: u64 = 3 * MOUNT_BYTES_MAX;
 /// Layers on top of one another: more than overlayfs stacks.
 const CHAIN_MAX: usize = 1_000;
 /// What can be unpacked is smaller than this.
@@ -29,6 +35,8 @@ pub struct Catalogue {
     pub(super) records: Vec<RecordEntry>,
     #[serde(default)]
     pub(super) states: Vec<StateEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) mounts: Vec<MountEntry>,
 }
 
 /// A layer on top of those below it.
@@ -54,6 +62,21 @@ pub(super) struct BlobEntry {
     pub(super) media_type: String,
     pub(super) digest: BlobDigest,
     pub(super) size: u64,
+}
+
+/// The files of a cache mount at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MountEntry {
+    /// The name of the mount.
+    pub(super) id: String,
+    /// The digest of their tar.
+    pub(super) content: DiffId,
+    /// Bytes of it.
+    size: u64,
+    pub(super) listing: BlobEntry,
+    packs: Vec<BlobEntry>,
+    /// When a build used it last, about, in seconds since 1970.
+    pub(super) used: i64,
 }
 
 /// What a key came to.
@@ -143,6 +166,37 @@ impl BlobEntry {
     }
 }
 
+impl MountEntry {
+    pub(super) fn new(
+        id: &str,
+        content: DiffId,
+        (listing, packs): (&Descriptor, &[Descriptor]),
+        size_bytes: u64,
+        used: i64,
+    ) -> Self {
+        let packs = packs.iter().map(BlobEntry::new).collect();
+        let listing = BlobEntry::new(listing);
+        Self { id: id.to_owned(), content, size: size_bytes, listing, packs, used }
+    }
+
+    pub(super) fn packs(&self) -> Vec<Descriptor> {
+        self.packs.iter().map(BlobEntry::descriptor).collect()
+    }
+
+    /// The listing and the packs.
+    pub(super) fn blobs(&self) -> Vec<Descriptor> {
+        self.packs().into_iter().chain([self.listing.descriptor()]).collect()
+    }
+
+    fn is_possible(&self) -> bool {
+        let Self { size, listing, packs, .. } = self;
+        let packs_bytes: u64 = packs.iter().fold(0, |sum, pack| sum.saturating_add(pack.size));
+        let are_packs = packs.iter().all(|pack| pack.media_type == PACK_TYPE);
+        let is_small = *size <= MOUNT_BYTES_MAX && packs_bytes <= PACKS_BYTES_MAX;
+        are_packs && is_small && listing.media_type == LISTING_TYPE
+    }
+}
+
 impl Catalogue {
     /// Reads a catalogue, also one within a cache configuration of BuildKit. Whatever it says was checked: every place
     /// is one of the lists, and no chain has an end only far away.
@@ -161,7 +215,7 @@ impl Catalogue {
     }
 
     fn check(&self) -> Result<(), CatalogueError> {
-        let Self { version, layers, records, states } = self;
+        let Self { version, layers, records, states, mounts } = self;
         if *version != VERSION {
             return Err(CatalogueError::Version { found: *version });
         }
@@ -169,6 +223,7 @@ impl Catalogue {
             ("layers", layers.len(), LAYERS_MAX),
             ("records", records.len(), RECORDS_MAX),
             ("states", states.len(), RECORDS_MAX),
+            ("mounts", mounts.len(), MOUNTS_MAX),
         ];
         if let Some((what, _, max)) = counts.into_iter().find(|(_, count, max)| count > max) {
             return Err(CatalogueError::TooMany { what, max });
@@ -193,6 +248,13 @@ impl Catalogue {
                     return Err(wrong("its blob is no layer"));
                 }
             }
+        }
+        if let Some(at) = mounts.iter().position(|mount| !mount.is_possible()) {
+            return Err(CatalogueError::Entry {
+                what: "mount",
+                at,
+                problem: "it is too large, or its blobs are none",
+            });
         }
         let is_there = |layer: &u32| (*layer as usize) < layers.len();
         match records.iter().position(|record| !record.layer.iter().all(is_there)) {
@@ -219,10 +281,12 @@ impl Catalogue {
         chain
     }
 
-    /// The blobs of all layers, each once.
+    /// The blobs of all layers and mounts, each once.
     pub(super) fn blobs(&self) -> BTreeMap<BlobDigest, Descriptor> {
         let blobs = self.layers.iter().filter_map(|layer| layer.blob.as_ref());
-        blobs.map(|blob| (blob.digest, blob.descriptor())).collect()
+        let layers = blobs.map(BlobEntry::descriptor);
+        let mounts = self.mounts.iter().flat_map(MountEntry::blobs);
+        layers.chain(mounts).map(|blob| (blob.digest, blob)).collect()
     }
 
     /// Every layer with a blob, by its diff id.
@@ -272,6 +336,8 @@ impl Draft {
             draft.states.insert((state.continued, state.content), draft.catalogue.states.len());
             draft.catalogue.states.push(state);
         }
+        let mounts = old.mounts.into_iter().filter(|mount| mount.used >= oldest);
+        draft.catalogue.mounts = mounts.collect();
         draft
     }
 
@@ -327,6 +393,14 @@ impl Draft {
         }
     }
 
+    /// Replaces what there was of a mount.
+    pub(super) fn mount(&mut self, mount: MountEntry) {
+        self.catalogue.mounts.retain(|other| other.id != mount.id);
+        self.catalogue.mounts.insert(0, mount);
+        self.catalogue.mounts.truncate(MOUNTS_MAX);
+        self.is_changed = true;
+    }
+
     /// The catalogue, if it says anything that the old one did not. The newest records stay when there are too many.
     pub(super) fn finish(self) -> Option<Catalogue> {
         let Self { mut catalogue, is_changed, now_unix_s, .. } = self;
@@ -344,6 +418,7 @@ impl Draft {
                 fewer.catalogue.records.push(RecordEntry { layer, ..record.clone() });
             }
             fewer.catalogue.states = std::mem::take(&mut catalogue.states);
+            fewer.catalogue.mounts = std::mem::take(&mut catalogue.mounts);
             catalogue = fewer.catalogue;
         }
         catalogue.states.sort_by_key(|state| std::cmp::Reverse(state.used));

@@ -66,6 +66,21 @@ pub enum RemoteCacheError {
         /// The limit.
         size_bytes_max: u64,
     },
+    /// A cache mount cannot be taken.
+    #[error("cannot take the cache mount")]
+    Mount {
+        /// The cause.
+        source: cache::CacheMountError,
+    },
+    /// A cache mount is used by somebody else.
+    #[error("the cache mount `{name}` is in use, and stays as it was in the cache")]
+    MountInUse {
+        /// Its name.
+        name: String,
+    },
+    /// What was to be written has a secret of the build in it.
+    #[error("it has a secret of the build in it, and is not written")]
+    Secret,
     /// Others write the same cache all the time.
     #[error("others have written it {rounds} times in the meantime")]
     Busy {

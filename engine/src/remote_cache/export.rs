@@ -10,13 +10,17 @@ use image::{Descriptor, DiffId, Digest, ImageId};
 use solver::Solved;
 
 use super::away::{AwayLayer, Link, Origin};
-use super::catalogue::{BlobEntry, Catalogue, Draft, LayerEntry, RecordEntry, StateEntry};
+use super::catalogue::{BlobEntry, Catalogue, Draft, LayerEntry, MountEntry, RecordEntry, StateEntry};
 use super::depot::Found;
-use super::{CacheExport, CacheFailure, CacheMode, Depot, RemoteCacheError, Trod};
+use super::{
+    CacheExport, CacheFailure, CacheFormat, CacheMode, Depot, RemoteCacheError, TravellingMounts, Trod,
+    mounts,
+};
 use crate::BuildError;
 use crate::blocking::blocking;
 use crate::images::{LayerTar, compressed};
 use crate::ops::{BuildWorker, Output};
+use crate::redact::Search;
 
 /// Layers that are on their way at the same time.
 const LAYERS_AT_ONCE_MAX: usize = 5;
@@ -31,6 +35,7 @@ pub(crate) struct Ended<'a> {
     pub(crate) targets: &'a [VertexId],
     pub(crate) solved: &'a Solved<Output>,
     pub(crate) image: ImageId,
+    pub(crate) mounts: TravellingMounts,
 }
 
 /// A layer of a result.
@@ -94,12 +99,14 @@ impl Ended<'_> {
         let states = self.states(&results).await?;
         // What cannot be read is replaced: it is of no use to anybody.
         let mut there = self.there(&depot, export).await.ok().flatten();
+        let mounts = self.mounts(&depot, export, there.as_ref().map(|found| &found.catalogue)).await;
         let mut blobs = HashMap::new();
         for _ in 0..ROUNDS_MAX {
             let (manifest, old) =
                 there.map_or((None, Catalogue::default()), |found| (Some(found.manifest), found.catalogue));
             self.find_blobs(&old, &results, export, &mut blobs).await?;
-            let (known, draft) = (old.blobs(), self.draft(old, &results, &states, &blobs));
+            let (known, mut draft) = (old.blobs(), self.draft(old, &results, &states, &blobs));
+            mounts.iter().for_each(|mount| draft.mount(mount.clone()));
             let Some(catalogue) = draft.finish() else { return Ok(()) };
             let distrusted = self.worker.imports.distrusted_layers();
             let is_new = |layer: &&OwnLayer| {
@@ -114,6 +121,36 @@ impl Ended<'_> {
             there = depot.read().await?;
         }
         Err(RemoteCacheError::Busy { rounds: ROUNDS_MAX })
+    }
+
+    /// Sends the cache mounts that steps of this build have used. One that does not travel is no reason for the others
+    /// to stay.
+    async fn mounts(
+        &self,
+        depot: &Depot,
+        export: &CacheExport,
+        there: Option<&Catalogue>,
+    ) -> Vec<MountEntry> {
+        let mut entries = Vec::new();
+        if export.format != CacheFormat::Slipway || self.mounts != TravellingMounts::All {
+            return entries;
+        }
+        let used = self.worker.used_mounts.lock().expect("no holder of the lock panics").clone();
+        for name in used {
+            let old = there.and_then(|there| there.mounts.iter().find(|mount| mount.id == name));
+            let steps = &self.worker.steps;
+            let step = steps.begin(&format!("exporting cache mount {name}"));
+            let search = Search::new(&self.worker.secrets).map(Arc::new);
+            let sent = mounts::export(&self.worker.store, depot, &name, old, (search, self.now_unix_s()));
+            match sent.await {
+                Ok(entry) => {
+                    steps.complete(step);
+                    entries.extend(entry);
+                }
+                Err(error) => steps.fail(step, error.line()),
+            }
+        }
+        entries
     }
 
     /// What is there already. A catalogue that was imported need not come again.
@@ -230,12 +267,18 @@ impl Ended<'_> {
         export: &CacheExport,
     ) -> Result<Descriptor, RemoteCacheError> {
         let (store, form, image) = (self.worker.store.clone(), export.layers.clone(), self.image);
+        let search = Search::new(&self.worker.secrets);
         let compress = move || {
             let layer = store.layer(&id)?.ok_or(cache::StoreError::NoLayer { id })?;
             let tar = LayerTar::new(image, diff_id, layer, epoch);
-            compressed(&store, &tar, &form, &|_, _, _| ())
+            if let Some(search) = search
+                && search.is_in(|to| tar.write(to, None, &|_, _, _| ()))?
+            {
+                return Err(RemoteCacheError::Secret);
+            }
+            Ok(compressed(&store, &tar, &form, &|_, _, _| ())?)
         };
-        Ok(blocking(compress).await?)
+        blocking(compress).await
     }
 
     fn draft(

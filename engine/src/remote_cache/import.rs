@@ -4,14 +4,16 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cache::{Key, Record, Store};
+use cache::{Key, LayerId, Record, Store};
 use graph::{BuildGraph, VertexId};
 use image::{DiffId, Digest};
 use tokio::sync::OnceCell;
 
 use super::away::{AwayLayer, AwayLayers, Link, Origin};
 use super::catalogue::{Catalogue, LayerEntry, RecordEntry, StateEntry};
-use super::{CATALOGUE_WAIT, CacheImport, CachePlace, Depot, RemoteCacheError};
+use super::{
+    CATALOGUE_WAIT, CacheImport, CachePlace, Depot, RemoteCacheError, RemoteCaches, TravellingMounts, mounts,
+};
 use crate::Engine;
 use crate::ops::{Layers, Output};
 use crate::steps::Steps;
@@ -28,6 +30,7 @@ pub(crate) struct Imports {
     /// Layers of base images, which are no business of the caches.
     bases: HashMap<DiffId, Link>,
     epoch: Option<i64>,
+    mounts: TravellingMounts,
     distrusted: Mutex<Distrusted>,
 }
 
@@ -65,7 +68,7 @@ pub(crate) struct Hit {
 impl Imports {
     pub(crate) fn new(
         engine: &Engine,
-        imports: &[CacheImport],
+        caches: &RemoteCaches,
         steps: &Arc<Steps>,
         graph: &BuildGraph,
         (bases, epoch): (HashMap<DiffId, Link>, Option<i64>),
@@ -77,9 +80,10 @@ impl Imports {
             loaded: OnceCell::new(),
         };
         Self {
-            caches: imports.iter().map(imported).collect(),
+            caches: caches.imports.iter().map(imported).collect(),
+            mounts: caches.mounts,
             steps: steps.clone(),
-            graph: (!imports.is_empty()).then(|| graph.clone()),
+            graph: (!caches.imports.is_empty()).then(|| graph.clone()),
             bases,
             epoch,
             distrusted: Mutex::default(),
@@ -184,6 +188,29 @@ impl Imports {
             }),
         };
         Ok(Hit { output, offered: entry.offered.unwrap_or(entry.key), created_unix_ns, ingredients })
+    }
+
+    /// The files of a cache mount, as a layer, from the first cache that has it. What does not come is a miss.
+    pub(crate) async fn mount(&self, store: &Arc<Store>, name: &str) -> Option<LayerId> {
+        if self.mounts == TravellingMounts::None {
+            return None;
+        }
+        for (at, cache) in self.caches.iter().enumerate() {
+            if self.lock().caches.contains(&at) {
+                continue;
+            }
+            let Some(loaded) = cache.loaded(&self.steps).await else { continue };
+            let Some(entry) = loaded.catalogue.mounts.iter().find(|mount| mount.id == name) else { continue };
+            let step = self.steps.begin(&format!("importing cache mount {name}"));
+            match mounts::restore(store, &loaded.depot, entry).await {
+                Ok(layer) => {
+                    self.steps.complete(step);
+                    return Some(layer);
+                }
+                Err(error) => self.steps.fail(step, error.line()),
+            }
+        }
+        None
     }
 
     /// What steps came to that continued this, as far as a catalogue has come already.

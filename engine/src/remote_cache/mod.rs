@@ -12,6 +12,7 @@ mod error;
 mod export;
 mod import;
 mod layout;
+mod mounts;
 mod trail;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub(crate) use depot::Depot;
 pub use error::RemoteCacheError;
 pub(crate) use export::Ended;
 pub(crate) use import::Imports;
+pub use mounts::Listing;
 pub(crate) use trail::{Trail, Trod};
 
 /// How long a catalogue is waited for, when nobody says otherwise. Longer than any registry in use needs, and shorter
@@ -42,6 +44,20 @@ pub struct RemoteCaches {
     pub exports: Vec<CacheExport>,
     /// Whether the layers of the image have to be here in the end.
     pub layers: KeptLayers,
+    /// `--cache-mounts`: whether the directories of `RUN --mount=type=cache` travel.
+    pub mounts: TravellingMounts,
+}
+
+/// Whether cache mounts travel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TravellingMounts {
+    /// They stay where they are.
+    None,
+    /// Those that are not here begin as they were elsewhere.
+    Import,
+    /// And those that steps have used are written to the caches of our own format.
+    #[default]
+    All,
 }
 
 /// Which layers of an image are brought into the store at the end of a build.

@@ -36,6 +36,7 @@ use caches::{FromSpec, ToSpec};
 use call::Call;
 use destination::OutputSpec;
 use engine::Explaining;
+use engine::remote_cache::TravellingMounts;
 use secret::SecretSpec;
 use ssh::SshSpec;
 
@@ -77,6 +78,11 @@ pub(crate) struct Args {
     /// "type=registry,ref=NAME", "type=local,src=DIR", "type=slipway,ref=NAME|src=DIR"
     #[arg(long, value_name = "CACHE")]
     cache_from: Vec<FromSpec>,
+    /// Which directories of "RUN --mount=type=cache" travel with caches of "type=slipway": none ("none"), those that
+    /// are not here yet ("import"), and those that were used as well ("all")
+    #[arg(long, value_enum, value_name = "WHICH", default_value = "all")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
+    cache_mounts: CacheMountsArg,
     /// Caches outside the store to keep results in: an image name, or
     /// "type=registry,ref=NAME", "type=local,dest=DIR", "type=slipway,ref=NAME|dest=DIR", with "mode=min|max" and more
     #[arg(long, value_name = "CACHE")]
@@ -175,6 +181,24 @@ pub(crate) struct Args {
     /// Write the times of the steps to a file, in the format of Chrome's trace events
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+}
+
+/// `--cache-mounts`.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum CacheMountsArg {
+    None,
+    Import,
+    All,
+}
+
+impl From<CacheMountsArg> for TravellingMounts {
+    fn from(mounts: CacheMountsArg) -> Self {
+        match mounts {
+            CacheMountsArg::None => Self::None,
+            CacheMountsArg::Import => Self::Import,
+            CacheMountsArg::All => Self::All,
+        }
+    }
 }
 
 /// `--context-mode`.

@@ -71,6 +71,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
             imports: args.cache_from.into_iter().map(|spec| spec.0).collect(),
             exports: args.cache_to.into_iter().map(|spec| spec.0).collect(),
             layers: if is_cache_only { KeptLayers::Needed } else { KeptLayers::All },
+            mounts: args.cache_mounts.into(),
         },
         outputs,
     })

@@ -81,6 +81,12 @@ pub enum BuildError {
     /// File times are to follow a time that nobody gave.
     #[error("rewrite-timestamp=true needs SOURCE_DATE_EPOCH, which is not set")]
     NoEpoch,
+    /// The layers of an image are to be one from a step on that there is not.
+    #[error("the stage has no step {step} with a layer")]
+    NoSuchStep {
+        /// Its number.
+        step: usize,
+    },
     /// Annotations of an index for an image that leaves without one.
     #[error("annotations of an index need one: a build for several platforms, or attestations")]
     IndexAnnotations,

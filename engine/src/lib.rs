@@ -54,7 +54,8 @@ pub use network::{Dns, HOST_GATEWAY};
 pub use provenance::{Provenance, ProvenanceMode};
 pub use request::{
     Archive, ArchivePlace, BuildOutcome, BuildRequest, Destination, DockerfileSource, Explaining,
-    ImageOutput, LocalMode, LocalOutput, NamedContext, NoCache, Output, PlatformSplit, PullPolicy, TarOutput,
+    ImageOutput, LocalMode, LocalOutput, NamedContext, NoCache, Output, PlatformSplit, PullPolicy, Squash,
+    TarOutput,
 };
 pub use run::{
     Console, Exit, Grants, Privileges, RunError, RunHandle, RunRequest, Running, Terminal, WindowSize,

@@ -64,6 +64,10 @@ pub struct BuildRequest {
     pub explaining: Explaining,
     /// `--report`, `--trace`: whether a report is made.
     pub reporting: Reporting,
+    /// `--squash`: which layers become one in the image.
+    pub squash: Option<Squash>,
+    /// `--max-layers`: how many layers the image has at most.
+    pub max_layers: Option<usize>,
     /// `--provenance`: whether the image leaves with how it was made.
     pub provenance: Option<Provenance>,
     /// `--sbom`: whether the image leaves with a list of its packages.
@@ -72,6 +76,17 @@ pub struct BuildRequest {
     pub caches: RemoteCaches,
     /// `--output`, in order; none keeps the image in the store.
     pub outputs: Vec<Output>,
+}
+
+/// Which layers become one in an image; the cache keeps those of the steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Squash {
+    /// All of them, those of the base image as well.
+    All,
+    /// Those that the build added.
+    New,
+    /// Those from a step of the target's stage on, by the number that the progress shows.
+    From(usize),
 }
 
 /// What is told about the steps that run, while they do.

@@ -13,7 +13,7 @@ pub(crate) struct Timestamp {
 pub(crate) type Xattr = (Vec<u8>, Vec<u8>);
 
 /// Owner, mode, time and extended attributes of one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Attributes {
     pub(crate) uid: u32,
     pub(crate) gid: u32,

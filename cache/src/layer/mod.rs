@@ -25,6 +25,7 @@ mod several;
 mod size;
 pub(crate) mod source;
 mod sparse;
+mod squash;
 pub(crate) mod walk;
 pub(crate) mod work;
 mod write;
@@ -39,6 +40,7 @@ pub use make::{MakeError, Note};
 pub use read::TarError;
 pub use several::{Tree, write_trees};
 pub use source::CopyError;
+pub(crate) use squash::write_squashed;
 pub use write::{Files, Summary, WriteError, content_digest, size_bytes, summarize, write_tar};
 pub(crate) use write::{summarize_small, summary_of};
 

@@ -4,6 +4,7 @@ mod active;
 mod committed;
 mod fact;
 mod packed;
+mod squash;
 mod tar;
 mod unpack;
 

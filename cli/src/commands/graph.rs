@@ -86,6 +86,8 @@ fn request(args: Args) -> Result<BuildRequest, Report> {
         entitlements: Entitlements::new(),
         secrets: Secrets::new(),
         agents: Agents::new(),
+        squash: None,
+        max_layers: None,
         provenance: None,
         sbom: false,
         platforms: args.platform.into_iter().collect(),

@@ -21,5 +21,6 @@ mod remote_contexts;
 mod results;
 mod secrets;
 mod server;
+mod squash;
 mod support;
 mod transports;

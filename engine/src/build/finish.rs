@@ -13,6 +13,7 @@ use solver::Solved;
 use super::Built;
 use super::export::export;
 use super::planned::Target;
+use super::squash::{Chain, Fewer};
 use crate::blocking::blocking;
 use crate::images::{FileTimes, ImageSet, LayerForm, Member, platforms, preferred};
 use crate::ops::{BuildWorker, Output};
@@ -124,7 +125,8 @@ pub(super) fn needs_files(request: &BuildRequest) -> bool {
     let wants_image = request.caches.layers == KeptLayers::All && request.outputs.is_empty();
     let is_listed = request.sbom && request.outputs.iter().any(Destined::is_described);
     let is_single = request.platforms.len() <= 1;
-    wants_image || is_listed || !is_single || !request.outputs.iter().all(is_plain_push)
+    let is_squashed = request.squash.is_some() || request.max_layers.is_some();
+    wants_image || is_listed || is_squashed || !is_single || !request.outputs.iter().all(is_plain_push)
 }
 
 /// An image whose layers are not all here: it is in the store by its config alone.
@@ -142,11 +144,12 @@ async fn put_images(
     solved: &Solved<Output>,
 ) -> Result<Images, BuildError> {
     let (mut images, mut away) = (Vec::new(), None);
-    for (target, settled) in built.targets.iter().zip(&solved.targets) {
+    for ((target, settled), fewer) in built.targets.iter().zip(&solved.targets).zip(&built.fewer) {
         let layers = settled.output.layers().map(|layers| layers.ids.to_vec());
+        let time = settled.output.layers().map_or(0, |layers| layers.created_unix_ns);
         let links: Arc<[Link]> = settled.output.links().into();
         let is_here = layers.is_some();
-        let made = Made {
+        let mut made = Made {
             store: worker.store.clone(),
             clamp_mtime: worker.source_date_epoch,
             known_diff_ids: base_diff_ids(worker, &built.graph, target.vertex),
@@ -155,8 +158,9 @@ async fn put_images(
             layers: layers.unwrap_or_default(),
             tags: request.tags.clone(),
         };
+        let fewer = *fewer;
         let id = if is_here {
-            blocking(move || with_room(&made.store, || made.put())).await?
+            blocking(move || with_room(&made.store.clone(), || made.put_with(fewer, time))).await?
         } else {
             let config_of = links.clone();
             let (id, config) =
@@ -263,6 +267,14 @@ struct Made {
 }
 
 impl Made {
+    /// The same with fewer layers.
+    fn put_with(&mut self, fewer: Fewer, created_unix_ns: i64) -> Result<ImageId, StoreError> {
+        let Self { store, layers, known_diff_ids, config, .. } = self;
+        let store = store.clone();
+        fewer.apply(&store, &mut Chain { layers, known_diff_ids, config }, created_unix_ns)?;
+        self.put()
+    }
+
     /// Stores the image, without a name.
     fn put(&self) -> Result<ImageId, StoreError> {
         let Self { store, clamp_mtime, known_diff_ids, created_unix_ns, config, layers, tags } = self;

@@ -10,6 +10,7 @@ mod finish;
 mod layouts;
 mod planned;
 pub mod questions;
+mod squash;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -37,6 +38,7 @@ use crate::{BuildError, BuildOutcome, BuildRequest, Engine, NamedContext, Progre
 pub use context::FetchedContext;
 use dockerfile::Source;
 use planned::{Planned, Planning};
+use squash::Fewer;
 
 /// The platform that images are for unless somebody says otherwise.
 pub fn default_platform() -> Platform {
@@ -71,6 +73,9 @@ impl Engine {
         if epoch.is_none() && request.outputs.iter().any(wants_epoch) {
             return Err(BuildError::NoEpoch);
         }
+
+        let fewer = targets.iter().map(|target| Fewer::new(&request, &graph, target));
+        let fewer = fewer.collect::<Result<Vec<_>, _>>()?;
 
         let logs = self.store.root().join("logs").join(build_id());
         let step_of = announce(&graph, &steps);
@@ -109,7 +114,7 @@ impl Engine {
             used_mounts: Mutex::default(),
             trail: Trail::default(),
         };
-        let built = Built { graph, targets };
+        let built = Built { graph, targets, fewer };
         let solved = built.solve_with_files(&worker, &request).await;
         crate::ops::remember(&worker).await;
         let finished = match solved {
@@ -287,6 +292,8 @@ fn announce(graph: &BuildGraph, steps: &Steps) -> BTreeMap<VertexId, StepId> {
 struct Built {
     graph: BuildGraph,
     targets: Vec<planned::Target>,
+    /// How the layers of each of them become fewer.
+    fewer: Vec<Fewer>,
 }
 
 impl Built {

@@ -11,8 +11,10 @@ pub(super) mod request;
 mod result_files;
 mod secret;
 pub(super) mod sources;
+mod squash;
 mod ssh;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +40,7 @@ use destination::OutputSpec;
 use engine::Explaining;
 use engine::remote_cache::TravellingMounts;
 use secret::SecretSpec;
+use squash::SquashArg;
 use ssh::SshSpec;
 
 /// Build an image from a Dockerfile
@@ -110,6 +113,9 @@ pub(crate) struct Args {
     /// Set metadata for an image
     #[arg(long, value_name = "NAME=VALUE")]
     label: Vec<String>,
+    /// Let the image have no more layers than this: the first ones of the build become one
+    #[arg(long, value_name = "NUMBER")]
+    max_layers: Option<NonZeroUsize>,
     /// Write build result metadata to a file
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
@@ -160,6 +166,10 @@ pub(crate) struct Args {
     /// Secret to expose to the build (format: "id=mysecret[,src=/local/secret|,env=VARIABLE]")
     #[arg(long, value_name = "SECRET")]
     secret: Vec<SecretSpec>,
+    /// Make one layer of those that the build added ("new"), of all ("all"), or of those from a step on, by its number in the
+    /// progress. The cache keeps the layers of the steps
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "new")]
+    squash: Option<SquashArg>,
     // An attribute, since rustdoc takes brackets for links.
     #[arg(
         help = r#"SSH agent socket or keys to expose to the build (format: "default|ID[=SOCKET|KEY[,KEY]]")"#

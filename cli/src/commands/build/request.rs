@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::num::NonZeroUsize;
 
 use engine::Explaining;
 use engine::images::PushAs;
@@ -19,6 +20,7 @@ use super::destination::{OutputSpec, goes_to_stdout};
 use super::named_context::named_contexts;
 use super::secret;
 use super::sources::sources;
+use super::squash::SquashArg;
 use super::ssh::{self, SshSpec};
 use crate::console;
 use crate::report::Report;
@@ -65,6 +67,8 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         network: args.network,
         surroundings: args.surroundings.into(),
         resources: args.limits.into(),
+        squash: args.squash.map(|SquashArg(squash)| squash),
+        max_layers: args.max_layers.map(NonZeroUsize::get),
         provenance,
         sbom,
         caches: RemoteCaches {

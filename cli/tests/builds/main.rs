@@ -18,6 +18,7 @@ mod inetd;
 mod mounts;
 mod remote;
 mod remote_contexts;
+mod reproducible;
 mod results;
 mod secrets;
 mod server;

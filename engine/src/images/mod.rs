@@ -10,6 +10,7 @@ mod change;
 mod compress;
 mod config;
 mod destination;
+mod difference;
 mod disjoint;
 mod documents;
 mod error;
@@ -45,7 +46,7 @@ use std::io::{Read, Write};
 use cache::{Store, StoredImage};
 use image::{Digest, ImageId, Reference};
 
-use crate::{Engine, Output};
+use crate::{BuildOutcome, Engine, Output};
 
 pub use annotations::{Annotation, AnnotationLevel, Annotations};
 pub(crate) use archive::layout;
@@ -54,6 +55,7 @@ pub(crate) use blob_source::{remember, repositories};
 pub use bundle::ArchiveKind;
 pub(crate) use compress::compressed;
 pub use config::read_config;
+pub use difference::{Difference, How, Times, difference};
 pub(crate) use documents::package_url;
 pub use error::{ImageError, PullError, PushError};
 pub use export::{export, export_archive, export_tar};
@@ -94,6 +96,27 @@ impl Engine {
     /// See [`find`].
     pub fn find_image(&self, name: &str) -> Result<ImageId, ImageError> {
         find(&self.store, name)
+    }
+
+    /// See [`difference`].
+    pub fn image_difference(
+        &self,
+        first: &ImageId,
+        second: &ImageId,
+        times: Times,
+    ) -> Result<Option<Difference>, ImageError> {
+        difference(&self.store, first, second, times)
+    }
+
+    /// Removes the images of builds that were only made to be looked at. One that has a name stays.
+    pub fn forget_images(&self, outcomes: &[BuildOutcome]) -> Result<(), ImageError> {
+        let named = self.store.tags()?;
+        for (_, id) in outcomes.iter().flat_map(|outcome| &outcome.images) {
+            if named.iter().all(|(_, other)| other != id) {
+                self.store.remove_image(id)?;
+            }
+        }
+        Ok(())
     }
 
     /// See [`tag`].

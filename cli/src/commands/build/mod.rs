@@ -7,6 +7,7 @@ mod call;
 mod destination;
 pub(super) mod inquire;
 pub(super) mod named_context;
+mod reproduce;
 pub(super) mod request;
 mod result_files;
 mod secret;
@@ -99,6 +100,9 @@ pub(crate) struct Args {
     /// Shorthand for "--call=check"
     #[arg(long)]
     check: bool,
+    /// Build twice without the cache first, and name the first file that differs. Times count when SOURCE_DATE_EPOCH is set
+    #[arg(long)]
+    check_reproducible: bool,
     /// Which permissions files of the build contexts have in the image: their own ("exact"), or those that git would give
     /// them ("git"), so that two checkouts with different umasks hit the same cache
     #[arg(long, value_enum, value_name = "MODE", default_value = "exact")]
@@ -235,6 +239,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
     }
     let mode = if args.quiet { Mode::Quiet } else { args.progress };
     let (is_quiet, files) = (args.quiet, result_files::ResultFiles::new(&args));
+    let checks_first = args.check_reproducible;
     let reports = ReportFiles::new(&args.report, args.trace.as_deref());
     let settings = args.registry.clone().settings()?;
     let explaining = if mode == Mode::Quiet { Explaining::Nothing } else { Explaining::First };
@@ -243,6 +248,9 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
     let prints_id = is_quiet && !request.outputs.iter().any(destination::goes_to_stdout);
     files.remove_old()?;
     let engine = store::open(global)?.with_registries(settings);
+    if checks_first && reproduce::check(&engine, &request, mode, global)?.is_err() {
+        return Ok(Exit::Interrupted);
+    }
     let ui = Ui::start(mode)?;
     let result = interruptible(engine.build(request, reports.listen(ui.progress())));
     let warnings = ui.finish();

@@ -8,6 +8,7 @@ mod build_report;
 mod commands;
 mod console;
 mod diagnostics;
+mod explore;
 mod files;
 mod output;
 mod progress;

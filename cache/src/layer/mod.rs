@@ -10,6 +10,7 @@ pub(crate) mod apply;
 pub(crate) mod assembly;
 pub(crate) mod attributes;
 pub(crate) mod content_hash;
+mod contents;
 mod decompress;
 pub(crate) mod descriptors;
 mod error;
@@ -33,6 +34,8 @@ pub(crate) mod xattr;
 
 pub use apply::{Applied, apply, unpack_archive};
 pub use assembly::PlaceError;
+pub(crate) use contents::contents;
+pub use contents::{EntryKind, LayerEntry};
 pub use decompress::{BombError, Compression, decompress};
 pub use error::ApplyError;
 pub use limits::Limits;

@@ -272,7 +272,7 @@ impl<'a> TarOutput<'a> {
 }
 
 impl Found {
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         match &self.kind {
             FoundKind::Bytes(bytes) => bytes.len() as u64,
             FoundKind::Large { size, .. } => *size,

@@ -7,6 +7,8 @@ mod text;
 mod timeline;
 mod trace_events;
 
+pub(crate) use text::escape;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

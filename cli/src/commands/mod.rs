@@ -7,6 +7,7 @@ pub(crate) mod builder_prune;
 mod csv;
 pub(crate) mod df;
 pub(crate) mod doctor;
+pub(crate) mod explore;
 pub(crate) mod fmt;
 #[cfg(feature = "generate")]
 pub(crate) mod generate;
@@ -107,6 +108,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
 fn run_image(command: ImageCommand, global: &Global) -> Result<Exit, Report> {
     match command {
         ImageCommand::Build(args) => build::run(*args, global),
+        ImageCommand::Explore(args) => explore::run(&args, global),
         ImageCommand::History(args) => history::run(&args, global),
         ImageCommand::Import(args) => import::run(args, global),
         ImageCommand::Inspect(args) => inspect::run(&args, global),

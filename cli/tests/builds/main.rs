@@ -10,6 +10,7 @@ mod contexts;
 mod crowds;
 mod entitlements;
 mod epoch;
+mod explore;
 mod failures;
 mod git;
 mod git_attacks;

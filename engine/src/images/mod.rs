@@ -14,6 +14,7 @@ mod difference;
 mod disjoint;
 mod documents;
 mod error;
+mod explore;
 mod export;
 mod filter;
 mod find;
@@ -58,6 +59,7 @@ pub use config::read_config;
 pub use difference::{Difference, How, Times, difference};
 pub(crate) use documents::package_url;
 pub use error::{ImageError, PullError, PushError};
+pub use explore::{ChangeKind, Exploration, ExploredLayer, FileChange, explore};
 pub use export::{export, export_archive, export_tar};
 pub use filter::Filters;
 pub use find::find;
@@ -96,6 +98,11 @@ impl Engine {
     /// See [`find`].
     pub fn find_image(&self, name: &str) -> Result<ImageId, ImageError> {
         find(&self.store, name)
+    }
+
+    /// See [`explore`].
+    pub fn explore_image(&self, name: &str) -> Result<Exploration, ImageError> {
+        explore(&self.store, name)
     }
 
     /// See [`difference`].

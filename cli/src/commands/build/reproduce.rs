@@ -21,6 +21,7 @@ pub(super) fn check(
 ) -> Result<Result<(), Interrupted>, Report> {
     let request = BuildRequest {
         no_cache: NoCache::Everything,
+        caches: Default::default(),
         tags: Vec::new(),
         outputs: Vec::new(),
         reporting: Reporting::Off,

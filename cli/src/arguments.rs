@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::manifest::ManifestCommand;
+use crate::commands::network::NetworkCommand;
 use crate::commands::volume::VolumeCommand;
 use crate::commands::{
     HELP, build, builder_gc, builder_logs, builder_prune, df, doctor, explore, fmt, graph, history,
@@ -110,6 +111,8 @@ pub(crate) enum Command {
     Store(StoreCommand),
     #[command(subcommand)]
     System(SystemCommand),
+    #[command(subcommand)]
+    Network(NetworkCommand),
     #[command(subcommand)]
     Volume(VolumeCommand),
     Fmt(fmt::Args),

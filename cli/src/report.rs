@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use engine::images::ImageError;
+use engine::networks::{NetworkError, OwnerError};
 use engine::registries::{RegistriesError, RegistryError};
 use engine::sandbox::{NamespaceError, SandboxError};
 use engine::volumes::{MountError, VolumeError};
@@ -279,6 +280,39 @@ impl From<VolumeError> for Report {
     }
 }
 
+impl From<NetworkError> for Report {
+    fn from(error: NetworkError) -> Self {
+        match &error {
+            NetworkError::Store(source) => Self::of_store(source),
+            NetworkError::File { .. } => Self::of_store(&error),
+            NetworkError::Sandbox(
+                engine::SandboxNetworkError::Taken { .. }
+                | engine::SandboxNetworkError::OutOfRange { .. }
+                | engine::SandboxNetworkError::Full { .. },
+            ) => Self::of(Exit::Failure, &error),
+            NetworkError::Sandbox(_) => {
+                Self::of(Exit::Machine, &error).hint("`slipway doctor` says what this machine lacks")
+            }
+            NetworkError::NotFound { .. } => {
+                Self::of(Exit::Failure, &error).hint("`slipway network ls` lists the networks that there are")
+            }
+            NetworkError::PortPrivileged { port, .. } => Self::of(Exit::Failure, &error).hint(format!(
+                "choose a port from 1024 on, or, as root, `sysctl net.ipv4.ip_unprivileged_port_start={port}`"
+            )),
+            _ => Self::of(Exit::Failure, &error),
+        }
+    }
+}
+
+impl From<OwnerError> for Report {
+    fn from(error: OwnerError) -> Self {
+        match error {
+            OwnerError::Network(error) => error.into(),
+            OwnerError::Namespace(error) => error.into(),
+        }
+    }
+}
+
 impl From<MountError> for Report {
     fn from(error: MountError) -> Self {
         match error {
@@ -296,7 +330,7 @@ impl From<RunError> for Report {
         let report = match &error {
             RunError::Image(source) => Self::from_image(source),
             RunError::Store(source) => Self::of_store(source),
-            RunError::Mount(_) => return Self::of_mount(error),
+            RunError::Mount(_) | RunError::Network(_) => return Self::of_own(error),
             RunError::NoCommand { image } => Self::of(Exit::NotStarted, &error)
                 .hint(format!("say what to run: `slipway run {image} COMMAND`")),
             RunError::Sandbox(source) => Self::of(
@@ -315,9 +349,11 @@ impl From<RunError> for Report {
 }
 
 impl Report {
-    fn of_mount(error: RunError) -> Self {
+    /// What is told as it would be elsewhere.
+    fn of_own(error: RunError) -> Self {
         match error {
             RunError::Mount(error) => Self::from(error).of_run(),
+            RunError::Network(error) => Self::from(error).of_run(),
             other => Self::of(Exit::NotStarted, &other),
         }
     }

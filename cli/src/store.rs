@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::{env, io};
 
 use engine::Engine;
+use engine::networks::Founder;
 use engine::space::{Ceiling, Share, ShareError};
 
 use crate::arguments::Global;
@@ -49,8 +50,19 @@ fn default_root(is_root: bool, data_home: Option<PathBuf>, home: Option<PathBuf>
 pub(crate) fn open(global: &Global) -> Result<Engine, Report> {
     // Found before the namespace makes an ordinary user look like root.
     let root = root(global)?;
-    let ceiling = ceiling()?;
     engine::sandbox::become_root()?;
+    open_at(root)
+}
+
+/// The same for a command that joins networks that somebody made.
+pub(crate) fn open_with_networks(global: &Global) -> Result<Engine, Report> {
+    let root = root(global)?;
+    let founder = Founder::become_root(&root)?;
+    Ok(open_at(root)?.with_founder(founder))
+}
+
+fn open_at(root: PathBuf) -> Result<Engine, Report> {
+    let ceiling = ceiling()?;
     let engine = Engine::open(&root).map_err(|error| Report::of_store(&error))?;
     Ok(engine.with_ceiling(ceiling, Box::new(move || start_collection(&root))))
 }

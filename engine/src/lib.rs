@@ -21,6 +21,7 @@ mod fetch;
 pub mod images;
 mod net;
 mod network;
+pub mod networks;
 mod ops;
 mod provenance;
 mod redact;
@@ -45,7 +46,7 @@ pub use context::{ByteStream, Context, RemoteFiles, StreamContent};
 pub use entitlement::{Entitlement, Entitlements, UnknownEntitlement};
 pub use error::{BuildError, DiskState, SecretError, StepFailure};
 pub use event::{Event, Progress, Step, StepId, Stream};
-pub use executor::{Resources, Swap};
+pub use executor::{NetworkError as SandboxNetworkError, Resources, Swap};
 pub use fetch::{FetchError, GitError};
 pub use frontend::remote::RemoteError;
 pub use graph::{Network, Surroundings, Ulimit};
@@ -84,6 +85,7 @@ pub struct Engine {
     store: Arc<Store>,
     registries: registry::Client,
     watch: Option<Arc<Watch>>,
+    founder: networks::Founder,
 }
 
 /// The ceiling of a store, for as long as somebody has it open.
@@ -102,7 +104,12 @@ impl Engine {
     /// Opens the store at `root`, or makes one there.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let registries = registry::Client::new(registry::Settings::default());
-        Ok(Self { store: Arc::new(Store::open(root)?), registries, watch: None })
+        Ok(Self {
+            store: Arc::new(Store::open(root)?),
+            registries,
+            watch: None,
+            founder: networks::Founder::default(),
+        })
     }
 
     /// The same engine, which has the build cache collected when it passes the ceiling: `start` starts a process
@@ -112,6 +119,12 @@ impl Engine {
         let collector = space::Collector::new(ceiling, start);
         let watch = Watch { store: self.store.clone(), collector };
         Self { watch: Some(Arc::new(watch)), ..self }
+    }
+
+    /// The same engine, of a process that has become root where its networks are.
+    #[must_use]
+    pub fn with_founder(self, founder: networks::Founder) -> Self {
+        Self { founder, ..self }
     }
 
     /// Something was added to the store, and more will follow.

@@ -1,7 +1,7 @@
 //! Which network a sandbox gets, and what it is told about it.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Once;
 
 use executor::{NetworkError, Outlet, PrivateNetwork};
@@ -81,6 +81,13 @@ fn tell_missing(error: &NetworkError) {
 }
 
 impl Granted {
+    /// A network that somebody made, from which the host has this address.
+    pub(crate) fn shared(host: Option<Ipv4Addr>) -> Self {
+        let outlet = if host.is_some() { Outlet::Veth } else { Outlet::Pasta };
+        let private = PrivateNetwork { outlet, host, name_server: None, forwarding: Vec::new() };
+        Self { network: executor::Network::Private, private: Some(private) }
+    }
+
     /// `/etc/resolv.conf`, see resolv.conf(5): the host's, without name servers that the sandbox cannot reach.
     pub(crate) fn resolv_conf(&self, dns: &Dns) -> String {
         let text = match self.network {
@@ -113,6 +120,26 @@ impl Granted {
             (None, _) => Ok("127.0.0.1".to_owned()),
         }
     }
+}
+
+/// Whom the host asks for names, also those that only the host can reach.
+pub(crate) fn name_servers_of_host() -> Vec<IpAddr> {
+    let found: Vec<IpAddr> = servers(&read(RESOLV_CONF)).filter_map(|server| server.parse().ok()).collect();
+    if found.is_empty() {
+        NAME_SERVERS_DEFAULT.iter().filter_map(|it| it.parse().ok()).collect()
+    } else {
+        found
+    }
+}
+
+/// `/etc/resolv.conf` in a network that somebody made, whose name server asks all others.
+pub(crate) fn shared_resolv_conf(dns: &Dns, name_server: Ipv4Addr) -> String {
+    let mut options = dns.options.clone();
+    if !options.iter().any(|option| option.starts_with("ndots:")) {
+        // Names of containers have no dots, as in Docker.
+        options.push("ndots:0".to_owned());
+    }
+    replace(&read(RESOLV_CONF), &Dns { servers: vec![name_server.into()], options, ..dns.clone() })
 }
 
 /// `host-gateway` was asked for in a network from which the host cannot be reached.

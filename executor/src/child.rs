@@ -17,7 +17,7 @@ use crate::error::{OrKernel, SandboxError};
 use crate::helper::{self, Helper};
 use crate::io::{Connected, Io, Receiver, Stream, connect};
 use crate::kernel_files::Processes;
-use crate::network::{self, Connection};
+use crate::network::{self, Attachment, Connection};
 use crate::rootfs::open_directory;
 use crate::seccomp;
 use crate::spec::{Network, Rootfs, Spec, WindowSize};
@@ -72,6 +72,15 @@ pub struct Outcome {
 /// A specification that cannot be fulfilled, or a call that the kernel refused; nothing is left behind then.
 /// That the program does not exist is found later, by [`Child::wait`].
 pub fn spawn(spec: &Spec, io: Io) -> Result<Child, SandboxError> {
+    spawn_in(spec, io, None)
+}
+
+/// The same in a network that the command has joined, if there is one. The specification then says [`Network::Private`].
+///
+/// # Errors
+///
+/// Those of [`spawn`].
+pub fn spawn_in(spec: &Spec, io: Io, attachment: Option<&Attachment>) -> Result<Child, SandboxError> {
     let begin = Instant::now();
     let Connected { streams, theirs, ours } = connect(io)?;
     if spec.resources.is_asked() {
@@ -83,7 +92,10 @@ pub fn spawn(spec: &Spec, io: Io) -> Result<Child, SandboxError> {
     let job = Job { spec: spec.clone(), filter: seccomp::filter(spec), streams, entrances };
     let upper = upper(&spec.rootfs)?;
     let connection = match spec.network {
-        Network::Private => Some(network::take().map_err(SandboxError::Network)?),
+        Network::Private => Some(match attachment {
+            Some(attachment) => attachment.connection.again().map_err(SandboxError::Network)?,
+            None => network::take().map_err(SandboxError::Network)?,
+        }),
         Network::Host | Network::None => None,
     };
     let mut fds: Vec<BorrowedFd<'_>> = theirs.iter().map(AsFd::as_fd).collect();
@@ -184,6 +196,16 @@ impl Child {
     /// Kills the command and everything that it started.
     pub fn kill(&self) {
         self.signal(libc::SIGKILL);
+    }
+
+    /// The network namespace of a command that has one with a way out.
+    pub fn network_namespace(&self) -> Option<BorrowedFd<'_>> {
+        self.connection.as_ref().map(|connection| connection.namespace.as_fd())
+    }
+
+    /// Lets no other command have the network namespace afterwards: somebody else is in it.
+    pub fn keep_network_apart(&mut self) {
+        self.may_change_network = true;
     }
 
     /// Whose processes its `/proc` shows.

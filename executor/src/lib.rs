@@ -52,7 +52,7 @@ mod wire;
 
 pub use capabilities::{Capabilities, Capability};
 pub use cgroup::{Account, Resources, Swap};
-pub use child::{Child, Exit, Handle, Outcome, Terminal, Usage, spawn};
+pub use child::{Child, Exit, Handle, Outcome, Terminal, Usage, spawn, spawn_in};
 pub use dispatch::dispatch;
 pub use doctor::{Examination, Feature, Presence, Rung, examine};
 pub use error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Errno, ErrorKind, SandboxError};
@@ -60,8 +60,12 @@ pub use helper::prepare;
 pub use io::{Io, Output, Stream};
 pub use kernel_files::Processes;
 pub use landlock::landlock_version;
-pub use namespace::{Ids, NamespaceError, become_root};
-pub use network::{NetworkError, Outlet, PrivateNetwork, prepare_network, private_network};
+pub use namespace::{Ids, NamespaceError, become_root, become_root_in};
+pub use network::{
+    Attachment, Endpoint, HostPort, Join, NAME_SERVER, NetworkError, Outlet, PrivateNetwork, Protocol,
+    Published, SwitchPlan, fuzz_query, join, leave, list, owner, prepare_network, private_network, publish,
+    start_switch,
+};
 pub use rootfs::{MOUNT_POINT_DIRECTORIES, MOUNT_POINT_FILES};
 pub use spec::{
     Below, Binding, Confinement, Content, LOWERS_MAX, Mount, Network, Propagation, Reach, Rlimit, Rootfs,

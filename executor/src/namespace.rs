@@ -73,6 +73,21 @@ pub fn become_root() -> Result<Ids, NamespaceError> {
     Ok(ids)
 }
 
+/// The same in a user namespace of this user that somebody else has made, with a mount namespace of our own: what belongs to that
+/// namespace can be used then.
+///
+/// # Errors
+///
+/// When it is another user's.
+pub fn become_root_in(namespace: impl AsFd) -> Result<(), NamespaceError> {
+    nix::sched::setns(namespace, CloneFlags::CLONE_NEWUSER)
+        .map_err(|errno| kernel("setns(CLONE_NEWUSER)", errno))?;
+    nix::sched::unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| kernel("unshare(CLONE_NEWNS)", errno))?;
+    nix::unistd::setresgid(0.into(), 0.into(), 0.into())
+        .map_err(|errno| kernel("setresgid(0, 0, 0)", errno))?;
+    nix::unistd::setresuid(0.into(), 0.into(), 0.into()).map_err(|errno| kernel("setresuid(0, 0, 0)", errno))
+}
+
 fn kernel(call: &str, error: impl Into<Errno>) -> NamespaceError {
     NamespaceError::Kernel { call: call.to_string(), source: error.into() }
 }

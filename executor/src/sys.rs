@@ -70,6 +70,13 @@ pub(crate) fn reset_signals() -> io::Result<()> {
     Ok(())
 }
 
+/// Makes writing to nobody an error instead of the end of the process, which [`reset_signals`] takes back.
+pub(crate) fn ignore_broken_pipes() -> io::Result<()> {
+    // SAFETY: no handler is installed; the signal is ignored.
+    let previous = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    if previous == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Number of signals of the kernel on our architectures (`_NSIG`).
 const SIGNALS_MAX: i32 = 64;
 

@@ -109,7 +109,7 @@ fn join(found: &[Value], layout: &Layout) -> String {
 /// Gives nulls and objects the types that they have in Docker's API: a template shows an absent list as `[]`,
 /// and may ask a map for any key.
 fn typed(value: Value, name: &str) -> Value {
-    let is_map = matches!(name, "Labels" | "ExposedPorts" | "Volumes" | "Data" | "Options");
+    let is_map = matches!(name, "Labels" | "ExposedPorts" | "Volumes" | "Data" | "Options" | "Containers");
     match value {
         Value::Nil if is_map => Value::NilMap,
         Value::Nil => Value::NilList,

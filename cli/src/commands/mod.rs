@@ -23,7 +23,8 @@ pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod manifest;
-pub(crate) mod pairs;
+pub(crate) mod network;
+mod pairs;
 mod prune;
 pub(crate) mod pull;
 mod pull_policy;
@@ -100,6 +101,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
         Command::Rmi(args) => rmi::run(&args, &global),
         Command::Save(args) => save::run(&args, &global),
         Command::Tag(args) => tag::run(&args, &global),
+        Command::Network(command) => network::run(command, &global),
         Command::Volume(command) => volume::run(command, &global),
         Command::Why(args) => why::run(&args, &global),
     }

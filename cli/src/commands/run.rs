@@ -3,17 +3,17 @@
 mod attach;
 mod environment;
 mod mounts;
+mod networks;
 mod obtain;
 mod privileges;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use engine::{Console, Dns, Network, RunRequest};
+use engine::{Console, Dns, RunRequest};
 use image::Platform;
 
 use super::pull_policy::PullArg;
-use super::surroundings::parse_network;
 use crate::arguments::Global;
 use crate::console;
 use crate::progress::{Layers, Stream};
@@ -66,10 +66,6 @@ pub(crate) struct Args {
     /// Keep STDIN open
     #[arg(short, long)]
     interactive: bool,
-    /// Connect the container to a network ("default", "host", "none")
-    #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "default")]
-    #[arg(hide_default_value = true, value_parser = parse_network)]
-    network: Network,
     /// Pull image before running ("always", "missing", "never")
     #[arg(long, value_name = "WHEN", default_value = "missing", hide_default_value = true)]
     pull: PullArg,
@@ -98,6 +94,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     mounts: mounts::MountArgs,
     #[command(flatten)]
+    networks: networks::NetworkArgs,
+    #[command(flatten)]
     privileges: privileges::PrivilegeArgs,
     #[command(flatten)]
     surroundings: super::surroundings::SurroundingsArgs,
@@ -118,7 +116,8 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
         says: if args.quiet { obtain::Says::Nothing } else { obtain::Says::All },
     };
     let request = request(args).map_err(Report::of_run)?;
-    let engine = store::open(global).map_err(Report::of_run)?.with_registries(settings);
+    let open = if request.networks.is_shared() { store::open_with_networks } else { store::open };
+    let engine = open(global).map_err(Report::of_run)?.with_registries(settings);
     match obtain::obtain(&engine, &request.image, &obtaining).map_err(Report::of_run)? {
         Ok(()) => {}
         Err(Interrupted) => return Ok(Exit::Interrupted),
@@ -137,6 +136,7 @@ fn request(args: Args) -> Result<RunRequest, Report> {
         (false, true) => Console::Interactive,
         (false, false) => Console::Output,
     };
+    let (network, networks) = args.networks.settings()?;
     Ok(RunRequest {
         image,
         command: words.collect(),
@@ -147,7 +147,8 @@ fn request(args: Args) -> Result<RunRequest, Report> {
         hostname: args.hostname,
         console,
         mounts: args.mounts.requests()?,
-        network: args.network,
+        network,
+        networks,
         dns: Dns { servers: args.dns, search: args.dns_search, options: args.dns_option },
         surroundings: args.surroundings.into(),
         resources: args.limits.into(),

@@ -11,6 +11,7 @@ mod help;
 mod images;
 mod limits;
 mod network;
+mod networks;
 mod odd_hosts;
 mod packed;
 mod privileges;

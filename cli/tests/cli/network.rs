@@ -54,9 +54,8 @@ fn host_names_and_name_servers_are_what_was_asked_for() {
     insta::assert_snapshot!(world.run(["run", "--network", "mine", "bb", "true"]), @"
     exit code 125
     ---- stderr
-    error: invalid value 'mine' for '--network <NETWORK>': expected default, host or none: there are no named networks
-
-    For more information, try '--help'.
+    ERROR: network mine not found
+    hint: `slipway network ls` lists the networks that there are
     ");
     insta::assert_snapshot!(world.run([
         "run",

@@ -1,12 +1,26 @@
 //! The files that every container gets from us.
 
+use std::net::Ipv4Addr;
+
 /// Host name of build steps, as in BuildKit: the same everywhere, since steps may put it into files.
 pub(crate) const HOSTNAME_OF_BUILDS: &str = "buildkitsandbox";
 
 /// `/etc/hosts`, see hosts(5).
 pub(crate) fn hosts(hostname: &str) -> String {
+    standard_hosts(&format!(" {hostname}"))
+}
+
+/// The same for a container with an address that others know.
+pub(crate) fn hosts_at(hostname: &str, address: Option<Ipv4Addr>) -> String {
+    match address {
+        Some(address) => format!("{}{address}\t{hostname}\n", standard_hosts("")),
+        None => hosts(hostname),
+    }
+}
+
+fn standard_hosts(more: &str) -> String {
     format!(
-        "127.0.0.1\tlocalhost {hostname}\n\
+        "127.0.0.1\tlocalhost{more}\n\
          ::1\tlocalhost ip6-localhost ip6-loopback\n\
          fe00::0\tip6-localnet\n\
          ff00::0\tip6-mcastprefix\n\

@@ -18,7 +18,10 @@ use image::ImageConfig;
 
 use crate::Engine;
 use crate::images::ImageError;
-use crate::network::{Dns, NoHostGateway, grant, prepare};
+use crate::network::{Dns, NoHostGateway, prepare};
+use crate::networks::{
+    self, Connected, NetworkError, NetworkSettings, Owner, PublishedPort, SetUp, SetUpError,
+};
 use crate::sweep::Sweep;
 use crate::volumes::{Image, MountError, MountPlan, MountRequest, plan};
 
@@ -66,6 +69,8 @@ pub struct RunRequest {
     pub privileges: Privileges,
     /// `--volume`, `--mount` and `--tmpfs`.
     pub mounts: Vec<MountRequest>,
+    /// Networks that somebody made, and published ports.
+    pub networks: NetworkSettings,
 }
 
 /// Where input comes from and output goes.
@@ -107,9 +112,21 @@ pub enum RunError {
     /// Something that cannot be mounted.
     #[error(transparent)]
     Mount(#[from] MountError),
+    /// A network that cannot be joined, or a port that cannot be published.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// The store cannot do its work.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<SetUpError> for RunError {
+    fn from(error: SetUpError) -> Self {
+        match error {
+            SetUpError::Network(error) => error.into(),
+            SetUpError::HostGateway(error) => error.into(),
+        }
+    }
 }
 
 impl From<StartError> for RunError {
@@ -129,6 +146,8 @@ pub struct Running {
     /// Its volumes stay while it runs.
     mounts: MountPlan,
     engine: Engine,
+    /// Its networks and ports.
+    connected: Connected,
     /// Layers that the kernel did not stack.
     _copies: Copies,
     /// Goes on while the container runs.
@@ -141,6 +160,11 @@ impl Running {
         self.child.handle()
     }
 
+    /// Ports of the host that lead to it.
+    pub fn ports(&self) -> &[PublishedPort] {
+        self.connected.ports()
+    }
+
     /// The other end of the container's terminal, once; none without one.
     pub fn take_terminal(&mut self) -> Option<Terminal> {
         self.child.take_terminal()
@@ -148,7 +172,7 @@ impl Running {
 
     /// Waits until the process has ended, then throws its changes away, and its anonymous volumes.
     pub fn wait(self) -> Result<Exit, RunError> {
-        let Self { child, layer, mut mounts, engine, _copies, _sweep } = self;
+        let Self { child, layer, mut mounts, engine, connected: _connected, _copies, _sweep } = self;
         let ended = child.wait();
         drop(layer);
         mounts.discard(&engine);
@@ -163,7 +187,9 @@ impl Running {
 impl Engine {
     /// Starts a container.
     pub fn start(&self, request: &RunRequest) -> Result<Running, RunError> {
-        prepare(request.network);
+        if request.networks.networks.is_empty() {
+            prepare(request.network);
+        }
         let id = crate::images::find(&self.store, &request.image)?;
         let stored = crate::images::stored(&self.store, &id)?;
         let config = crate::images::read_config(&self.store, &id)?;
@@ -174,10 +200,10 @@ impl Engine {
         if started.is_err() {
             mounts.discard(self);
         }
-        let (child, copies) = started?;
+        let (child, copies, connected) = started?;
         let sweep = Sweep::default();
         sweep.begin(&self.store);
-        Ok(Running { child, layer, mounts, engine: self.clone(), _copies: copies, _sweep: sweep })
+        Ok(Running { child, layer, mounts, engine: self.clone(), connected, _copies: copies, _sweep: sweep })
     }
 
     fn start_on(
@@ -187,8 +213,21 @@ impl Engine {
         layers: &[LayerId],
         layer: &ActiveLayer,
         mounts: &MountPlan,
-    ) -> Result<(Child, Copies), RunError> {
-        let spec = self.specification(request, config, layers, layer)?;
+    ) -> Result<(Child, Copies, Connected), RunError> {
+        let id = layer.id().to_string();
+        let short: String = id.chars().take(SHORT_ID_DIGITS).collect();
+        let owner = Owner {
+            id: &id,
+            name: None,
+            hostname: request.hostname.as_deref().unwrap_or(&short),
+            dns: &request.dns,
+            extra_hosts: &request.surroundings.extra_hosts,
+            exposed_by_image: config.config.exposed_ports.keys().map(String::as_str).collect(),
+        };
+        let network = networks::set_up(self.root(), &request.networks, request.network, &owner);
+        self.founder.done();
+        let network = network?;
+        let spec = self.specification(request, config, layers, layer, &network, owner.hostname)?;
         let spec = Spec { mounts: mounts.mounts.clone(), ..spec };
         let io = || {
             Ok::<_, RunError>(match request.console {
@@ -197,7 +236,12 @@ impl Engine {
                 Console::Terminal(size) => Io::Terminal { size },
             })
         };
-        stacking::start(&self.store, &spec, layer, io)
+        let (mut child, copies) = stacking::start_in(&self.store, &spec, layer, io, network.attachment())?;
+        if network.is_shared() {
+            child.keep_network_apart();
+        }
+        let connected = network.connect(child.network_namespace())?;
+        Ok((child, copies, connected))
     }
 
     fn specification(
@@ -206,32 +250,27 @@ impl Engine {
         config: &ImageConfig,
         layers: &[LayerId],
         layer: &ActiveLayer,
+        network: &SetUp,
+        hostname: &str,
     ) -> Result<Spec, RunError> {
         let argv = argv(request, config);
         if argv.is_empty() {
             return Err(RunError::NoCommand { image: request.image.clone() });
         }
         let rootfs = rootfs::rootfs(&self.store, layers, layer)?;
-        let hostname = request.hostname.clone().unwrap_or_else(|| {
-            let mut id = layer.id().to_string();
-            id.truncate(SHORT_ID_DIGITS);
-            id
-        });
         let defaults = &config.config;
         let working_dir = request.working_dir.as_ref().unwrap_or(&defaults.working_dir);
-        let granted = grant(request.network);
-        let extra_hosts = granted.extra_hosts(&request.surroundings.extra_hosts)?;
         let spec = Spec {
-            env: environment(request, config, &hostname),
+            env: environment(request, config, hostname),
             cwd: if working_dir.is_empty() { "/".to_owned() } else { working_dir.clone() },
             user: request.user.as_ref().unwrap_or(&defaults.user).clone(),
-            hosts: files::hosts(&hostname) + &extra_hosts,
-            resolv_conf: granted.resolv_conf(&request.dns),
-            network: granted.network,
+            hosts: network.hosts.clone(),
+            resolv_conf: network.resolv_conf.clone(),
+            network: network.network,
             shm_size_bytes: request.surroundings.shm_size_bytes.unwrap_or(executor::SHM_SIZE_BYTES_DEFAULT),
             rlimits: files::rlimits(&request.surroundings),
             resources: request.resources.clone(),
-            hostname,
+            hostname: hostname.to_owned(),
             ..Spec::new(rootfs, argv)
         };
         Ok(request.privileges.apply(spec))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Once;
 
 use cache::{ActiveLayer, LayerCopy, Store, StoreError, WorkingCopy};
-use executor::{Binding, Child, Io, Mount, Processes, Rootfs, SandboxError, Spec};
+use executor::{Attachment, Binding, Child, Io, Mount, Processes, Rootfs, SandboxError, Spec};
 
 /// Why a command did not start.
 #[derive(Debug, thiserror::Error)]
@@ -37,9 +37,20 @@ pub(crate) fn start<E: From<StartError>>(
     layer: &ActiveLayer,
     io: impl Fn() -> Result<Io, E>,
 ) -> Result<(Child, Copies), E> {
+    start_in(store, spec, layer, io, None)
+}
+
+/// The same in a network that the command has joined.
+pub(crate) fn start_in<E: From<StartError>>(
+    store: &Store,
+    spec: &Spec,
+    layer: &ActiveLayer,
+    io: impl Fn() -> Result<Io, E>,
+    attachment: Option<&Attachment>,
+) -> Result<(Child, Copies), E> {
     let failed = |error: SandboxError| E::from(StartError::from(error));
     if !store.copies_layers() {
-        match executor::spawn(spec, io()?) {
+        match executor::spawn_in(spec, io()?, attachment) {
             Ok(child) => return Ok((told(child), Copies::default())),
             Err(SandboxError::NoOverlay { call, source }) => {
                 store.copy_layers_from_now_on(&format!("{call}: {source}"));
@@ -48,7 +59,7 @@ pub(crate) fn start<E: From<StartError>>(
         }
     }
     let (spec, copies) = copied(store, spec, layer).map_err(|error| E::from(StartError::from(error)))?;
-    Ok((told(executor::spawn(&spec, io()?).map_err(failed)?), copies))
+    Ok((told(executor::spawn_in(&spec, io()?, attachment).map_err(failed)?), copies))
 }
 
 /// Says once what a sandbox does not isolate here.

@@ -104,7 +104,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "network of its own",
-        used_for: "a container has its own addresses and a way out: `veth` as root, `pasta` or `slirp4netns` otherwise",
+        used_for: "a container has its own addresses and a way out: `veth` as root, `pasta` or `slirp4netns` otherwise; published ports and shared networks need no more, for anybody",
         without: "`--network default` is the host's network, which is said once",
         probe: |_, _| network(),
     },

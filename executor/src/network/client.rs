@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::pipe::PipeFlags;
 
 use super::keeper::{More, News};
 use super::quiet::is_quiet;
@@ -44,7 +45,8 @@ pub(crate) struct Connection {
     pub(crate) namespace: OwnedFd,
     /// A pipe that ends when the namespace is connected, after the reason if it cannot be.
     pub(crate) gate: OwnedFd,
-    diagnosis: OwnedFd,
+    /// A socket for questions about it; none if it is for one sandbox only.
+    diagnosis: Option<OwnedFd>,
     /// Keeps the process that connects it.
     _lifeline: Option<OwnedFd>,
 }
@@ -165,12 +167,28 @@ impl Connection {
     fn new(fds: Vec<OwnedFd>) -> Option<Self> {
         let mut fds = fds.into_iter();
         let (namespace, gate, diagnosis) = (fds.next()?, fds.next()?, fds.next()?);
-        Some(Self { namespace, gate, diagnosis, _lifeline: fds.next() })
+        Some(Self { namespace, gate, diagnosis: Some(diagnosis), _lifeline: fds.next() })
+    }
+
+    /// One that is connected already, for as long as `lifeline` is open.
+    pub(super) fn connected(namespace: OwnedFd, lifeline: OwnedFd) -> Result<Self, NetworkError> {
+        // A pipe without a writer: whoever waits at it need not wait.
+        let (gate, _) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).or_network(|| String::from("pipe2()"))?;
+        Ok(Self { namespace, gate, diagnosis: None, _lifeline: Some(lifeline) })
+    }
+
+    /// The same once more, for as long as the other one is open.
+    pub(crate) fn again(&self) -> Result<Self, NetworkError> {
+        let again = |fd: &OwnedFd| fd.try_clone().or_network(|| String::from("fcntl(F_DUPFD_CLOEXEC)"));
+        let (namespace, gate) = (again(&self.namespace)?, again(&self.gate)?);
+        Ok(Self { namespace, gate, diagnosis: None, _lifeline: None })
     }
 
     /// Keeps the namespace for a later sandbox, if its last one left nothing in it.
     pub(crate) fn give_back(self) {
-        let Ok(diagnosis) = self.diagnosis.as_fd().try_clone_to_owned() else { return };
+        let Some(Ok(diagnosis)) = self.diagnosis.as_ref().map(|it| it.as_fd().try_clone_to_owned()) else {
+            return;
+        };
         if !is_quiet(diagnosis).unwrap_or(false) {
             return;
         }

@@ -92,6 +92,19 @@ impl Firewall {
     }
 }
 
+/// In a namespace of its own: sends what comes from a subnet, and leaves through `uplink`, under the address of that.
+pub(super) fn translate(netlink: &Netlink, subnet: (Ipv4Addr, u8), uplink: &str) -> Result<(), Errno> {
+    const TABLE: &str = "slipway";
+    let leaves = named(META_OUTPUT_NAME, Comparison::Equal, uplink, Name::Whole);
+    let parts = from_pool(subnet).chain(leaves).chain([expression("masq", &Attributes::new())]);
+    let messages = [
+        addition(NEW_TABLE, Attributes::new().text(1, TABLE)),
+        chain(TABLE, "postrouting", "nat", HOOK_POSTROUTING, PRIORITY_SOURCE_NAT),
+        rule(TABLE, "postrouting", parts),
+    ];
+    netlink.request(&transaction(messages))
+}
+
 fn address_of(netlink: &Netlink) -> Result<u32, Errno> {
     let address = rustix::net::getsockname(&netlink.socket)?;
     Ok(netlink::SocketAddrNetlink::try_from(address)?.pid())

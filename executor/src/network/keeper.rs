@@ -46,11 +46,11 @@ pub(crate) struct Namespace {
     pub(crate) descriptor: OwnedFd,
     /// Sockets in it.
     pub(crate) netlink: Netlink,
-    diagnosis: OwnedFd,
+    pub(crate) diagnosis: OwnedFd,
 }
 
 /// How namespaces are connected.
-enum Way {
+pub(crate) enum Way {
     Veth(Veth),
     UserMode(UserMode),
 }
@@ -96,7 +96,7 @@ fn make(way: &mut Way, control: &OwnedFd) -> Result<(), NetworkError> {
     let connected = match way {
         Way::Veth(veth) => {
             hand_over(&fds)?;
-            veth.connect(&namespace)
+            veth.connect(&namespace).map(drop)
         }
         Way::UserMode(mode) => {
             let (end, lifeline) = pipe()?;
@@ -114,7 +114,7 @@ fn make(way: &mut Way, control: &OwnedFd) -> Result<(), NetworkError> {
 }
 
 /// The first way that this machine allows.
-fn open() -> Result<(Way, PrivateNetwork), NetworkError> {
+pub(super) fn open() -> Result<(Way, PrivateNetwork), NetworkError> {
     let mut reasons = Vec::new();
     match Veth::open() {
         Ok(veth) => {
@@ -139,12 +139,26 @@ fn open() -> Result<(Way, PrivateNetwork), NetworkError> {
 
 /// Makes a namespace in a child process: without privileges over the host's network nobody comes back to it.
 fn new_namespace() -> Result<Namespace, NetworkError> {
+    let mut fds = in_child(libc::CLONE_NEWNET as u64, open_own_namespace)?.into_iter();
+    match (fds.next(), fds.next(), fds.next()) {
+        (Some(descriptor), Some(netlink), Some(diagnosis)) => {
+            Ok(Namespace { descriptor, netlink: Netlink::from(netlink), diagnosis })
+        }
+        _ => Err(NetworkError::Keeper { problem: String::from("lost a child process") }),
+    }
+}
+
+/// What a child process in new namespaces opens, and hands over.
+pub(super) fn in_child(
+    namespaces: u64,
+    open: impl FnOnce() -> Result<Vec<OwnedFd>, NetworkError>,
+) -> Result<Vec<OwnedFd>, NetworkError> {
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .or_network(|| String::from("socketpair(AF_UNIX, SOCK_SEQPACKET)"))?;
-    let fork = sys::fork(libc::CLONE_NEWNET as u64).or_network(|| String::from("clone3(CLONE_NEWNET)"))?;
+    let fork = sys::fork(namespaces).or_network(|| format!("clone3({namespaces:#x})"))?;
     if let Fork::Child = fork {
-        let made = inside();
+        let made = open();
         let fds: Vec<BorrowedFd<'_>> = made.iter().flatten().map(AsFd::as_fd).collect();
         let _ = send(&theirs, &made.as_ref().err(), &fds);
         std::process::exit(0);
@@ -153,18 +167,11 @@ fn new_namespace() -> Result<Namespace, NetworkError> {
     let (error, fds) = receive::<Option<NetworkError>>(&ours)
         .or_network(|| String::from("recvmsg(namespace)"))?
         .unwrap_or_default();
-    let mut fds = fds.into_iter();
-    match (error, fds.next(), fds.next(), fds.next()) {
-        (None, Some(descriptor), Some(netlink), Some(diagnosis)) => {
-            Ok(Namespace { descriptor, netlink: Netlink::from(netlink), diagnosis })
-        }
-        (Some(error), ..) => Err(error),
-        _ => Err(NetworkError::Keeper { problem: String::from("lost a child process") }),
-    }
+    error.map_or(Ok(fds), Err)
 }
 
-/// In the new namespace: it, a socket to set it up, and a socket for questions about it.
-fn inside() -> Result<[OwnedFd; 3], NetworkError> {
+/// In a namespace: it, a socket to set it up, and a socket for questions about it. Its loopback interface is up.
+pub(super) fn open_own_namespace() -> Result<Vec<OwnedFd>, NetworkError> {
     let descriptor =
         rustix::fs::openat(CWD, "/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .or_network(|| String::from("open(\"/proc/self/ns/net\")"))?;
@@ -172,7 +179,7 @@ fn inside() -> Result<[OwnedFd; 3], NetworkError> {
     let diagnosis =
         Netlink::open(Some(netlink::SOCK_DIAG)).or_network(|| String::from("socket(NETLINK_SOCK_DIAG)"))?;
     netlink.request(&[up(LOOPBACK)]).or_network(|| String::from("netlink(RTM_SETLINK, \"lo\", IFF_UP)"))?;
-    Ok([descriptor, netlink.socket, diagnosis.socket])
+    Ok(vec![descriptor, netlink.socket, diagnosis.socket])
 }
 
 /// Takes note of children that have ended.

@@ -8,8 +8,10 @@ use rustix::io::Errno;
 use super::netlink::{Attributes, Message, Netlink, attribute, number, text};
 
 // Attributes of interfaces (`linux/if_link.h`).
+const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
@@ -23,6 +25,7 @@ const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
 // Attributes of addresses and routes (`linux/if_addr.h`, `linux/rtnetlink.h`).
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
+const IFA_BROADCAST: u16 = 4;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
@@ -124,6 +127,49 @@ pub(crate) fn make_pair(
     }])
 }
 
+/// A new bridge, see bridge(8).
+pub(crate) fn make_bridge(netlink: &Netlink, name: &str, mtu: u32) -> Result<(), Errno> {
+    let info = Attributes::new().text(IFLA_INFO_KIND, "bridge");
+    netlink.request(&[Message {
+        kind: libc::RTM_NEWLINK,
+        flags: libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL,
+        header: link_header(0, 0),
+        attributes: Attributes::new().text(IFLA_IFNAME, name).u32(IFLA_MTU, mtu).nested(IFLA_LINKINFO, &info),
+    }])
+}
+
+/// A new pair of interfaces: a port of a bridge here, the other in `namespace` under a name and a hardware address.
+pub(crate) fn make_port(
+    netlink: &Netlink,
+    name: &str,
+    bridge: u32,
+    (peer_name, mac): (&str, [u8; 6]),
+    namespace: &OwnedFd,
+    mtu: u32,
+) -> Result<(), Errno> {
+    let descriptor = u32::try_from(namespace.as_raw_fd()).expect("descriptors are not negative");
+    let peer = Attributes::after(link_header(0, 0)).text(IFLA_IFNAME, peer_name).u32(IFLA_MTU, mtu);
+    let peer = peer.bytes(IFLA_ADDRESS, &mac).u32(IFLA_NET_NS_FD, descriptor);
+    let data = Attributes::new().nested(VETH_INFO_PEER, &peer);
+    let info = Attributes::new().text(IFLA_INFO_KIND, "veth").nested(IFLA_INFO_DATA, &data);
+    netlink.request(&[Message {
+        kind: libc::RTM_NEWLINK,
+        flags: libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL,
+        header: link_header(0, 0),
+        attributes: Attributes::new()
+            .text(IFLA_IFNAME, name)
+            .u32(IFLA_MTU, mtu)
+            .u32(IFLA_MASTER, bridge)
+            .nested(IFLA_LINKINFO, &info),
+    }])
+}
+
+/// Removes an interface, and its peer if it has one.
+pub(crate) fn remove(index: u32) -> Message {
+    let header = link_header(index, 0);
+    Message { kind: libc::RTM_DELLINK, flags: libc::NLM_F_ACK, header, attributes: Attributes::new() }
+}
+
 /// Keeps an interface without IPv6 addresses, that of its link included.
 pub(crate) fn without_ipv6(index: u32) -> Message {
     let mode = Attributes::new().bytes(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]);
@@ -147,6 +193,47 @@ pub(crate) fn address(index: u32, own: Ipv4Addr, peer: Ipv4Addr) -> Message {
         flags: libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL,
         header,
         attributes: Attributes::new().bytes(IFA_LOCAL, &own.octets()).bytes(IFA_ADDRESS, &peer.octets()),
+    }
+}
+
+/// Gives an interface an address in a subnet.
+pub(crate) fn address_in(index: u32, own: Ipv4Addr, prefix: u8, broadcast: Ipv4Addr) -> Message {
+    let mut header = vec![libc::AF_INET as u8, prefix, 0, libc::RT_SCOPE_UNIVERSE];
+    header.extend(index.to_ne_bytes());
+    let own = own.octets();
+    Message {
+        kind: libc::RTM_NEWADDR,
+        flags: libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL,
+        header,
+        attributes: Attributes::new()
+            .bytes(IFA_LOCAL, &own)
+            .bytes(IFA_ADDRESS, &own)
+            .bytes(IFA_BROADCAST, &broadcast.octets()),
+    }
+}
+
+/// Whether the namespace has a route to everywhere.
+pub(crate) fn has_default_route(netlink: &Netlink) -> Result<bool, Errno> {
+    Ok(routes(netlink)?.iter().any(|route| route.prefix == 0))
+}
+
+/// Sends what is for a subnet to `gateway`, which is behind an interface.
+pub(crate) fn route_to(index: u32, gateway: Ipv4Addr, (destination, prefix): (Ipv4Addr, u8)) -> Message {
+    let mut header = vec![0; ROUTE_HEADER_BYTES];
+    header[0] = libc::AF_INET as u8;
+    header[1] = prefix;
+    header[4] = libc::RT_TABLE_MAIN;
+    header[5] = libc::RTPROT_BOOT;
+    header[6] = libc::RT_SCOPE_UNIVERSE;
+    header[7] = libc::RTN_UNICAST;
+    Message {
+        kind: libc::RTM_NEWROUTE,
+        flags: libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL,
+        header,
+        attributes: Attributes::new()
+            .u32(RTA_OIF, index)
+            .bytes(RTA_GATEWAY, &gateway.octets())
+            .bytes(RTA_DST, &destination.octets()),
     }
 }
 

@@ -21,7 +21,10 @@ mod keeper;
 mod links;
 mod netlink;
 mod passage;
+mod porter;
+mod ports;
 mod quiet;
+mod switch;
 mod usermode;
 mod veth;
 
@@ -32,6 +35,12 @@ use serde::{Deserialize, Serialize};
 pub(crate) use client::{Connection, take};
 pub use client::{prepare_network, private_network};
 pub(crate) use keeper::run;
+pub(crate) use porter::run as run_porter;
+pub use ports::{HostPort, Protocol, Published, publish};
+pub(crate) use switch::run as run_switch;
+pub use switch::{
+    Attachment, Endpoint, Join, NAME_SERVER, SwitchPlan, fuzz_query, join, leave, list, owner, start_switch,
+};
 
 use crate::error::Errno;
 
@@ -89,6 +98,24 @@ pub enum NetworkError {
     NoOutlet {
         /// `veth: ...`, `pasta: ...`, `slirp4netns: ...`.
         reasons: Vec<String>,
+    },
+    /// Somebody else in the network has the address that was asked for, or nobody can have it.
+    #[error("Address already in use: {address}")]
+    Taken {
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// The address that was asked for is not in the network.
+    #[error("no configured subnet or ip range contain the IP address {address}")]
+    OutOfRange {
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// All addresses of a network are taken.
+    #[error("no available IPv4 addresses on this network's address pools: {name}")]
+    Full {
+        /// Its name.
+        name: String,
     },
     /// The keeper ended without a word, or the program that connects a namespace did.
     #[error("the keeper of the network {problem}")]

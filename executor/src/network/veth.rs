@@ -5,6 +5,7 @@
 //! keepers of the host, and frees it with its namespace.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
@@ -57,7 +58,7 @@ impl Veth {
         Ok(Self { netlink, forwarding, _firewall: firewall, pool, mtu, next: 0 })
     }
 
-    pub(crate) fn gateway(&self) -> std::net::Ipv4Addr {
+    pub(crate) fn gateway(&self) -> Ipv4Addr {
         self.pool.gateway()
     }
 
@@ -65,8 +66,9 @@ impl Veth {
         &self.forwarding.switched_on
     }
 
-    /// Gives a new namespace its interface, addresses and route.
-    pub(crate) fn connect(&mut self, namespace: &Namespace) -> Result<(), NetworkError> {
+    /// Gives a new namespace its interface, addresses and route. Returns the number of the host's end,
+    /// and the address of the other one.
+    pub(crate) fn connect(&mut self, namespace: &Namespace) -> Result<(u32, Ipv4Addr), NetworkError> {
         let (number, name) = self.make_pair(&namespace.descriptor)?;
         let (host, sandbox) = (self.pool.gateway(), self.pool.sandbox(number));
         let outside = name_to_index(&self.netlink.socket, &name)
@@ -78,7 +80,13 @@ impl Veth {
         switch(&name, "1").or_network(|| format!("switch on forwarding of {name:?}"))?;
         let mut messages = set_up(inside, sandbox, host);
         messages.push(links::default_route(inside, host));
-        namespace.netlink.request(&messages).or_network(|| format!("netlink(RTM_NEWADDR, {INSIDE:?})"))
+        namespace.netlink.request(&messages).or_network(|| format!("netlink(RTM_NEWADDR, {INSIDE:?})"))?;
+        Ok((outside, sandbox))
+    }
+
+    /// Lets the host reach further addresses behind a namespace. Somebody else may have a route to them: then it cannot.
+    pub(crate) fn route(&self, (outside, gateway): (u32, Ipv4Addr), subnet: (Ipv4Addr, u8)) {
+        let _ = self.netlink.request(&[links::route_to(outside, gateway, subnet)]);
     }
 
     fn make_pair(&mut self, namespace: &OwnedFd) -> Result<(u32, String), NetworkError> {
@@ -108,7 +116,7 @@ fn uplinks<'a>(all: &'a [Link], routes: &[Route], own: &[u32]) -> Vec<&'a Link> 
     all.iter().filter(is_uplink).collect()
 }
 
-fn set_up(index: u32, own: std::net::Ipv4Addr, peer: std::net::Ipv4Addr) -> Vec<Message> {
+fn set_up(index: u32, own: Ipv4Addr, peer: Ipv4Addr) -> Vec<Message> {
     let mut messages = Vec::new();
     if std::path::Path::new("/proc/sys/net/ipv6").exists() {
         messages.push(links::without_ipv6(index));

@@ -1,0 +1,115 @@
+//! Containers join networks.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use executor::{Attachment, Join};
+use serde::{Deserialize, Serialize};
+
+use super::lifecycle::{Directory, open_lock};
+use super::{NetworkError, PREDEFINED};
+
+/// How often to start the switch of a network that ends at the very moment.
+const ATTEMPTS_MAX: usize = 8;
+/// Digits of a container id that people see.
+const SHORT_ID_DIGITS: usize = 12;
+
+/// A network of a container, as `--network` and its like ask for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkRequest {
+    /// Its name or id.
+    pub network: String,
+    /// `--network-alias`.
+    pub aliases: Vec<String>,
+    /// `--ip`.
+    pub address: Option<Ipv4Addr>,
+    /// `--mac-address`.
+    pub mac: Option<[u8; 6]>,
+}
+
+/// Who joins.
+pub(super) struct Member<'a> {
+    /// The whole id.
+    pub(super) id: &'a str,
+    /// The name, if there is one.
+    pub(super) name: Option<&'a str>,
+    /// Who knows all other names.
+    pub(super) resolvers: &'a [IpAddr],
+}
+
+/// The networks of a container, the first of which is its way out. It leaves them when this is dropped.
+#[derive(Debug)]
+pub(super) struct Joined {
+    /// The name of each network, and the place in it.
+    pub(super) places: Vec<(String, Attachment)>,
+}
+
+impl Joined {
+    /// The address in the first network.
+    pub(super) fn address(&self) -> Option<Ipv4Addr> {
+        self.places.first().map(|(_, place)| place.endpoint.address)
+    }
+
+    /// The address under which the host is reached.
+    pub(super) fn host(&self) -> Option<Ipv4Addr> {
+        self.places.first().and_then(|(_, place)| place.endpoint.host)
+    }
+}
+
+/// Joins networks, all or none.
+pub(super) fn join_networks(
+    root: &Path,
+    requests: &[NetworkRequest],
+    member: &Member<'_>,
+) -> Result<Joined, NetworkError> {
+    let mut joined = Joined { places: Vec::new() };
+    for request in requests {
+        if PREDEFINED.contains(&request.network.as_str()) {
+            return Err(NetworkError::Mixed);
+        }
+        let (name, place) = join_network(root, request, member, &joined)?;
+        joined.places.push((name, place));
+    }
+    Ok(joined)
+}
+
+fn join_network(
+    root: &Path,
+    request: &NetworkRequest,
+    member: &Member<'_>,
+    joined: &Joined,
+) -> Result<(String, Attachment), NetworkError> {
+    let directory = Directory::open(root)?;
+    let facts = directory.find(&request.network)?;
+    if request.address.is_some() && !facts.is_configured {
+        return Err(NetworkError::AddressNotAllowed);
+    }
+    if joined.places.iter().any(|(name, _)| *name == facts.name) {
+        return Err(NetworkError::AlreadyIn { container: member.id.to_owned(), network: facts.name });
+    }
+    let short: String = member.id.chars().take(SHORT_ID_DIGITS).collect();
+    let names = member.name.map(str::to_owned).into_iter().chain([short]).chain(request.aliases.clone());
+    let wanted = Join {
+        container: member.id.to_owned(),
+        names: names.collect(),
+        address: request.address,
+        mac: request.mac,
+        resolvers: member.resolvers.to_vec(),
+        interface: format!("eth{}", joined.places.len()),
+    };
+    let (socket, lock) = (format!("{}.sock", facts.id), format!("{}.lock", facts.id));
+    let _lock = directory.lock(&lock)?;
+    // It may have been removed while we waited.
+    directory.find(&facts.id)?;
+    let first = joined.places.first().map(|(_, place)| (place.namespace(), None));
+    for _ in 0..ATTEMPTS_MAX {
+        if let Some(place) = executor::join(directory.fd(), &socket, &wanted, first)? {
+            return Ok((facts.name, place));
+        }
+        // An opening of its own, which is the switch's alone when this one is closed.
+        let path = directory.path.join(&lock);
+        let its_lock = open_lock(&path).map_err(|source| NetworkError::File { path, source })?;
+        executor::start_switch(directory.fd(), &socket, &its_lock, &facts.plan())?;
+    }
+    Err(NetworkError::NotFound { name: facts.name })
+}

@@ -1,0 +1,286 @@
+//! Makes, lists and removes networks.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use image::Digest;
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::retry_on_intr;
+
+use super::facts::{Facts, Network, predefined};
+use super::filter::NetworkFilters;
+use super::subnet::{check, choose, routed};
+use super::{NetworkError, PREDEFINED, Subnet};
+use crate::Engine;
+
+/// Where the networks of a store are.
+pub(super) const DIRECTORY: &str = "networks";
+
+/// A network to make.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewNetwork {
+    /// Its name.
+    pub name: String,
+    /// Its driver: `bridge`, or empty.
+    pub driver: String,
+    /// Its addresses; some that nobody has without.
+    pub subnet: Option<Subnet>,
+    /// Those that containers get.
+    pub range: Option<Subnet>,
+    /// The way out; the first address without.
+    pub gateway: Option<Ipv4Addr>,
+    /// Whether there is no way out.
+    pub is_internal: bool,
+    /// Whether Docker would let containers join it that are not of a service, which all are here.
+    pub is_attachable: bool,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Options of the driver, of which there are none.
+    pub options: BTreeMap<String, String>,
+}
+
+/// The directory of the networks of a store.
+pub(super) struct Directory {
+    pub(super) path: PathBuf,
+    handle: File,
+}
+
+impl Directory {
+    /// Makes it when it is missing.
+    pub(super) fn open(root: &Path) -> Result<Self, NetworkError> {
+        let path = root.join(DIRECTORY);
+        let failed = |source| NetworkError::File { path: path.clone(), source };
+        fs::create_dir_all(&path).map_err(failed)?;
+        let handle = File::open(&path).map_err(failed)?;
+        Ok(Self { path, handle })
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+
+    /// A lock that is held until the file is closed.
+    pub(super) fn lock(&self, name: &str) -> Result<File, NetworkError> {
+        let path = self.path.join(name);
+        let failed = |source| NetworkError::File { path: path.clone(), source };
+        let file = open_lock(&path).map_err(failed)?;
+        retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))
+            .map_err(|error| failed(error.into()))?;
+        Ok(file)
+    }
+
+    /// All networks, in the order of their names. What cannot be read is none.
+    pub(super) fn all(&self) -> Result<Vec<Facts>, NetworkError> {
+        let failed = |source| NetworkError::File { path: self.path.clone(), source };
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                match fs::read(&path).map(|bytes| serde_json::from_slice::<Facts>(&bytes)) {
+                    Ok(Ok(facts)) => all.push(facts),
+                    Ok(Err(error)) => {
+                        tracing::warn!(path = %path.display(), %error, "damaged network is not used");
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(source) => return Err(NetworkError::File { path, source }),
+                }
+            }
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// The network of a name, an id, or the beginning of one.
+    pub(super) fn find(&self, name: &str) -> Result<Facts, NetworkError> {
+        let all = self.all()?;
+        if let Some(found) = all.iter().find(|facts| facts.name == name || facts.id == name) {
+            return Ok(found.clone());
+        }
+        let mut found: Vec<Facts> =
+            all.into_iter().filter(|facts| !name.is_empty() && facts.id.starts_with(name)).collect();
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            0 => Err(NetworkError::NotFound { name: name.to_owned() }),
+            count => Err(NetworkError::Ambiguous { name: name.to_owned(), count }),
+        }
+    }
+
+    fn write(&self, facts: &Facts) -> Result<(), NetworkError> {
+        let path = self.path.join(format!("{}.json", facts.id));
+        let failed = |source| NetworkError::File { path: path.clone(), source };
+        let bytes = serde_json::to_vec(facts).expect("facts have only text as keys");
+        let mut staged = tempfile::NamedTempFile::new_in(&self.path).map_err(failed)?;
+        io::Write::write_all(&mut staged, &bytes).map_err(failed)?;
+        staged.as_file().sync_all().map_err(failed)?;
+        staged.persist(&path).map_err(|error| failed(error.error))?;
+        self.handle.sync_all().map_err(failed)
+    }
+}
+
+/// Opens a file to be locked, each time anew: a lock belongs to an opening.
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+impl Engine {
+    /// Makes a network; it is durable when this returns. Returns its id.
+    ///
+    /// # Errors
+    ///
+    /// A name that is taken or none, addresses that somebody has.
+    pub fn create_network(&self, new: &NewNetwork) -> Result<String, NetworkError> {
+        let directory = Directory::open(self.root())?;
+        let _lock = directory.lock("lock")?;
+        let all = directory.all()?;
+        check_new(new, &all)?;
+        let own: Vec<Subnet> = all.iter().map(|facts| facts.subnet).collect();
+        let subnet = match new.subnet {
+            Some(subnet) => check(subnet, &own).map(|()| subnet)?,
+            None => choose(&[own, routed()].concat())?,
+        };
+        let outside = |what, address: String| NetworkError::Outside { what, address };
+        if let Some(range) =
+            new.range.filter(|range| !subnet.contains(range.first) || range.prefix < subnet.prefix)
+        {
+            return Err(outside("range", range.to_string()));
+        }
+        let gateway = new.gateway.unwrap_or_else(|| subnet.first_host());
+        if !subnet.contains(gateway) {
+            return Err(outside("gateway", gateway.to_string()));
+        }
+        let created_unix_ns = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+        let identity = format!("{} {} {created_unix_ns} {}", new.name, std::process::id(), subnet);
+        let facts = Facts {
+            id: Digest::of(identity.as_bytes()).hex(),
+            name: new.name.clone(),
+            created_unix_ns,
+            subnet,
+            range: new.range,
+            gateway,
+            is_configured: new.subnet.is_some(),
+            is_internal: new.is_internal,
+            is_attachable: new.is_attachable,
+            labels: new.labels.clone(),
+        };
+        directory.write(&facts)?;
+        Ok(facts.id)
+    }
+
+    /// The network of a name, an id, or the beginning of one.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkError::NotFound`], [`NetworkError::Ambiguous`].
+    pub fn network(&self, name: &str) -> Result<Network, NetworkError> {
+        if let Some(found) = self.predefined().into_iter().find(|it| it.name == name || it.id == name) {
+            return Ok(found);
+        }
+        let directory = Directory::open(self.root())?;
+        described(&directory, &directory.find(name)?)
+    }
+
+    /// The networks that pass the filters, in the order of their names.
+    pub fn networks(&self, filters: &NetworkFilters) -> Result<Vec<Network>, NetworkError> {
+        let directory = Directory::open(self.root())?;
+        let mut all = self.predefined();
+        for facts in directory.all()? {
+            all.push(described(&directory, &facts)?);
+        }
+        all.retain(|network| filters.pass(network));
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    fn predefined(&self) -> Vec<Network> {
+        let id = |name: &str| Digest::of(format!("{name} {}", self.root().display()).as_bytes()).hex();
+        PREDEFINED.map(|name| predefined(name, id(name))).into()
+    }
+
+    /// Removes a network in which no container is.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkError::NotFound`], [`NetworkError::InUse`], [`NetworkError::Predefined`].
+    pub fn remove_network(&self, name: &str) -> Result<(), NetworkError> {
+        if let Some(found) = self.predefined().into_iter().find(|it| it.name == name || it.id == name) {
+            return Err(NetworkError::Predefined { name: found.name });
+        }
+        let directory = Directory::open(self.root())?;
+        let _lock = directory.lock("lock")?;
+        let facts = directory.find(name)?;
+        // Nobody joins meanwhile.
+        let _joining = directory.lock(&format!("{}.lock", facts.id))?;
+        let members = executor::list(directory.fd(), &format!("{}.sock", facts.id))?;
+        if !members.is_empty() {
+            let one = |member: &executor::Endpoint| {
+                let name = member.names.first().map(String::as_str).unwrap_or_default();
+                format!("name:\"{name}\" id:\"{}\"", member.container)
+            };
+            let containers = members.iter().map(one).collect::<Vec<_>>().join(", ");
+            return Err(NetworkError::InUse { name: facts.name, containers });
+        }
+        for extension in ["json", "sock", "lock"] {
+            let path = directory.path.join(format!("{}.{extension}", facts.id));
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(NetworkError::File { path, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all networks in which no container is. Returns their names.
+    pub fn prune_networks(&self, filters: &NetworkFilters) -> Result<Vec<String>, NetworkError> {
+        let mut names = Vec::new();
+        for network in self.networks(filters)? {
+            if PREDEFINED.contains(&network.name.as_str()) {
+                continue;
+            }
+            match self.remove_network(&network.id) {
+                Ok(()) => names.push(network.name),
+                Err(NetworkError::InUse { .. } | NetworkError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(names)
+    }
+}
+
+fn check_new(new: &NewNetwork, all: &[Facts]) -> Result<(), NetworkError> {
+    let name = || new.name.clone();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric();
+    let mut bytes = new.name.bytes();
+    let is_valid =
+        bytes.next().is_some_and(is_plain) && bytes.all(|byte| is_plain(byte) || b"_.-".contains(&byte));
+    if !is_valid {
+        return Err(NetworkError::Name { name: name() });
+    }
+    if PREDEFINED.contains(&new.name.as_str()) || new.name == "default" {
+        return Err(NetworkError::Predefined { name: name() });
+    }
+    if all.iter().any(|facts| facts.name == new.name) {
+        return Err(NetworkError::Exists { name: name() });
+    }
+    if !["", "bridge"].contains(&new.driver.as_str()) {
+        return Err(NetworkError::Driver { driver: new.driver.clone() });
+    }
+    match new.options.keys().next() {
+        Some(option) => Err(NetworkError::UnknownOption { option: option.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn described(directory: &Directory, facts: &Facts) -> Result<Network, NetworkError> {
+    let mut network = Network::from(facts);
+    for member in executor::list(directory.fd(), &format!("{}.sock", facts.id))? {
+        network.containers.insert(member.container.clone(), (&member).into());
+    }
+    Ok(network)
+}

@@ -1,0 +1,82 @@
+//! What the switch and those who use it tell each other.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+
+use super::super::NetworkError;
+
+/// A network as the switch has to make it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchPlan {
+    /// Its name, which also ends the full names of its containers.
+    pub name: String,
+    /// The first address, and the bits that all have in common.
+    pub subnet: (Ipv4Addr, u8),
+    /// The addresses that containers get, in the same form.
+    pub range: (Ipv4Addr, u8),
+    /// The address of the bridge, which is the way out.
+    pub gateway: Ipv4Addr,
+    /// Whether there is no way out.
+    pub is_internal: bool,
+}
+
+/// A container that joins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// Its id.
+    pub container: String,
+    /// By which others find it: its name, its short id, its aliases.
+    pub names: Vec<String>,
+    /// The address that it wants.
+    pub address: Option<Ipv4Addr>,
+    /// The hardware address that it wants.
+    pub mac: Option<[u8; 6]>,
+    /// Who is asked for all other names.
+    pub resolvers: Vec<IpAddr>,
+    /// The name of its interface.
+    pub interface: String,
+}
+
+/// A container in a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Its id.
+    pub container: String,
+    /// By which others find it.
+    pub names: Vec<String>,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The bits of the address that all in the network have in common.
+    pub prefix: u8,
+    /// The hardware address.
+    pub mac: [u8; 6],
+    /// The address under which it reaches the host, where there is one.
+    pub host: Option<Ipv4Addr>,
+}
+
+/// A request to the switch. A join that carries a namespace and a pidfd is of a container that runs already.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Request {
+    Join(Join),
+    /// A container goes, which may go on running.
+    Leave {
+        container: String,
+    },
+    List,
+    /// The user namespace to which the network belongs.
+    Owner,
+}
+
+/// Its answer. One to a join carries the new namespace.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Answer {
+    /// The bridge is there. The first word of a switch, and no answer.
+    Ready,
+    Joined(Endpoint),
+    Left,
+    /// Carries it.
+    Owner,
+    Endpoints(Vec<Endpoint>),
+    Failed(NetworkError),
+}

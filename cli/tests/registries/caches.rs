@@ -270,3 +270,27 @@ fn two_that_write_one_cache_at_the_same_time_leave_one_that_is_whole() {
     assert!(hits >= 2, "at least the last writer's results are there");
     assert!(request(&registry, "GET", "/v2/cache/tags/list", "text/plain", b"").contains("\"1\""));
 }
+
+#[test]
+fn an_image_can_be_the_cache_of_its_own_steps() {
+    let (home, registry) = (Home::new(), Registry::start());
+    registry.push_with_skopeo(&home, "base", "base:1", &[]);
+    let dockerfile = format!("FROM {}\nRUN echo one > /one\nCOPY f /f\n", registry.name("base:1"));
+    let context = home.context(&dockerfile, &[("f", "f\n")]);
+    let name = registry.name("app:1");
+    let build = || home.ok(&["build", "-q", "--push", "-t", &name, "--cache-to", "type=inline", &context]);
+    let id = build();
+    assert_eq!(build(), id, "it says nothing of the build that wrote it");
+    let config = registry.inspect_with_skopeo("app:1", &["--config", "--raw"]);
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert!(config["moby.buildkit.cache.v0"].as_str().is_some_and(|text| text.len() > 100), "{config}");
+    let other = Home::without_base();
+    let context = other.context(&format!("{dockerfile}RUN cat /f > /g\n"), &[("f", "f\n")]);
+    let log = other.log(&["-t", "app", "--cache-from", &name, &context]);
+    insta::assert_snapshot!(sorted(&log), @"
+    hit [2/4] RUN echo one > /one
+    hit [3/4] COPY f /f
+    run [4/4] RUN cat /f > /g
+    ");
+    assert_eq!(other.ok(&["run", "app", "cat", "/one", "/g"]), "one\nf\n");
+}

@@ -18,7 +18,7 @@ use crate::blocking::blocking;
 use crate::images::{FileTimes, ImageSet, LayerForm, Member, platforms, preferred};
 use crate::ops::{BuildWorker, Output};
 use crate::provenance::Told;
-use crate::remote_cache::{Ended, KeptLayers, Link};
+use crate::remote_cache::{Ended, INLINE_KEY, InlineCache, KeptLayers, Link};
 use crate::space::with_room;
 use crate::{BuildError, BuildRequest, Engine, Output as Destined};
 
@@ -62,7 +62,10 @@ pub(super) async fn finish(
     let after = built.targets.iter().filter_map(|target| worker.step(target.vertex)).collect();
     let step = worker.steps.begin_after("exporting to image", after);
     wait_for_digests(worker, !request.tags.is_empty()).await;
-    let mut images = put_images(worker, request, &built, solved).await?;
+    let targets: Vec<VertexId> = built.targets.iter().map(|target| target.vertex).collect();
+    let (graph, mounts) = (&built.graph, request.caches.mounts);
+    let ended = Ended { worker, graph, targets: &targets, solved, mounts };
+    let mut images = put_images(worker, request, &built, &ended).await?;
     let (store, tags) = (worker.store.clone(), request.tags.clone());
     let (id, all) = (images.named(), images.images.clone());
     // A name is of an image that is here. Whoever asks for it by name gets it from the registry.
@@ -80,10 +83,7 @@ pub(super) async fn finish(
         }
         Ok(manifest)
     };
-    let targets: Vec<VertexId> = built.targets.iter().map(|target| target.vertex).collect();
-    let (image, mounts) = (images.named(), request.caches.mounts);
-    let ended = Ended { worker, graph: &built.graph, targets: &targets, solved, image, mounts };
-    let caches = Box::pin(ended.export(&request.caches.exports));
+    let caches = Box::pin(ended.export(&request.caches.exports, images.named()));
     let (manifest, ()) = try_join(Box::pin(outputs), caches).await?;
     Ok(Finished { images, manifest })
 }
@@ -141,8 +141,9 @@ async fn put_images(
     worker: &BuildWorker,
     request: &BuildRequest,
     built: &Built,
-    solved: &Solved<Output>,
+    ended: &Ended<'_>,
 ) -> Result<Images, BuildError> {
+    let solved = ended.solved;
     let (mut images, mut away) = (Vec::new(), None);
     for ((target, settled), fewer) in built.targets.iter().zip(&solved.targets).zip(&built.fewer) {
         let layers = settled.output.layers().map(|layers| layers.ids.to_vec());
@@ -154,7 +155,7 @@ async fn put_images(
             clamp_mtime: worker.source_date_epoch,
             known_diff_ids: base_diff_ids(worker, &built.graph, target.vertex),
             created_unix_ns: created(target, solved),
-            config: target.config.clone(),
+            config: with_inline_cache(target, request, ended).await?,
             layers: layers.unwrap_or_default(),
             tags: request.tags.clone(),
         };
@@ -173,6 +174,21 @@ async fn put_images(
     let member = |(_, id): &(Platform, ImageId)| Member { id: *id, predicates: Vec::new() };
     let set = ImageSet { members: images.iter().map(member).collect() };
     Ok(Images { images, set, away })
+}
+
+/// The config of an image, which says what its layers are the results of, if that is asked for.
+async fn with_inline_cache(
+    target: &Target,
+    request: &BuildRequest,
+    ended: &Ended<'_>,
+) -> Result<ImageConfig, BuildError> {
+    let mut config = target.config.clone();
+    if request.caches.inline == InlineCache::Present {
+        let own = Ended { targets: &[target.vertex], ..*ended };
+        let failed = |source| BuildError::CacheExport { place: INLINE_KEY.to_owned(), source };
+        config.extra.insert(INLINE_KEY.to_owned(), own.inline().await.map_err(failed)?);
+    }
+    Ok(config)
 }
 
 /// Gives an image its names, durably.

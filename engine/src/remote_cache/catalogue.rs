@@ -214,7 +214,7 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    fn check(&self) -> Result<(), CatalogueError> {
+    pub(super) fn check(&self) -> Result<(), CatalogueError> {
         let Self { version, layers, records, states, mounts } = self;
         if *version != VERSION {
             return Err(CatalogueError::Version { found: *version });

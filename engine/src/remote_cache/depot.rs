@@ -6,11 +6,12 @@ use cache::Store;
 use image::{BlobDigest, Descriptor, Digest, Index, Manifest, MediaType, Reference};
 use registry::{Fetch, Kind, RegistryError, Repository};
 
+use super::inline;
 use super::layout::Layout;
 use super::{CacheExport, CacheFormat, CachePlace, CacheShape, Catalogue, RemoteCacheError};
 use crate::Engine;
 use crate::blocking::blocking;
-use crate::images::{BlobFile, Bytes, ImageForm, fetch_blob, fetch_small, remember, repositories};
+use crate::images::{BlobFile, Bytes, ImageForm, choose, fetch_blob, fetch_small, remember, repositories};
 
 /// The type of our catalogue.
 const CATALOGUE_TYPE: &str = "application/vnd.slipway.cache.catalogue.v1+json";
@@ -67,17 +68,43 @@ impl Depot {
     /// The catalogue; none when nothing has the name.
     pub(super) async fn read(&self) -> Result<Option<Found>, RemoteCacheError> {
         let Some((manifest, kind, bytes)) = self.manifest().await? else { return Ok(None) };
-        let config = config_of(kind, &bytes)?;
-        let bytes = match self {
+        let found = |catalogue| Some(Found { catalogue, manifest });
+        match config_of(kind, &bytes) {
+            Ok(config) => Ok(found(Catalogue::parse(&self.document(config).await?)?)),
+            Err(error) => match self.inline(kind, &bytes).await? {
+                Some(catalogue) => Ok(found(catalogue)),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// The catalogue in an image; of an image for several platforms, in the one for this machine.
+    async fn inline(&self, kind: Kind, bytes: &[u8]) -> Result<Option<Catalogue>, RemoteCacheError> {
+        let bytes = match (kind, self) {
+            (Kind::Manifest, _) => bytes.to_vec(),
+            (Kind::Index, Self::Registry { repository, name }) => {
+                let index = repository.manifest(name).await?;
+                choose(repository, name, index, &crate::default_platform()).await?.bytes
+            }
+            (Kind::Index, Self::Layout(_)) => return Ok(None),
+        };
+        let manifest = Manifest::parse(&bytes)?;
+        if MediaType::parse(&manifest.config.media_type) != Some(MediaType::Config) {
+            return Ok(None);
+        }
+        inline::read(&self.document(manifest.config.clone()).await?, &manifest)
+    }
+
+    async fn document(&self, blob: Descriptor) -> Result<Vec<u8>, RemoteCacheError> {
+        match self {
             Self::Registry { repository, .. } => {
-                fetch_small(repository, &config, CATALOGUE_BYTES_MAX).await?
+                Ok(fetch_small(repository, &blob, CATALOGUE_BYTES_MAX).await?)
             }
             Self::Layout(layout) => {
                 let layout = layout.clone();
-                blocking(move || layout.document(&config, CATALOGUE_BYTES_MAX)).await?
+                blocking(move || layout.document(&blob, CATALOGUE_BYTES_MAX)).await
             }
-        };
-        Ok(Some(Found { catalogue: Catalogue::parse(&bytes)?, manifest }))
+        }
     }
 
     async fn manifest(&self) -> Result<Option<(Digest, Kind, Vec<u8>)>, RemoteCacheError> {

@@ -26,7 +26,7 @@ use crate::redact::Search;
 const LAYERS_AT_ONCE_MAX: usize = 5;
 /// How often a catalogue is written anew since another build wrote its own in the meantime.
 const ROUNDS_MAX: usize = 5;
-const NANOSECONDS: i64 = 1_000_000_000;
+pub(super) const NANOSECONDS: i64 = 1_000_000_000;
 
 /// A build that has ended.
 pub(crate) struct Ended<'a> {
@@ -34,15 +34,14 @@ pub(crate) struct Ended<'a> {
     pub(crate) graph: &'a BuildGraph,
     pub(crate) targets: &'a [VertexId],
     pub(crate) solved: &'a Solved<Output>,
-    pub(crate) image: ImageId,
     pub(crate) mounts: TravellingMounts,
 }
 
 /// A layer of a result.
 #[derive(Clone)]
-struct OwnLayer {
-    diff_id: DiffId,
-    epoch: Option<i64>,
+pub(super) struct OwnLayer {
+    pub(super) diff_id: DiffId,
+    pub(super) epoch: Option<i64>,
     whereabouts: Whereabouts,
 }
 
@@ -55,10 +54,10 @@ enum Whereabouts {
 }
 
 /// A record, with the layers that it needs.
-struct Outcome {
-    key: Digest,
-    trod: Trod,
-    layers: Vec<OwnLayer>,
+pub(super) struct Outcome {
+    pub(super) key: Digest,
+    pub(super) trod: Trod,
+    pub(super) layers: Vec<OwnLayer>,
 }
 
 impl Ended<'_> {
@@ -67,11 +66,11 @@ impl Ended<'_> {
     /// # Errors
     ///
     /// Only of a cache whose failure is fatal.
-    pub(crate) async fn export(&self, exports: &[CacheExport]) -> Result<(), BuildError> {
+    pub(crate) async fn export(&self, exports: &[CacheExport], image: ImageId) -> Result<(), BuildError> {
         for export in exports {
             let steps = &self.worker.steps;
             let step = steps.begin(&format!("exporting cache to {}", export.place));
-            let exporting = self.export_to(export);
+            let exporting = self.export_to(export, image);
             let exported = match export.timeout {
                 None => exporting.await,
                 Some(wait) => {
@@ -93,7 +92,7 @@ impl Ended<'_> {
         Ok(())
     }
 
-    async fn export_to(&self, export: &CacheExport) -> Result<(), RemoteCacheError> {
+    async fn export_to(&self, export: &CacheExport, image: ImageId) -> Result<(), RemoteCacheError> {
         let depot = Depot::new(&self.worker.engine, &export.place)?;
         let results = self.results(export.mode).await?;
         let states = self.states(&results).await?;
@@ -104,7 +103,7 @@ impl Ended<'_> {
         for _ in 0..ROUNDS_MAX {
             let (manifest, old) =
                 there.map_or((None, Catalogue::default()), |found| (Some(found.manifest), found.catalogue));
-            self.find_blobs(&old, &results, export, &mut blobs).await?;
+            self.find_blobs(&old, &results, (export, image), &mut blobs).await?;
             let (known, mut draft) = (old.blobs(), self.draft(old, &results, &states, &blobs));
             mounts.iter().for_each(|mount| draft.mount(mount.clone()));
             let Some(catalogue) = draft.finish() else { return Ok(()) };
@@ -164,7 +163,7 @@ impl Ended<'_> {
     }
 
     /// Everything that came up in the build and has layers.
-    async fn results(&self, mode: CacheMode) -> Result<Vec<Outcome>, RemoteCacheError> {
+    pub(super) async fn results(&self, mode: CacheMode) -> Result<Vec<Outcome>, RemoteCacheError> {
         let wanted = self.wanted(mode);
         let of_bases = self.worker.bases.diff_ids();
         let mut results = Vec::new();
@@ -238,7 +237,7 @@ impl Ended<'_> {
         &self,
         old: &Catalogue,
         results: &[Outcome],
-        export: &CacheExport,
+        (export, image): (&CacheExport, ImageId),
         blobs: &mut HashMap<DiffId, Descriptor>,
     ) -> Result<(), RemoteCacheError> {
         let mut known = old.blob_of();
@@ -252,7 +251,9 @@ impl Ended<'_> {
                 (_, Whereabouts::Base) => continue,
                 (Some(known), _) => known.clone(),
                 (None, Whereabouts::Away(away)) => away.blob.clone(),
-                (None, Whereabouts::Store(id)) => self.compress(*id, *diff_id, *epoch, export).await?,
+                (None, Whereabouts::Store(id)) => {
+                    self.compress(*id, *diff_id, *epoch, (export, image)).await?
+                }
             };
             blobs.insert(*diff_id, blob);
         }
@@ -264,9 +265,9 @@ impl Ended<'_> {
         id: LayerId,
         diff_id: DiffId,
         epoch: Option<i64>,
-        export: &CacheExport,
+        (export, image): (&CacheExport, ImageId),
     ) -> Result<Descriptor, RemoteCacheError> {
-        let (store, form, image) = (self.worker.store.clone(), export.layers.clone(), self.image);
+        let (store, form) = (self.worker.store.clone(), export.layers.clone());
         let search = Search::new(&self.worker.secrets);
         let compress = move || {
             let layer = store.layer(&id)?.ok_or(cache::StoreError::NoLayer { id })?;

@@ -261,7 +261,7 @@ impl Imports {
 impl Imported {
     /// The catalogue, which is fetched once.
     async fn loaded(&self, steps: &Steps) -> Option<&Loaded> {
-        let load = async {
+        let load = Box::pin(async {
             let step = steps.begin(&format!("importing cache manifest from {}", self.place));
             let loading = tokio::time::timeout(self.wait, self.load()).await;
             match loading.unwrap_or(Err(RemoteCacheError::TimedOut { waited: self.wait })) {
@@ -274,7 +274,7 @@ impl Imported {
                     None
                 }
             }
-        };
+        });
         self.loaded.get_or_init(|| load).await.as_ref()
     }
 

@@ -11,6 +11,7 @@ mod depot;
 mod error;
 mod export;
 mod import;
+mod inline;
 mod layout;
 mod mounts;
 mod trail;
@@ -28,6 +29,7 @@ pub(crate) use depot::Depot;
 pub use error::RemoteCacheError;
 pub(crate) use export::Ended;
 pub(crate) use import::Imports;
+pub(crate) use inline::INLINE_KEY;
 pub use mounts::Listing;
 pub(crate) use trail::{Trail, Trod};
 
@@ -42,10 +44,22 @@ pub struct RemoteCaches {
     pub imports: Vec<CacheImport>,
     /// `--cache-to`.
     pub exports: Vec<CacheExport>,
+    /// `--cache-to type=inline`: whether the image itself says which of its layers belong to which keys.
+    pub inline: InlineCache,
     /// Whether the layers of the image have to be here in the end.
     pub layers: KeptLayers,
     /// `--cache-mounts`: whether the directories of `RUN --mount=type=cache` travel.
     pub mounts: TravellingMounts,
+}
+
+/// Whether an image is a remote cache of its own steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InlineCache {
+    /// It is not.
+    #[default]
+    Absent,
+    /// Its config has a catalogue, and whoever has the image can import it.
+    Present,
 }
 
 /// Whether cache mounts travel.

@@ -36,7 +36,12 @@ pub(crate) struct FromSpec(pub(super) CacheImport);
 
 /// One `--cache-to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ToSpec(pub(super) CacheExport);
+pub(crate) enum ToSpec {
+    /// The image itself.
+    Inline,
+    /// Somewhere else.
+    Export(CacheExport),
+}
 
 /// Why a text is neither.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,8 +50,8 @@ pub(crate) enum CacheError {
     Csv(#[from] CsvError),
     #[error("invalid field `{field}`, expected NAME=VALUE")]
     NotPair { field: String },
-    #[error("unknown type `{kind}`, expected one of local, registry, slipway")]
-    UnknownType { kind: String },
+    #[error("unknown type `{kind}`, expected one of {}", known.join(", "))]
+    UnknownType { kind: String, known: &'static [&'static str] },
     #[error("unknown option `{name}` of `type={kind}`, expected one of {}", known.join(", "))]
     UnknownOption { name: String, kind: String, known: Vec<&'static str> },
     #[error("`type={kind}` needs {needed}")]
@@ -68,7 +73,7 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn parse(text: &str) -> Result<Self, CacheError> {
+    fn parse(text: &str, known: &'static [&'static str]) -> Result<Self, CacheError> {
         let fields = fields(text)?;
         if let [only] = fields.as_slice()
             && !only.contains('=')
@@ -83,24 +88,34 @@ impl Pairs {
         }
         let kind = pairs.iter().rev().find(|(name, _)| name == "type").map(|(_, kind)| kind.clone());
         let kind = kind.unwrap_or_else(|| "registry".to_owned());
-        match kind.as_str() {
-            "registry" | "local" | "slipway" => Ok(Self { kind, pairs }),
-            _ => Err(CacheError::UnknownType { kind }),
+        if known.contains(&kind.as_str()) {
+            Ok(Self { kind, pairs })
+        } else {
+            Err(CacheError::UnknownType { kind, known })
         }
     }
 
     /// The options of this type: those of its place, and others.
     fn check(&self, directory: &'static str, others: &[&'static str]) -> Result<(), CacheError> {
+        if self.kind == "inline" {
+            // Its layers leave with the image, in the form of the image.
+            return self.only(&["type", "mode"]);
+        }
         let place: &[&str] = match self.kind.as_str() {
             "registry" => &["ref"],
             "local" => &[directory],
             _ => &["ref", directory],
         };
-        let known = [place, others].concat();
+        self.only(&[place, others].concat())
+    }
+
+    fn only(&self, known: &[&'static str]) -> Result<(), CacheError> {
         match self.pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            Some((name, _)) => {
-                Err(CacheError::UnknownOption { name: name.clone(), kind: self.kind.clone(), known })
-            }
+            Some((name, _)) => Err(CacheError::UnknownOption {
+                name: name.clone(),
+                kind: self.kind.clone(),
+                known: known.to_vec(),
+            }),
             None => Ok(()),
         }
     }
@@ -151,7 +166,7 @@ impl FromStr for FromSpec {
     type Err = CacheError;
 
     fn from_str(text: &str) -> Result<Self, CacheError> {
-        let pairs = Pairs::parse(text)?;
+        let pairs = Pairs::parse(text, &["local", "registry", "slipway"])?;
         pairs.check("src", &["type", "tag", "timeout"])?;
         Ok(Self(CacheImport { place: pairs.place("src")?, timeout: pairs.timeout()? }))
     }
@@ -161,8 +176,11 @@ impl FromStr for ToSpec {
     type Err = CacheError;
 
     fn from_str(text: &str) -> Result<Self, CacheError> {
-        let pairs = Pairs::parse(text)?;
+        let pairs = Pairs::parse(text, &["inline", "local", "registry", "slipway"])?;
         pairs.check("dest", &TO_OPTIONS)?;
+        if pairs.kind == "inline" {
+            return Ok(Self::Inline);
+        }
         let place = pairs.place("dest")?;
         if let CachePlace::Registry(name) = &place
             && name.digest().is_some()
@@ -178,7 +196,7 @@ impl FromStr for ToSpec {
             None => CacheMode::Min,
             Some(other) => return Err(wrong("mode", other, "min or max").into()),
         };
-        Ok(Self(CacheExport {
+        Ok(Self::Export(CacheExport {
             place,
             format: if is_ours { CacheFormat::Slipway } else { CacheFormat::BuildKit },
             mode,
@@ -228,7 +246,17 @@ mod tests {
 
     fn to(text: &str) -> String {
         match text.parse::<ToSpec>() {
-            Ok(ToSpec(CacheExport { place, format, mode, layers, media_types, shape, failure, timeout })) => {
+            Ok(ToSpec::Inline) => "inline".to_owned(),
+            Ok(ToSpec::Export(CacheExport {
+                place,
+                format,
+                mode,
+                layers,
+                media_types,
+                shape,
+                failure,
+                timeout,
+            })) => {
                 let LayerForm { compression, existing } = layers;
                 format!(
                     "{place} {format:?} {mode:?} {compression:?} {existing:?} {media_types:?} {shape:?} {failure:?} {timeout:?}"
@@ -289,6 +317,9 @@ mod tests {
             "type=registry,ref=a,mode=all",
             "type=registry,ref=a,compression=lz4",
             "type=registry,ref=a,ignore-error=maybe",
+            "type=inline",
+            "type=inline,ref=a",
+            "type=s3,bucket=x",
         ];
         let shown: Vec<_> = texts.iter().map(|text| format!("{text}\n  {}", to(text))).collect();
         insta::assert_snapshot!(shown.join("\n"), @r"
@@ -310,6 +341,12 @@ mod tests {
           invalid value `lz4` of `compression`, expected gzip, zstd or uncompressed
         type=registry,ref=a,ignore-error=maybe
           invalid value `maybe` of `ignore-error`, expected true or false
+        type=inline
+          inline
+        type=inline,ref=a
+          unknown option `ref` of `type=inline`, expected one of type, mode
+        type=s3,bucket=x
+          unknown type `s3`, expected one of inline, local, registry, slipway
         ");
     }
 }

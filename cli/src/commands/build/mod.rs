@@ -88,7 +88,7 @@ pub(crate) struct Args {
     #[arg(hide_default_value = true, hide_possible_values = true)]
     cache_mounts: CacheMountsArg,
     /// Caches outside the store to keep results in: an image name, or
-    /// "type=registry,ref=NAME", "type=local,dest=DIR", "type=slipway,ref=NAME|dest=DIR", with "mode=min|max" and more
+    /// "type=registry,ref=NAME", "type=local,dest=DIR", "type=slipway,ref=NAME|dest=DIR", "type=inline", with "mode=min|max" and more
     #[arg(long, value_name = "CACHE")]
     cache_to: Vec<ToSpec>,
     /// Run steps again whose cached result is older than this ("30m", "24h", "7d")

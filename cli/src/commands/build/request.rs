@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 
 use engine::Explaining;
 use engine::images::PushAs;
-use engine::remote_cache::{KeptLayers, RemoteCaches};
+use engine::remote_cache::{CacheExport, InlineCache, KeptLayers, RemoteCaches};
 use engine::report::Reporting;
 use engine::{Agents, BuildRequest, Context, Entitlement, ImageOutput, Network, NoCache, Output, Provenance};
 
@@ -16,6 +16,7 @@ use super::super::EPOCH_NAME;
 use super::Args;
 use super::annotation::AnnotationSpec;
 use super::attest::AttestSpec;
+use super::caches::ToSpec;
 use super::destination::{OutputSpec, goes_to_stdout};
 use super::named_context::named_contexts;
 use super::secret;
@@ -73,7 +74,12 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         sbom,
         caches: RemoteCaches {
             imports: args.cache_from.into_iter().map(|spec| spec.0).collect(),
-            exports: args.cache_to.into_iter().map(|spec| spec.0).collect(),
+            inline: if args.cache_to.contains(&ToSpec::Inline) {
+                InlineCache::Present
+            } else {
+                InlineCache::Absent
+            },
+            exports: exports(args.cache_to),
             layers: if is_cache_only { KeptLayers::Needed } else { KeptLayers::All },
             mounts: args.cache_mounts.into(),
         },
@@ -88,6 +94,15 @@ fn agents(specs: Vec<SshSpec>, context: &Context) -> Result<Agents, Report> {
         true => Ok(ssh::of_user()),
         false => ssh::read(specs),
     }
+}
+
+/// The caches that are not the image itself.
+fn exports(specs: Vec<ToSpec>) -> Vec<CacheExport> {
+    let export = |spec| match spec {
+        ToSpec::Inline => None,
+        ToSpec::Export(export) => Some(export),
+    };
+    specs.into_iter().filter_map(export).collect()
 }
 
 /// The build arguments. The environment also says the time of the result, as with buildx.

@@ -1,0 +1,48 @@
+//! A catalogue in the config of an image, whose layers are those of the image.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use image::{DiffId, ImageConfig, Manifest};
+use serde_json::Value;
+
+use super::catalogue::{BlobEntry, Draft, LayerEntry, RecordEntry};
+use super::export::{Ended, NANOSECONDS};
+use super::{CacheMode, Catalogue, RemoteCacheError};
+
+/// Where BuildKit keeps its own, in the same form.
+pub(crate) const INLINE_KEY: &str = "moby.buildkit.cache.v0";
+
+impl Ended<'_> {
+    /// What the config of the image says under [`INLINE_KEY`]. It depends on the image alone: the same steps give the
+    /// same image.
+    pub(crate) async fn inline(&self) -> Result<Value, RemoteCacheError> {
+        let mut draft = Draft::new(Catalogue::default(), 0, |_, _| false);
+        for result in self.results(CacheMode::Min).await? {
+            let entry = |diff_id, epoch| LayerEntry { diff_id, parent: None, epoch, blob: None };
+            let layer = draft.chain(result.layers.iter().map(|layer| entry(layer.diff_id, layer.epoch)));
+            let epoch = self.worker.source_date_epoch.map(|seconds| seconds.saturating_mul(NANOSECONDS));
+            let created = epoch.unwrap_or(result.trod.created_unix_ns);
+            let offered = (result.trod.offered != result.key).then_some(result.trod.offered);
+            let used = created / NANOSECONDS;
+            draft.record(RecordEntry { key: result.key, offered, layer, created, used }, true);
+        }
+        let catalogue = draft.finish().unwrap_or_default();
+        Ok(Value::String(STANDARD.encode(catalogue.to_buildkit_json())))
+    }
+}
+
+/// The catalogue in a config, with the blobs that the manifest names.
+pub(super) fn read(config: &[u8], manifest: &Manifest) -> Result<Option<Catalogue>, RemoteCacheError> {
+    let json = |source| super::CatalogueError::Json { source };
+    let config: ImageConfig = serde_json::from_slice(config).map_err(json)?;
+    let Some(text) = config.extra.get(INLINE_KEY).and_then(Value::as_str) else { return Ok(None) };
+    let no_text = |error| json(serde_json::Error::io(std::io::Error::other(error)));
+    let mut catalogue = Catalogue::parse(&STANDARD.decode(text).map_err(no_text)?)?;
+    let diff_ids: &[DiffId] = &config.rootfs.diff_ids;
+    for layer in catalogue.layers.iter_mut() {
+        let at = diff_ids.iter().position(|diff_id| *diff_id == layer.diff_id);
+        layer.blob = at.and_then(|at| manifest.layers.get(at)).map(BlobEntry::new);
+    }
+    catalogue.check()?;
+    Ok(Some(catalogue))
+}

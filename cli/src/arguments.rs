@@ -11,8 +11,8 @@ use crate::commands::network::NetworkCommand;
 use crate::commands::volume::VolumeCommand;
 use crate::commands::{
     HELP, build, builder_gc, builder_logs, builder_prune, df, doctor, explore, fmt, graph, history,
-    image_prune, images, import, info, inspect, load, login, logout, pull, push, rmi, run, save, search,
-    store_check, system_prune, tag, version, why,
+    image_copy, image_prune, images, import, info, inspect, load, login, logout, pull, push, rmi, run, save,
+    search, store_check, system_prune, tag, version, why,
 };
 use crate::report::Exit;
 
@@ -157,6 +157,8 @@ pub(crate) enum SystemCommand {
 #[command(override_usage = "slipway image COMMAND", help_template = HELP, arg_required_else_help = true, subcommand_value_name = "COMMAND")]
 pub(crate) enum ImageCommand {
     Build(Box<build::Args>),
+    #[command(visible_alias = "copy")]
+    Cp(Box<image_copy::Args>),
     Explore(explore::Args),
     History(history::Args),
     Import(import::Args),

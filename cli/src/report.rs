@@ -417,6 +417,11 @@ impl Report {
                 let names: Vec<_> = references.iter().map(image::Reference::familiar).collect();
                 report.hint(format!("remove its names ({}), or all of them with `--force`", names.join(", ")))
             }
+            ImageError::DeleteHere { .. } => report.hint("name a directory of its own with `dest=DIRECTORY`"),
+            ImageError::Program { program, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                report.hint(format!("install `{program}`, through which slipway reaches that store"))
+            }
+            ImageError::Daemon { .. } => report.hint("`DOCKER_HOST` names the socket of the daemon"),
             ImageError::Store(source) => Self::of_store(source),
             ImageError::Registry(source) => Self::of_registry(source),
             _ => report,

@@ -34,3 +34,4 @@ pub use manifest::{FetchedManifest, Kind, KindError, kind_of};
 pub use retry::RetryPolicy;
 pub use search::Found;
 pub use settings::{RegistriesError, RegistriesFile, Settings, TlsVerify};
+pub use tls::system_roots;

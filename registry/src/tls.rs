@@ -113,7 +113,7 @@ impl Certificates {
 }
 
 /// The signers that the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
-fn system_roots() -> &'static Arc<RootCertStore> {
+pub fn system_roots() -> &'static Arc<RootCertStore> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     ROOTS.get_or_init(|| {
         let loaded = rustls_native_certs::load_native_certs();

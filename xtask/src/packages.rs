@@ -57,6 +57,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "busybox-static", brings: StaticProgram("busybox"), needed_for: &[Test, Bench, Torture] },
     // Other people's tools, which judge what we write.
     Package { name: "skopeo", brings: Program("skopeo"), needed_for: &[Test, Bench] },
+    Package { name: "podman", brings: Program("podman"), needed_for: &[Test] },
     Package { name: "docker-registry", brings: Program("docker-registry"), needed_for: &[Test, Bench] },
     Package { name: "openssl", brings: Program("openssl"), needed_for: &[Test] },
     Package { name: "umoci", brings: Program("umoci"), needed_for: &[Test] },

@@ -13,6 +13,7 @@ pub(crate) mod fmt;
 pub(crate) mod generate;
 pub(crate) mod graph;
 pub(crate) mod history;
+pub(crate) mod image_copy;
 pub(crate) mod image_prune;
 pub(crate) mod images;
 pub(crate) mod import;
@@ -110,6 +111,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
 fn run_image(command: ImageCommand, global: &Global) -> Result<Exit, Report> {
     match command {
         ImageCommand::Build(args) => build::run(*args, global),
+        ImageCommand::Cp(args) => image_copy::run(*args, global),
         ImageCommand::Explore(args) => explore::run(&args, global),
         ImageCommand::History(args) => history::run(&args, global),
         ImageCommand::Import(args) => import::run(args, global),

@@ -11,6 +11,7 @@ mod build;
 mod caches;
 mod caches_lost;
 mod caches_mounts;
+mod copies;
 mod hostile;
 mod lists;
 mod outputs;

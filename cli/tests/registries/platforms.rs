@@ -186,6 +186,7 @@ fn what_cannot_be_is_refused() {
     1 ERROR: more than one platform has `bin/arch`, which `platform-split=false` would overwrite
     1 ERROR: a tar with the files of several platforms needs a directory for each, which `platform-split=false` forbids
     1 ERROR: `mode=delete` would delete everything else in `.`
+    hint: name a directory of its own with `dest=DIRECTORY`
     ");
     assert!(!layout.exists() && !home.path("out.tar").exists() && !home.path("out").exists());
 }

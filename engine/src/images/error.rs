@@ -143,6 +143,28 @@ pub enum ImageError {
         /// The directory.
         path: PathBuf,
     },
+    /// An archive to copy from.
+    #[error("cannot read `{}`", path.display())]
+    OpenArchive {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A program that keeps images, or reaches those who do.
+    #[error("cannot copy with `{program}`")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// The cause, or what it said.
+        source: io::Error,
+    },
+    /// A Docker daemon.
+    #[error("cannot copy from or to the Docker daemon")]
+    Daemon {
+        /// The cause, or what it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The stream that an export goes to.
     #[error("cannot write the archive")]
     WriteStream {

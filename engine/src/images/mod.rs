@@ -41,6 +41,7 @@ mod set;
 mod tag;
 mod time;
 mod transfer;
+mod transport;
 
 use std::io::{Read, Write};
 
@@ -86,6 +87,7 @@ pub use set::{ImageSet, Member, Predicate};
 pub use tag::tag;
 pub(crate) use time::parse_moment;
 pub use transfer::{OnTransfer, Stage, Transfer};
+pub use transport::{CopyRequest, Place, PlaceError};
 
 /// What can be done with the images of an engine's store. Each call blocks; see the function of the same name
 /// for what it promises.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
 use super::body::is_unambiguous;
 use super::proxies::Proxies;
@@ -112,17 +112,11 @@ impl Validators {
 
 /// TLS with the certificates of the system: `SSL_CERT_FILE`, `SSL_CERT_DIR`, or where systems have them. A system
 /// without any still reaches servers without TLS.
-fn tls() -> Result<ClientConfig, HttpError> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in found.errors {
-        tracing::warn!(%error, "cannot read a certificate of the system");
-    }
-    roots.add_parsable_certificates(found.certs);
+pub(crate) fn tls() -> Result<ClientConfig, HttpError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = config.map_err(|error| HttpError::Tls { source: error.into() })?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    Ok(config.with_root_certificates(registry::system_roots().clone()).with_no_client_auth())
 }
 
 /// Why a request got no answer.

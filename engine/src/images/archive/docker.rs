@@ -6,7 +6,7 @@ use image::Reference;
 use serde::{Deserialize, Serialize};
 
 use super::limits::{MANIFESTS_MAX, TAGS_MAX};
-use super::{Archive, ArchiveError, ArchivedBlob, ArchivedImage};
+use super::{Archive, ArchiveError, ArchivedBlob, ArchivedImage, LayoutName};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const REPOSITORIES: &str = "repositories";
@@ -29,6 +29,29 @@ pub(crate) fn docker_images(archive: &Archive) -> Result<Vec<ArchivedImage>, Arc
         return Err(ArchiveError::TooMany { what: "images", max: MANIFESTS_MAX });
     }
     items.into_iter().map(image).collect()
+}
+
+/// The image that has a name, or the only one.
+pub(crate) fn docker_image(
+    archive: &Archive,
+    name: Option<&LayoutName>,
+) -> Result<ArchivedImage, ArchiveError> {
+    let mut images = docker_images(archive)?;
+    let found = || images.iter().flat_map(|image| &image.tags).map(Reference::familiar).collect();
+    let is_wanted = |image: &ArchivedImage| match name {
+        Some(LayoutName::Tag(wanted)) => {
+            image.tags.iter().any(|tag| tag.to_string() == *wanted || tag.familiar() == *wanted)
+        }
+        Some(LayoutName::Digest(_)) => false,
+        None => images.len() == 1,
+    };
+    match images.iter().position(is_wanted) {
+        Some(at) => Ok(images.swap_remove(at)),
+        None => Err(ArchiveError::NoImage {
+            name: name.map_or_else(|| "latest".to_owned(), LayoutName::to_string),
+            found: found(),
+        }),
+    }
 }
 
 fn image(item: Item) -> Result<ArchivedImage, ArchiveError> {

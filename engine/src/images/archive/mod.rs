@@ -12,7 +12,9 @@ use std::io;
 
 use image::{BlobDigest, DiffId, Digest, Reference};
 
-pub(crate) use docker::{MANIFEST, REPOSITORIES, docker_images, manifest_json, repositories_json};
+pub(crate) use docker::{
+    MANIFEST, REPOSITORIES, docker_image, docker_images, manifest_json, repositories_json,
+};
 pub use layout::LayoutName;
 pub(crate) use layout::{
     INDEX, LAYOUT, LAYOUT_JSON, NAME_ANNOTATION, REF_NAME_ANNOTATION, is_attestation, oci_image, oci_images,

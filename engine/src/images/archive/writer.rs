@@ -4,12 +4,17 @@ use std::fs;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
+use image::{Digest, Sha256};
+
 use crate::images::ImageError;
 use crate::images::destination::write_file;
 
 /// What a ustar header can say about a size: eleven octal digits.
 const USTAR_SIZE_MAX: u64 = (1 << 33) - 1;
 const BLOCK_BYTES: u64 = 512;
+/// Where a layout has its blobs.
+const BLOBS: &str = "blobs/sha256/";
+const HASH_BYTES: usize = 256 << 10;
 
 /// Takes the members of an image archive.
 pub(crate) trait BundleWriter {
@@ -129,6 +134,10 @@ impl BundleWriter for DirectoryWriter {
 
     fn bytes(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let to = self.0.join(name);
+        // A blob that is there is the same.
+        if is_blob(name, &to, bytes.len() as u64) {
+            return Ok(());
+        }
         write_file(&to, |file| file.write_all(bytes).map_err(|source| ImageError::WriteStream { source }))
             .map_err(io::Error::other)
     }
@@ -136,14 +145,36 @@ impl BundleWriter for DirectoryWriter {
     fn file(
         &mut self,
         name: &str,
-        _: u64,
+        size_bytes: u64,
         write: &mut dyn FnMut(&mut dyn Write) -> Result<(), ImageError>,
     ) -> Result<(), ImageError> {
+        if is_blob(name, &self.0.join(name), size_bytes) {
+            return Ok(());
+        }
         write_file(&self.0.join(name), write)
     }
 
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Whether a file is the blob that its name promises. One that cannot be read is written again.
+fn is_blob(name: &str, path: &Path, size_bytes: u64) -> bool {
+    let expected = name.strip_prefix(BLOBS).and_then(|hex| Digest::from_hex(hex).ok());
+    let Some(expected) = expected else { return false };
+    let Ok(mut file) = fs::File::open(path) else { return false };
+    if file.metadata().map_or(true, |metadata| metadata.len() != size_bytes) {
+        return false;
+    }
+    let mut hash = Sha256::new();
+    let mut block = vec![0; HASH_BYTES];
+    loop {
+        match file.read(&mut block) {
+            Ok(0) => return hash.finish() == expected,
+            Ok(count) => hash.update(&block[..count]),
+            Err(_) => return false,
+        }
     }
 }
 

@@ -103,6 +103,27 @@ pub(crate) fn borrow(
     Ok(Borrowed { config, layers })
 }
 
+/// Brings one image of an archive into the store. Everything is checked as by [`load`]; it gets no name.
+pub(crate) fn one_archived(
+    store: &Store,
+    archive: &Archive,
+    name: Option<&LayoutName>,
+    platform: &Platform,
+    on_progress: OnProgress<'_>,
+) -> Result<ImageId, ImageError> {
+    let image = match archive.has(archive::MANIFEST) {
+        true => archive::docker_image(archive, name)?,
+        false => archive::oci_image(archive, name, platform)?,
+    };
+    let Checked { bytes, config, image } = check(archive, image)?;
+    let wanted = config.rootfs.diff_ids.iter().copied().zip(&image.layers).collect();
+    let layers = load_layers(store, archive, &wanted, on_progress)?;
+    let own: Vec<Layer> = config.rootfs.diff_ids.iter().map(|diff_id| layers[diff_id].clone()).collect();
+    let id = publish(store, &bytes, &config, &own, None)?;
+    store.make_durable()?;
+    Ok(id)
+}
+
 fn images(archive: &Archive) -> Result<Vec<ArchivedImage>, ArchiveError> {
     if archive.has(archive::MANIFEST) {
         archive::docker_images(archive)

@@ -41,6 +41,8 @@ pub enum Naming {
     /// It stays with an image that is for another platform. The new image is known by its digest then, and by the
     /// name together with its platform.
     KeepOther,
+    /// It is left alone: the image has no name.
+    Nothing,
 }
 
 /// What was pulled.
@@ -86,6 +88,9 @@ impl Engine {
         let pulled = |id, freshness| Pulled { reference: reference.clone(), digest: named, id, freshness };
         let by_digest = with_digest(reference, named);
         if let Some(id) = self.known(&by_digest, &wanted)? {
+            if *naming == Naming::Nothing {
+                return Ok(pulled(id, Freshness::UpToDate));
+            }
             let freshness = self.name(reference, &by_digest, id)?;
             super::platforms::remember(&self.store, reference, &wanted, id)?;
             return Ok(pulled(id, freshness));
@@ -99,6 +104,10 @@ impl Engine {
         }
         let own_digest = with_digest(reference, described.manifest.descriptor.digest.0);
         let id = self.fetch(&repository, described, on_transfer).await?;
+        if *naming == Naming::Nothing {
+            self.store.make_durable()?;
+            return Ok(pulled(id, Freshness::Newer));
+        }
         super::platforms::remember(&self.store, reference, &wanted, id)?;
         let freshness = match keeps_other {
             true => self.name(&own_digest, &own_digest, id)?,

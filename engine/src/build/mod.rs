@@ -334,7 +334,8 @@ impl Built {
         let targets: Vec<VertexId> = self.targets.iter().map(|target| target.vertex).collect();
         let solved = solver::solve(&self.graph, &targets, worker, &observe).await;
         solved.map_err(|failed| {
-            if let Some(step) = worker.step(failed.vertex) {
+            let is_over = !matches!(failed.source, BuildError::LostLayer { .. });
+            if let (Some(step), true) = (worker.step(failed.vertex), is_over) {
                 worker.steps.start(step);
                 worker.steps.fail(step, failed.source.to_string());
             }

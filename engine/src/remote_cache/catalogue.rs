@@ -17,8 +17,8 @@ const RECORDS_MAX: usize = 50_000;
 const MOUNTS_MAX: usize = 256;
 /// Packs of one mount: they hold more than the mount, until they are written anew.
 const PACKS_BYTES_MAX: u64 = 3 * MOUNT_BYTES_MAX;
-/// Layers on top of one another: more than overlayfs stacks.
-const CHAIN_MAX: usize = 1_000;
+/// Layers on top of one another: far more than anything stacks.
+const CHAIN_MAX: usize = 5_000;
 /// What can be unpacked is smaller than this.
 const BLOB_BYTES_MAX: u64 = 1 << 40;
 /// A record that no build has used for this long is left out when a catalogue is written anew: two weeks, after which a

@@ -1,9 +1,10 @@
 //! Writes what a build came to into a remote cache: the difference to what is there.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use cache::{LayerId, Store};
+use cache::LayerId;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use graph::{BuildGraph, Op, VertexId};
 use image::{Descriptor, DiffId, Digest, ImageId};
@@ -166,23 +167,21 @@ impl Ended<'_> {
     pub(super) async fn results(&self, mode: CacheMode) -> Result<Vec<Outcome>, RemoteCacheError> {
         let wanted = self.wanted(mode);
         let of_bases = self.worker.bases.diff_ids();
-        let mut results = Vec::new();
+        let (mut results, mut known) = (Vec::new(), HashMap::new());
         for (key, trod) in self.worker.trail.keys() {
             if !wanted.contains(&trod.vertex) {
                 continue;
             }
             let Some(settled) = &self.solved.vertices[trod.vertex.index()] else { continue };
             let links = match &settled.output {
-                Output::Layers(layers) => layers.ids.iter().copied().map(Link::Here).collect(),
-                Output::Away(away) => away.links.to_vec(),
+                Output::Layers(_) | Output::Away(_) => settled.output.links(),
                 Output::Context(_) => continue,
             };
-            let (store, of_bases) = (self.worker.store.clone(), of_bases.clone());
-            let epoch = self.worker.source_date_epoch;
-            let own = move || {
-                links.iter().map(|link| own_layer(&store, &of_bases, link, epoch)).collect::<Result<_, _>>()
-            };
-            results.push(Outcome { key, trod, layers: blocking(own).await? });
+            let mut layers = Vec::with_capacity(links.len());
+            for link in links {
+                layers.push(self.own_layer(&of_bases, &mut known, link).await?);
+            }
+            results.push(Outcome { key, trod, layers });
         }
         // What dependents see has to be found as well.
         let by_key: BTreeSet<Digest> = results.iter().map(|result| result.key).collect();
@@ -197,6 +196,41 @@ impl Ended<'_> {
             .collect();
         results.extend(offered);
         Ok(results)
+    }
+
+    /// A layer as it is known elsewhere. `known` are those that came up before: chains have most of theirs in common.
+    async fn own_layer(
+        &self,
+        of_bases: &HashMap<LayerId, DiffId>,
+        known: &mut HashMap<LayerId, DiffId>,
+        link: Link,
+    ) -> Result<OwnLayer, RemoteCacheError> {
+        let epoch = self.worker.source_date_epoch;
+        let own = |diff_id, epoch, whereabouts| OwnLayer { diff_id, epoch, whereabouts };
+        let id = match link {
+            Link::Here(id) => id,
+            Link::Away(away) => {
+                return Ok(match away.origin {
+                    Origin::Base(_) => own(away.diff_id, None, Whereabouts::Base),
+                    Origin::Cache(_) => own(away.diff_id, away.epoch, Whereabouts::Away(away)),
+                });
+            }
+        };
+        if let Some(diff_id) = of_bases.get(&id) {
+            return Ok(own(*diff_id, None, Whereabouts::Base));
+        }
+        let diff_id = match known.entry(id) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(unknown) => {
+                let store = self.worker.store.clone();
+                let digest = move || {
+                    let layer = store.layer(&id)?.ok_or(cache::StoreError::NoLayer { id })?;
+                    layer.diff_id(epoch)
+                };
+                *unknown.insert(blocking(digest).await?)
+            }
+        };
+        Ok(own(diff_id, epoch, Whereabouts::Store(id)))
     }
 
     fn wanted(&self, mode: CacheMode) -> BTreeSet<VertexId> {
@@ -357,26 +391,4 @@ impl Ended<'_> {
     fn now_unix_s(&self) -> i64 {
         crate::ops::now_unix_ns() / NANOSECONDS
     }
-}
-
-fn own_layer(
-    store: &Store,
-    of_bases: &HashMap<LayerId, DiffId>,
-    link: &Link,
-    epoch: Option<i64>,
-) -> Result<OwnLayer, cache::StoreError> {
-    let own = |diff_id, epoch, whereabouts| OwnLayer { diff_id, epoch, whereabouts };
-    Ok(match link {
-        Link::Here(id) => match of_bases.get(id) {
-            Some(diff_id) => own(*diff_id, None, Whereabouts::Base),
-            None => {
-                let layer = store.layer(id)?.ok_or(cache::StoreError::NoLayer { id: *id })?;
-                own(layer.diff_id(epoch)?, epoch, Whereabouts::Store(*id))
-            }
-        },
-        Link::Away(away) => match away.origin {
-            Origin::Base(_) => own(away.diff_id, None, Whereabouts::Base),
-            Origin::Cache(_) => own(away.diff_id, away.epoch, Whereabouts::Away(away.clone())),
-        },
-    })
 }

@@ -1,5 +1,6 @@
 //! Looks keys up in the remote caches of a build.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub(crate) struct Imports {
     bases: HashMap<DiffId, Link>,
     epoch: Option<i64>,
     mounts: TravellingMounts,
+    /// Layers that were looked for, by the place of the cache: chains have most of their layers in common.
+    links: Mutex<HashMap<(usize, DiffId), Link>>,
     distrusted: Mutex<Distrusted>,
 }
 
@@ -86,6 +89,7 @@ impl Imports {
             graph: (!caches.imports.is_empty()).then(|| graph.clone()),
             bases,
             epoch,
+            links: Mutex::default(),
             distrusted: Mutex::default(),
         }
     }
@@ -105,7 +109,7 @@ impl Imports {
             let Some(record) = loaded.records.get(&key).map(|at| &loaded.catalogue.records[*at]) else {
                 continue;
             };
-            if let Some(links) = self.links(store, loaded, record)? {
+            if let Some(links) = self.links(store, (at, loaded), record)? {
                 return self.hit(store, id, record, links).map(Some);
             }
         }
@@ -116,14 +120,32 @@ impl Imports {
     fn links(
         &self,
         store: &Store,
-        loaded: &Loaded,
+        (at, loaded): (usize, &Loaded),
         record: &RecordEntry,
     ) -> Result<Option<Vec<Link>>, cache::StoreError> {
         let chain = loaded.catalogue.chain(record.layer);
-        if chain.iter().any(|layer| self.lock().layers.contains(&layer.diff_id)) {
+        let distrusted = self.distrusted_layers();
+        if chain.iter().any(|layer| distrusted.contains(&layer.diff_id)) {
             return Ok(None);
         }
-        chain.into_iter().map(|layer| self.link(store, loaded, layer)).collect()
+        let mut known = self.links.lock().expect("no holder of the lock panics");
+        let mut links = Vec::with_capacity(chain.len());
+        for layer in chain {
+            let key = (at, layer.diff_id);
+            // The same files with other times are another layer.
+            let is_base = self.bases.contains_key(&layer.diff_id);
+            if !is_base && layer.epoch != self.epoch {
+                return Ok(None);
+            }
+            links.push(match known.entry(key) {
+                Entry::Occupied(known) => known.get().clone(),
+                Entry::Vacant(unknown) => match self.link(store, loaded, layer)? {
+                    Some(link) => unknown.insert(link).clone(),
+                    None => return Ok(None),
+                },
+            });
+        }
+        Ok(Some(links))
     }
 
     fn link(
@@ -135,10 +157,6 @@ impl Imports {
         let LayerEntry { diff_id, epoch, blob, .. } = layer;
         if let Some(link) = self.bases.get(diff_id) {
             return Ok(Some(link.clone()));
-        }
-        // The same files with other times are another layer.
-        if *epoch != self.epoch {
-            return Ok(None);
         }
         if let Some(here) = store.layer_by_diff_id(diff_id)? {
             return Ok(Some(Link::Here(here.id())));

@@ -115,12 +115,20 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
         layers: if args.quiet { Layers::silent() } else { Layers::on(Stream::Stderr) },
         says: if args.quiet { obtain::Says::Nothing } else { obtain::Says::All },
     };
-    let request = request(args).map_err(Report::of_run)?;
+    let mut request = request(args).map_err(Report::of_run)?;
     let open = if request.networks.is_shared() { store::open_with_networks } else { store::open };
     let engine = open(global).map_err(Report::of_run)?.with_registries(settings);
     match obtain::obtain(&engine, &request.image, &obtaining).map_err(Report::of_run)? {
         Ok(()) => {}
         Err(Interrupted) => return Ok(Exit::Interrupted),
+    }
+    if let Some(platform) = &obtaining.platform {
+        // Of several images of one name, the one that was asked for.
+        let found = engine.find_image_for(&request.image, Some(platform));
+        let id = found.map_err(Report::from).map_err(Report::of_run)?;
+        if engine.find_image(&request.image).is_ok_and(|named| named != id) {
+            request.image = id.to_string();
+        }
     }
     attach::run(&engine, &request, keyboard)
 }

@@ -115,6 +115,29 @@ fn certificates_are_verified_where_somebody_says_who_signs_them() {
 }
 
 #[test]
+fn a_registry_may_want_a_certificate_from_us() {
+    let (home, registry) = (Home::new(), Registry::with(Access::Certificate));
+    let name = registry.name("base");
+    home.ok(&["tag", "base", &name]);
+    let directory = home.path(".config/docker/certs.d").join(&registry.authority);
+    fs::create_dir_all(&directory).unwrap();
+    fs::copy(registry.ca(), directory.join("ca.crt")).unwrap();
+    let refused = run(&home, &["push", "-q", &name], "");
+    assert_eq!(refused.status.code(), Some(69), "{}", shown(&registry, &home, &refused));
+    let (certificate, key) = registry.client_certificate();
+    fs::copy(certificate, directory.join("client.cert")).unwrap();
+    let refused = run(&home, &["push", "-q", &name], "");
+    assert_eq!(refused.status.code(), Some(1));
+    let text = shown(&registry, &home, &refused);
+    assert!(text.contains("client.key"), "{text}");
+    fs::copy(key, directory.join("client.key")).unwrap();
+    for command in ["push", "pull"] {
+        let done = run(&home, &[command, "-q", &name], "");
+        assert!(done.status.success(), "{}", shown(&registry, &home, &done));
+    }
+}
+
+#[test]
 fn a_mirror_serves_what_is_named_after_another_registry() {
     let (home, mirror) = (Home::new(), Registry::start());
     mirror.push_with_skopeo(&home, "base", "team/app:1", &[]);

@@ -57,6 +57,26 @@ fn steps_that_platforms_share_run_once() {
 }
 
 #[test]
+fn a_name_means_another_image_on_another_platform() {
+    let home = Home::new();
+    let context = home.context(
+        "FROM base AS amd64\nFROM scratch AS arm64\nCOPY program /bin/echo\nFROM ${TARGETARCH}\n",
+        &[],
+    );
+    // The header of a program for arm64, see elf(5).
+    let mut program = vec![0; 64];
+    program[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    (program[16], program[18]) = (2, 183);
+    fs::write(home.path("context/program"), program).unwrap();
+    home.ok(&["build", "-q", "--platform", BOTH, "-t", "app", &context]);
+    assert_eq!(home.ok(&["run", "--platform", "linux/amd64", "app", "/bin/echo", "here"]), "here\n");
+    let (_, error) = home.fails(&["run", "--platform", "linux/arm64", "app", "/bin/echo", "there"]);
+    assert!(!error.contains("Unable to find image"), "{error}");
+    let (_, error) = home.fails(&["run", "--pull=never", "--platform", "linux/s390x", "app", "true"]);
+    assert!(error.contains("no such image: app for linux/s390x"), "{error}");
+}
+
+#[test]
 fn an_index_goes_to_a_registry_and_comes_back() {
     let (home, registry) = (Home::new(), Registry::start());
     let (context, name) = (home.context(CROSS, &[]), registry.name("app:1"));

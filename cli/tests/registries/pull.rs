@@ -42,6 +42,7 @@ fn layers_come_in_every_compression() {
     for (tag, flags) in [
         ("gzip", ["--dest-compress-format", "gzip"]),
         ("zstd", ["--dest-compress-format", "zstd"]),
+        ("chunked", ["--dest-compress-format", "zstd:chunked"]),
         ("docker", ["--format", "v2s2"]),
     ] {
         let name = format!("base:{tag}");

@@ -26,6 +26,8 @@ pub(crate) enum Access {
     Password,
     /// Over TLS, with a certificate that `ca.crt` beside it signed.
     Tls,
+    /// The same, for those who have a certificate that `ca.crt` signed: `client.crt` with `client.key`.
+    Certificate,
 }
 
 impl Registry {
@@ -49,11 +51,15 @@ impl Registry {
                 config +=
                     &format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", path("htpasswd").display());
             }
-            Access::Tls => {
+            Access::Tls | Access::Certificate => {
                 certificates(directory.path());
                 let (certificate, key) = (path("server.crt"), path("server.key"));
-                config +=
-                    &format!("  tls: {{certificate: {}, key: {}}}\n", certificate.display(), key.display());
+                let clients = match access {
+                    Access::Certificate => format!(", clientcas: [{}]", path("ca.crt").display()),
+                    _ => String::new(),
+                };
+                let (certificate, key) = (certificate.display(), key.display());
+                config += &format!("  tls: {{certificate: {certificate}, key: {key}{clients}}}\n");
             }
         }
         fs::write(path("config.yml"), config).unwrap();
@@ -78,6 +84,12 @@ impl Registry {
         let hex = digest.strip_prefix("sha256:").unwrap();
         let blobs = self._directory.path().join("data/docker/registry/v2/blobs/sha256");
         blobs.join(&hex[..2]).join(hex).join("data")
+    }
+
+    /// A certificate for those who come, with its key.
+    pub(crate) fn client_certificate(&self) -> (std::path::PathBuf, std::path::PathBuf) {
+        let path = |name: &str| self._directory.path().join(name);
+        (path("client.crt"), path("client.key"))
     }
 
     /// What signed its certificate.
@@ -153,10 +165,14 @@ fn certificates(directory: &Path) {
     openssl(
         "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ca -addext keyUsage=keyCertSign",
     );
-    openssl("req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost");
-    openssl(
-        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile san -out server.crt",
-    );
+    for name in ["server", "client"] {
+        openssl(&format!(
+            "req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN=localhost"
+        ));
+        openssl(&format!(
+            "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile san -out {name}.crt"
+        ));
+    }
 }
 
 /// Sends a document to a registry that needs no proof of who we are.

@@ -46,7 +46,7 @@ mod transport;
 use std::io::{Read, Write};
 
 use cache::{Store, StoredImage};
-use image::{Digest, ImageId, Reference};
+use image::{Digest, ImageId, Platform, Reference};
 
 use crate::{BuildOutcome, Engine, Output};
 
@@ -126,6 +126,23 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// See [`find`]; with a platform, the image that a name means there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`find`], and [`ImageError::NoSuchImage`] when the name means nothing on the platform.
+    pub fn find_image_for(&self, name: &str, platform: Option<&Platform>) -> Result<ImageId, ImageError> {
+        let id = find(&self.store, name)?;
+        let Some(wanted) = platform else { return Ok(id) };
+        let found = read_config(&self.store, &id)?.platform();
+        if (&found.os, &found.architecture) == (&wanted.os, &wanted.architecture) {
+            return Ok(id);
+        }
+        let missing = || ImageError::NoSuchImage { name: format!("{name} for {wanted}") };
+        let reference = name.parse::<Reference>().map_err(|_| missing())?;
+        platforms::find(&self.store, &reference, wanted)?.ok_or_else(missing)
     }
 
     /// See [`tag`].

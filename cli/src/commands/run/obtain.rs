@@ -33,7 +33,7 @@ pub(super) fn obtain(
     name: &str,
     obtaining: &Obtaining,
 ) -> Result<Result<(), Interrupted>, Report> {
-    let here = engine.find_image(name);
+    let here = engine.find_image_for(name, obtaining.platform.as_ref());
     let reference = match (&here, obtaining.policy) {
         (_, PullPolicy::Never) => return Ok(Ok(())),
         (Err(ImageError::NoSuchImage { .. }), _) => name.parse::<Reference>().ok(),

@@ -10,7 +10,7 @@ use crate::commands::manifest::ManifestCommand;
 use crate::commands::network::NetworkCommand;
 use crate::commands::volume::VolumeCommand;
 use crate::commands::{
-    HELP, build, builder_gc, builder_logs, builder_prune, df, doctor, explore, fmt, graph, history,
+    HELP, build, builder_gc, builder_logs, builder_prune, daemon, df, doctor, explore, fmt, graph, history,
     image_copy, image_prune, images, import, info, inspect, load, login, logout, pull, push, rmi, run, save,
     search, store_check, system_prune, tag, version, why,
 };
@@ -115,6 +115,7 @@ pub(crate) enum Command {
     Network(NetworkCommand),
     #[command(subcommand)]
     Volume(VolumeCommand),
+    Daemon(daemon::Args),
     Fmt(fmt::Args),
     Graph(graph::Args),
     History(history::Args),

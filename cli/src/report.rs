@@ -133,6 +133,11 @@ impl Report {
         Self::new(exit, chain(error))
     }
 
+    /// What the machine refuses.
+    pub(crate) fn machine(error: &dyn Error) -> Self {
+        Self::of(Exit::Machine, error)
+    }
+
     /// Says what the user can do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());

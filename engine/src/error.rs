@@ -221,6 +221,12 @@ pub enum BuildError {
         /// The cause.
         source: crate::remote_cache::RemoteCacheError,
     },
+    /// The client of the build does not give what its steps need.
+    #[error("the client of the build: {message}")]
+    Client {
+        /// What it says.
+        message: String,
+    },
     /// The store cannot do its work.
     #[error(transparent)]
     Store(#[from] cache::StoreError),

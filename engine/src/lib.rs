@@ -13,6 +13,7 @@ mod blocking;
 mod build;
 mod cdi;
 mod check;
+mod client;
 mod context;
 mod entitlement;
 mod error;
@@ -23,6 +24,7 @@ mod net;
 mod network;
 pub mod networks;
 mod ops;
+mod place;
 mod provenance;
 mod redact;
 pub mod remote_cache;
@@ -42,7 +44,10 @@ pub use agent::{Agent, AgentError, Agents};
 pub use build::{FetchedContext, default_platform, questions};
 pub use cache::tree::ContextMode;
 pub use cdi::{DeviceError, DeviceGrant};
-pub use context::{ByteStream, Context, RemoteFiles, StreamContent};
+pub use client::{Client, Named, Provided};
+pub use context::{
+    BringFiles, Bringing, ByteStream, ClientFiles, Context, IgnoreText, OnBytes, RemoteFiles, StreamContent,
+};
 pub use entitlement::{Entitlement, Entitlements, UnknownEntitlement};
 pub use error::{BuildError, DiskState, SecretError, StepFailure};
 pub use event::{Event, Progress, Step, StepId, Stream};
@@ -52,6 +57,7 @@ pub use frontend::remote::RemoteError;
 pub use graph::{Network, Surroundings, Ulimit};
 pub use net::{Fault, HttpError};
 pub use network::{Dns, HOST_GATEWAY};
+pub use place::Place;
 pub use provenance::{Provenance, ProvenanceMode};
 pub use request::{
     Archive, ArchivePlace, BuildOutcome, BuildRequest, Destination, DockerfileSource, Explaining,
@@ -66,8 +72,8 @@ pub use secrets::{SECRET_BYTES_MAX, Secret, SecretTooLarge, Secrets};
 /// How registries are reached, see the `registry` crate.
 pub mod registries {
     pub use registry::{
-        Client, CredentialError, Credentials, Found, LoginKind, LoginRequest, RegistriesError,
-        RegistriesFile, RegistryError, Secret, Settings, TlsVerify,
+        AskCredential, Asked, Client, CredentialError, Credentials, Found, LoginKind, LoginRequest,
+        RegistriesError, RegistriesFile, RegistryError, Secret, Settings, TlsVerify,
     };
 }
 
@@ -75,6 +81,7 @@ pub mod registries {
 pub mod sandbox {
     pub use executor::{
         Examination, Feature, NamespaceError, Presence, Rung, SandboxError, become_root, dispatch, examine,
+        inherited_descriptor,
     };
 }
 
@@ -86,6 +93,7 @@ pub struct Engine {
     registries: registry::Client,
     watch: Option<Arc<Watch>>,
     founder: networks::Founder,
+    client: Option<Arc<dyn Client>>,
 }
 
 /// The ceiling of a store, for as long as somebody has it open.
@@ -108,6 +116,7 @@ impl Engine {
             store: Arc::new(Store::open(root)?),
             registries,
             watch: None,
+            client: None,
             founder: networks::Founder::default(),
         })
     }
@@ -138,6 +147,12 @@ impl Engine {
     #[must_use]
     pub fn with_registries(self, settings: registry::Settings) -> Self {
         Self { registries: registry::Client::new(settings), ..self }
+    }
+
+    /// The same engine, which asks a client for the secrets and agents that a request does not have.
+    #[must_use]
+    pub fn with_client(self, client: Arc<dyn Client>) -> Self {
+        Self { client: Some(client), ..self }
     }
 
     /// Where the store is.

@@ -17,7 +17,7 @@ use crate::images::{ImageForm, LayoutName, PushAs};
 use crate::remote_cache::RemoteCaches;
 use crate::report::Reporting;
 use crate::secrets::Secrets;
-use crate::{Context, RemoteFiles};
+use crate::{ClientFiles, Context, RemoteFiles};
 
 /// A build from a Dockerfile.
 #[derive(Debug, Clone)]
@@ -116,6 +116,8 @@ pub enum PullPolicy {
 pub enum NamedContext {
     /// A directory, with an ignore file of its own.
     Directory(PathBuf),
+    /// Files of a client.
+    Client(ClientFiles),
     /// An image of the store (`docker-image://NAME`).
     Image(Reference),
     /// A file or a repository from elsewhere.

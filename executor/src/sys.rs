@@ -1,9 +1,11 @@
 //! The system calls that neither rustix nor nix has: the only `unsafe` code of Slipway.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Mutex;
 
 /// Which of the two processes a fork returned in.
 pub(crate) enum Fork {
@@ -292,4 +294,22 @@ pub(crate) fn landlock_restrict_self(ruleset: impl AsFd) -> io::Result<()> {
 
 fn done(result: libc::c_long) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Takes over a descriptor that this process was started with, see sd_listen_fds(3).
+///
+/// # Panics
+///
+/// For the standard streams, and when it is asked twice for the same one: somebody owns those.
+pub(crate) fn inherited_descriptor(number: RawFd) -> io::Result<OwnedFd> {
+    static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
+    let is_first = TAKEN.lock().expect("no holder of the lock panics").insert(number);
+    assert!(number > libc::STDERR_FILENO && is_first, "descriptor {number} has an owner");
+    // SAFETY: the call takes a number and looks at no memory.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open, as the call above has shown. Whoever started us has left it to us under this
+    // number, and the set above gives it to one owner only.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

@@ -24,7 +24,7 @@ mod settings;
 mod tags;
 mod tls;
 
-pub use auth::{Challenge, CredentialError, Credentials, Secret, challenges};
+pub use auth::{AskCredential, Asked, Challenge, CredentialError, Credentials, Secret, challenges};
 pub use blob::{Fetch, Mounting, Pushed, Sink, Source};
 pub use client::{Client, Repository};
 pub use error::{ErrorDetail, RegistryError};

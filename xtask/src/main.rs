@@ -8,6 +8,7 @@ mod elf;
 mod error;
 mod fuzz;
 mod lint;
+mod next_release;
 mod packages;
 mod process;
 mod progress;

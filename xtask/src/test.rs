@@ -2,14 +2,17 @@
 
 use crate::error::Error;
 use crate::packages::{self, Chore};
-use crate::{dist, process};
+use crate::{dist, next_release, process};
 
 /// The name under which the tests of the command line find the binary that users get.
 const BINARY_VARIABLE: &str = "SLIPWAY_BIN";
+/// Where they find a client of BuildKit's API.
+const BUILDX_VARIABLE: &str = "SLIPWAY_BUILDX";
 
 /// Runs every test. `arguments` go to the runner, for example a part of a test's name.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
     packages::ensure(Chore::Test)?;
+    let buildx = next_release::buildx()?;
     let binary = dist::binary()?;
 
     let mut tests = process::cargo();
@@ -18,7 +21,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
     } else {
         tests.args(["test", "--workspace", "--all-features", "--locked", "--no-fail-fast", "--all-targets"]);
     }
-    process::run(tests.args(arguments).env(BINARY_VARIABLE, &binary))?;
+    process::run(tests.args(arguments).env(BINARY_VARIABLE, &binary).env(BUILDX_VARIABLE, &buildx))?;
 
     // The fast runner leaves the examples in the documentation out.
     process::run(process::cargo().args(["test", "--workspace", "--all-features", "--locked", "--doc"]))

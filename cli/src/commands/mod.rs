@@ -5,6 +5,7 @@ pub(crate) mod builder_gc;
 pub(crate) mod builder_logs;
 pub(crate) mod builder_prune;
 mod csv;
+pub(crate) mod daemon;
 pub(crate) mod df;
 pub(crate) mod doctor;
 pub(crate) mod explore;
@@ -83,6 +84,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
         Command::System(SystemCommand::Df(args)) => df::run(&args, &global),
         Command::System(SystemCommand::Prune(args)) => system_prune::run(&args, &global),
         Command::Images(args) => images::run(&args, &global),
+        Command::Daemon(args) => daemon::run(args, &global),
         Command::Version(args) => version::run(&args),
         Command::Info(args) => info::run(&args, &global),
         Command::Doctor(args) => doctor::run(&args, &global),

@@ -121,7 +121,7 @@ fn mistyped_words_get_a_suggestion() {
     exit code 1
     ---- stderr
     error: 'slipway' requires a subcommand but one was not provided
-      [subcommands: run, build, pull, push, images, login, logout, search, version, info, doctor, builder, image, manifest, store, system, network, volume, fmt, graph, history, import, inspect, load, rmi, save, tag, why]
+      [subcommands: run, build, pull, push, images, login, logout, search, version, info, doctor, builder, image, manifest, store, system, network, volume, daemon, fmt, graph, history, import, inspect, load, rmi, save, tag, why]
 
     Usage: slipway [OPTIONS] COMMAND
 

@@ -53,6 +53,7 @@ impl FetchedContext {
         let root = match &request.context {
             Context::Directory(path) => ContextRoot::own(path.clone()),
             Context::Empty => ContextRoot::empty(EMPTY_DIRECTORY.into()),
+            Context::Client(files) => ContextRoot::promised(files.clone()),
             Context::Archive(_) | Context::Remote(_) => return None,
         };
         Some(Self { root, dockerfile: None })
@@ -103,6 +104,7 @@ impl Engine {
         match &request.context {
             Context::Directory(path) => Ok(ContextRoot::own(path.clone())),
             Context::Empty => Ok(ContextRoot::empty(self.root().join(EMPTY_DIRECTORY))),
+            Context::Client(files) => Ok(ContextRoot::promised(files.clone())),
             Context::Archive(stream) => {
                 let (store, stream) = (self.store.clone(), stream.clone());
                 let unpacked = blocking(move || unpack(&store, stream));

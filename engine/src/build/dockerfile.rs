@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::context::ContextRoot;
+use crate::context::{ContextRoot, IgnoreText};
 use crate::{BuildError, BuildRequest, DockerfileSource};
 
 /// No Dockerfile that a person or a program writes comes near it.
@@ -19,13 +19,6 @@ pub(super) struct Source {
     pub(super) text: String,
     /// Its path, unless it came as text.
     pub(super) path: Option<PathBuf>,
-}
-
-/// An ignore file's text and where it is from.
-pub(super) struct IgnoreFile {
-    /// As diagnostics name it.
-    pub(super) name: String,
-    pub(super) text: String,
 }
 
 /// Reads the Dockerfile of a build; `fetched` is the text of one that came from a web server.
@@ -86,7 +79,7 @@ fn in_context(context: &ContextRoot) -> PathBuf {
 pub(super) fn read_ignore_file(
     context: &Path,
     source: Option<&Source>,
-) -> Result<Option<IgnoreFile>, BuildError> {
+) -> Result<Option<IgnoreText>, BuildError> {
     let beside = source.and_then(|source| source.path.as_ref()).map(|path| {
         let mut name = path.clone().into_os_string();
         name.push(".dockerignore");
@@ -95,7 +88,7 @@ pub(super) fn read_ignore_file(
     for path in beside.into_iter().chain([context.join(".dockerignore")]) {
         if let Some(text) = read_text(File::open(&path), &path, IGNORE_FILE_BYTES_MAX)? {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-            return Ok(Some(IgnoreFile { name, text }));
+            return Ok(Some(IgnoreText { name, text }));
         }
     }
     Ok(None)

@@ -53,6 +53,7 @@ impl Engine {
     pub async fn build(&self, request: BuildRequest, progress: Progress) -> Result<BuildOutcome, BuildError> {
         let began = SystemTime::now();
         let steps = Arc::new(Steps::new(progress));
+        let request = self.provided_for_context(request).await?;
         let access = Access::new(&request);
         let context = self.context_root(&request, &access, &steps).await?;
         let fetched = self.remote_dockerfile(&request, &access, &steps).await?;
@@ -68,6 +69,7 @@ impl Engine {
             steps: &steps,
         };
         let Planned { graph, targets, devices, bases, epoch } = self.plan(&planning, &platforms).await?;
+        let (request, access) = self.provided(request, access, &graph).await?;
         let wants_epoch =
             |output: &crate::Output| output.form().is_some_and(|form| form.file_times == FileTimes::Epoch);
         if epoch.is_none() && request.outputs.iter().any(wants_epoch) {
@@ -193,6 +195,7 @@ fn load_contexts(
     let main = (graph::ContextSource::MAIN, main, Some(source));
     let named = request.named_contexts.iter().filter_map(|(name, context)| match context {
         NamedContext::Directory(path) => Some((name.as_str(), ContextRoot::own(path.clone()), None)),
+        NamedContext::Client(files) => Some((name.as_str(), ContextRoot::promised(files.clone()), None)),
         NamedContext::Image(_)
         | NamedContext::Remote(_)
         | NamedContext::Stage(_)
@@ -219,11 +222,14 @@ fn load_context(
     beside: Option<&Source>,
     mode: ContextMode,
 ) -> Result<ContextSource, BuildError> {
-    if !root.is_own() {
-        return Ok(ContextSource { root, ignore: Arc::new(Patterns::parse("").0), ignore_file: None, mode });
-    }
-    dockerfile::check_directory(root.path())?;
-    let file = dockerfile::read_ignore_file(root.path(), beside)?;
+    let file = match root.of_client() {
+        Some(files) => files.ignore.clone(),
+        None if root.is_own() => {
+            dockerfile::check_directory(root.path())?;
+            dockerfile::read_ignore_file(root.path(), beside)?
+        }
+        None => None,
+    };
     let (patterns, diagnostics) = Patterns::parse(file.as_ref().map_or("", |file| file.text.as_str()));
     if let (Some(file), Some(_)) = (&file, diagnostics.first()) {
         let render = |diagnostic| frontend::render(diagnostic, &file.name, &file.text);
@@ -262,7 +268,7 @@ impl NamedContext {
     /// What the frontend needs to know of the context with this place among all.
     fn plan(&self, index: usize) -> frontend::NamedContext {
         match self {
-            Self::Directory(_) => frontend::NamedContext::Files,
+            Self::Directory(_) | Self::Client(_) => frontend::NamedContext::Files,
             Self::Image(reference) => frontend::NamedContext::Image(reference.clone()),
             Self::Remote(RemoteFiles(remote)) => frontend::NamedContext::Remote(remote.clone()),
             Self::Layout { .. } => frontend::NamedContext::Image(layouts::reference(index)),

@@ -1,5 +1,6 @@
 //! The build context, wherever it comes from.
 
+mod client;
 mod root;
 mod stream;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use frontend::remote::{Remote, RemoteError, of_context};
 use graph::{GitSource, HttpSource};
 
+pub use client::{BringFiles, Bringing, ClientFiles, IgnoreText, OnBytes};
 pub(crate) use root::{ContextRoot, Index, newest_unix_s};
 pub(crate) use stream::is_archive;
 pub use stream::{ByteStream, StreamContent};
@@ -24,6 +26,8 @@ pub enum Context {
     Archive(ByteStream),
     /// Files from elsewhere.
     Remote(RemoteFiles),
+    /// Files that a client brings when they are needed.
+    Client(ClientFiles),
 }
 
 /// Files from elsewhere.
@@ -73,7 +77,7 @@ impl Context {
     pub fn is_at_hand(&self) -> bool {
         match self {
             Self::Directory(_) | Self::Empty => true,
-            Self::Archive(_) | Self::Remote(_) => false,
+            Self::Archive(_) | Self::Remote(_) | Self::Client(_) => false,
         }
     }
 }
@@ -85,6 +89,7 @@ impl fmt::Display for Context {
             Self::Directory(path) => write!(f, "{}", path.display()),
             Self::Empty | Self::Archive(_) => f.write_str("standard input"),
             Self::Remote(remote) => write!(f, "{remote}"),
+            Self::Client(_) => f.write_str("the client's directory"),
         }
     }
 }

@@ -10,6 +10,8 @@ use cache::{ActiveLayer, Layer};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
+use super::{ClientFiles, OnBytes};
+
 /// A build context that can be read.
 #[derive(Debug, Clone)]
 pub(crate) struct ContextRoot {
@@ -40,6 +42,10 @@ enum Kind {
         /// What the Dockerfile is called, where it is the only file.
         dockerfile: Option<&'static str>,
     },
+    /// Files of a client, which are not here yet.
+    Promised(ClientFiles),
+    /// Files of a client. Links in them may lead anywhere.
+    Brought(ClientFiles),
     /// Files from elsewhere, gone with the last handle.
     Passing { _layer: Arc<ActiveLayer> },
 }
@@ -56,6 +62,26 @@ impl ContextRoot {
     /// A directory of the user's.
     pub(crate) fn own(path: PathBuf) -> Self {
         Self { path, kind: Kind::Own, made: Made::Untold }
+    }
+
+    /// Files of a client, see [`ContextRoot::brought`].
+    pub(crate) fn promised(files: ClientFiles) -> Self {
+        Self { path: PathBuf::new(), kind: Kind::Promised(files), made: Made::Untold }
+    }
+
+    /// The same when its files are here.
+    pub(crate) async fn brought(self, on_bytes: OnBytes) -> io::Result<Self> {
+        let Kind::Promised(files) = self.kind else { return Ok(self) };
+        let path = files.files.bring(on_bytes).await?;
+        Ok(Self { path, kind: Kind::Brought(files), made: self.made })
+    }
+
+    /// The files of a client.
+    pub(crate) fn of_client(&self) -> Option<&ClientFiles> {
+        match &self.kind {
+            Kind::Promised(files) | Kind::Brought(files) => Some(files),
+            Kind::Own | Kind::Empty | Kind::Fetched { .. } | Kind::Passing { .. } => None,
+        }
     }
 
     /// No files; `path` is an empty directory, once the store is there.
@@ -109,7 +135,9 @@ impl ContextRoot {
 
     pub(crate) fn index(&self) -> Index {
         match self.kind {
-            Kind::Own | Kind::Empty | Kind::Fetched { .. } => Index::Kept,
+            Kind::Own | Kind::Empty | Kind::Fetched { .. } | Kind::Promised(_) | Kind::Brought(_) => {
+                Index::Kept
+            }
             Kind::Passing { .. } => Index::Dropped,
         }
     }
@@ -123,7 +151,7 @@ impl ContextRoot {
     pub(crate) fn dockerfile(&self) -> Option<&'static str> {
         match self.kind {
             Kind::Fetched { dockerfile, .. } => dockerfile,
-            Kind::Own | Kind::Empty | Kind::Passing { .. } => None,
+            Kind::Own | Kind::Empty | Kind::Passing { .. } | Kind::Promised(_) | Kind::Brought(_) => None,
         }
     }
 
@@ -136,7 +164,7 @@ impl ContextRoot {
     pub(crate) fn place(&self, name: &Path) -> PathBuf {
         match self.kind {
             Kind::Own => self.path.join(name),
-            Kind::Empty | Kind::Fetched { .. } | Kind::Passing { .. } => name.to_owned(),
+            _ => name.to_owned(),
         }
     }
 
@@ -145,8 +173,8 @@ impl ContextRoot {
     pub(crate) fn open(&self, place: &Path) -> io::Result<File> {
         match self.kind {
             Kind::Own => File::open(place),
-            Kind::Empty => Err(Errno::NOENT.into()),
-            Kind::Fetched { .. } | Kind::Passing { .. } => open_beneath(&self.path, place),
+            Kind::Empty | Kind::Promised(_) => Err(Errno::NOENT.into()),
+            Kind::Fetched { .. } | Kind::Passing { .. } | Kind::Brought(_) => open_beneath(&self.path, place),
         }
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::secrets::Secrets;
 
 /// The value of the header `Authorization`, for the host that the id ends with.
-const HEADER: &str = "HTTP_AUTH_HEADER_";
+pub(super) const HEADER: &str = "HTTP_AUTH_HEADER_";
 /// A bearer token, for the host that the id ends with.
-const TOKEN: &str = "HTTP_AUTH_TOKEN_";
+pub(super) const TOKEN: &str = "HTTP_AUTH_TOKEN_";
 
 /// What servers of files get to see, each its own.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +44,7 @@ impl FileCredentials {
 }
 
 /// The host of an authority; an address of version 6 keeps its brackets.
-fn host(authority: &str) -> &str {
+pub(super) fn host(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => host,
         _ => authority,

@@ -5,6 +5,7 @@ mod auth;
 mod error;
 mod git;
 mod http;
+pub(crate) mod secret_ids;
 
 pub(crate) use access::Access;
 pub use error::FetchError;

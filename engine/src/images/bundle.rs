@@ -54,7 +54,7 @@ struct Part {
     references: Vec<Reference>,
 }
 
-/// Writes the members. The same images and names give the same bytes.
+/// Writes the members; what the names of each set stand for. The same images and names give the same bytes.
 pub(crate) fn write_bundle(
     store: &Store,
     images: &[Bundled],
@@ -62,9 +62,10 @@ pub(crate) fn write_bundle(
     form: &ImageForm,
     to: &mut dyn BundleWriter,
     on_progress: OnProgress<'_>,
-) -> Result<(), ImageError> {
+) -> Result<Vec<Descriptor>, ImageError> {
     let (mut parts, mut blobs) = (Vec::new(), BTreeMap::new());
     let mut index = Index::new(Vec::new());
+    let mut tops = Vec::new();
     for Bundled { set, references } in images {
         let mut described = Vec::new();
         for mut part in parts_of(store, set, references)? {
@@ -75,6 +76,7 @@ pub(crate) fn write_bundle(
         }
         let documents = Documents::new(described, references, form);
         index.manifests.extend(named(&documents.top().descriptor, references));
+        tops.push(documents.top().descriptor.clone());
         let Documents { blobs: statements, manifests, attestations, index: list } = documents;
         let attestations = attestations.into_iter().map(|(_, document)| document);
         let documents = statements.into_iter().chain(manifests).chain(attestations).chain(list);
@@ -82,7 +84,8 @@ pub(crate) fn write_bundle(
             blobs.insert(descriptor.digest, Blob::Bytes(bytes));
         }
     }
-    write_members(store, &parts, &blobs, &index, kind, to, on_progress)
+    write_members(store, &parts, &blobs, &index, kind, to, on_progress)?;
+    Ok(tops)
 }
 
 /// The images of a set. Docker knows one image for a name: the one for this machine.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cache::layer::Tree;
 use cache::{Store, StoredImage};
-use image::{Platform, Reference};
+use image::{Descriptor, Platform, Reference};
 
 use super::archive::{ArchiveWriter, DirectoryWriter};
 use super::bundle::{ArchiveKind, Bundled, write_bundle};
@@ -51,19 +51,19 @@ fn export_to(
     let names = if names.is_empty() { references } else { names };
     match to {
         ArchivePlace::Tar(to) => {
-            write_to(to, |to| export_archive(store, set, names, kind, form, to, on_progress))
+            write_to(to, |to| export_archive(store, set, names, kind, form, to, on_progress).map(drop))
         }
         ArchivePlace::Directory(path) => {
             let failed = |source| ImageError::Write { path: path.clone(), source };
             let images = [Bundled { set: set.clone(), references: names.to_vec() }];
             let mut members = DirectoryWriter::new(path).map_err(failed)?;
-            write_bundle(store, &images, kind, form, &mut members, on_progress)
+            write_bundle(store, &images, kind, form, &mut members, on_progress).map(drop)
         }
     }
 }
 
-/// Writes images as a tar that is an OCI layout, for Docker with its own documents beside it. A layer is compressed
-/// once and kept.
+/// Writes images as a tar that is an OCI layout, for Docker with its own documents beside it; what their name stands for:
+/// a manifest or an index. A layer is compressed once and kept.
 pub fn export_archive(
     store: &Store,
     set: &ImageSet,
@@ -72,9 +72,10 @@ pub fn export_archive(
     form: &ImageForm,
     to: &mut dyn Write,
     on_progress: OnProgress<'_>,
-) -> Result<(), ImageError> {
+) -> Result<Descriptor, ImageError> {
     let images = [Bundled { set: set.clone(), references: references.to_vec() }];
-    write_bundle(store, &images, kind, form, &mut ArchiveWriter::new(to), on_progress)
+    let mut written = write_bundle(store, &images, kind, form, &mut ArchiveWriter::new(to), on_progress)?;
+    Ok(written.pop().expect("each set has a document"))
 }
 
 /// Writes the files of images, all layers merged, as one tar; those of several images in a directory for each platform.

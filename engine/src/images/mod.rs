@@ -43,12 +43,13 @@ mod time;
 mod transfer;
 mod transport;
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use cache::{Store, StoredImage};
-use image::{Digest, ImageId, Platform, Reference};
+use image::{Descriptor, Digest, ImageId, Platform, Reference};
 
-use crate::{BuildOutcome, Engine, Output};
+use crate::{BuildOutcome, Engine, Output, PlatformSplit};
 
 pub use annotations::{Annotation, AnnotationLevel, Annotations};
 pub(crate) use archive::layout;
@@ -192,6 +193,40 @@ impl Engine {
         on_progress: OnProgress<'_>,
     ) -> Result<Vec<Loaded>, ImageError> {
         load(&self.store, source, on_progress)
+    }
+
+    /// See [`export_archive`].
+    pub fn write_archive(
+        &self,
+        set: &ImageSet,
+        references: &[Reference],
+        kind: ArchiveKind,
+        form: &ImageForm,
+        to: &mut dyn Write,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Descriptor, ImageError> {
+        export_archive(&self.store, set, references, kind, form, to, on_progress)
+    }
+
+    /// See [`export_tar`].
+    pub fn write_tar(
+        &self,
+        set: &ImageSet,
+        split: PlatformSplit,
+        to: &mut dyn Write,
+        on_progress: OnProgress<'_>,
+    ) -> Result<(), ImageError> {
+        export_tar(&self.store, set, split, to, on_progress)
+    }
+
+    /// Shows the files of an image, all layers merged, as long as `look` takes.
+    pub fn with_files(
+        &self,
+        id: &ImageId,
+        look: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>,
+    ) -> Result<(), ImageError> {
+        let view = self.store.view(&stored(&self.store, id)?.layers)?;
+        look(view.root().as_fd()).map_err(|source| ImageError::WriteStream { source })
     }
 
     /// See [`export`].

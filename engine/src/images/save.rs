@@ -45,6 +45,7 @@ pub fn save<T: AsRef<str>>(
     }
     let form = ImageForm::default();
     write_bundle(store, &images, ArchiveKind::Docker, &form, &mut ArchiveWriter::new(to), on_progress)
+        .map(drop)
 }
 
 /// The images that a name means, each with the name under which it is saved.

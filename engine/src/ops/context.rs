@@ -8,9 +8,9 @@ use frontend::ignore::Patterns;
 use graph::VertexId;
 
 use super::{BuildWorker, ContextSource};
-use crate::BuildError;
 use crate::blocking::blocking;
 use crate::context::Index;
+use crate::{BuildError, StepId};
 
 /// A context that has been looked at.
 pub(crate) struct ContextFiles {
@@ -28,7 +28,8 @@ pub(super) async fn open(
     step.into_iter().for_each(|step| worker.steps.start(step));
     let source =
         worker.contexts.get(&context.name).expect("the frontend only names contexts that it was given");
-    let (store, source) = (worker.store.clone(), source.clone());
+    let source = brought(worker, step, source).await?;
+    let store = worker.store.clone();
     let files = blocking(move || {
         let tree = scan(&store, &source)
             .map_err(|error| BuildError::Context { path: source.root.path().to_owned(), source: error })?;
@@ -42,6 +43,21 @@ pub(super) async fn open(
         worker.steps.complete(step);
     }
     Ok(files)
+}
+
+/// The context when its files are here.
+async fn brought(
+    worker: &BuildWorker,
+    step: Option<StepId>,
+    source: &ContextSource,
+) -> Result<ContextSource, BuildError> {
+    let steps = worker.steps.clone();
+    let on_bytes = move |count| {
+        step.into_iter().for_each(|step| steps.progressed(step, "transferring context:", count, None));
+    };
+    let root = source.root.clone().brought(Arc::new(on_bytes)).await;
+    let root = root.map_err(|source| BuildError::ContextStream { source })?;
+    Ok(ContextSource { root, ..source.clone() })
 }
 
 /// Keeps what the build has learned about the files of its contexts, so that the next one need not read them.

@@ -50,6 +50,7 @@ fn export_oci(
     on_progress: OnProgress<'_>,
 ) -> Result<(), ImageError> {
     export_archive(store, &(*id).into(), &[], ArchiveKind::Oci, &ImageForm::default(), to, on_progress)
+        .map(drop)
 }
 
 #[test]

@@ -1,6 +1,10 @@
-//! Where credentials are kept: a file in Docker's format, and the helpers that it names.
+//! Where credentials are kept: a file in Docker's format, and the helpers that it names; or somebody who is asked.
 
+use std::fmt;
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
 
 use super::config_file::{ConfigFile, server};
 use super::{CredentialError, Secret, helper};
@@ -16,21 +20,57 @@ pub(crate) enum Credential {
     RegistryToken(Secret),
 }
 
+/// Somebody who has credentials and keeps them: the client of a build.
+pub trait AskCredential: fmt::Debug + Send + Sync {
+    /// What is known for a registry; none when nothing is.
+    fn ask<'a>(&'a self, domain: &'a str) -> Pin<Box<dyn Future<Output = Option<Asked>> + Send + 'a>>;
+}
+
+/// What somebody who was asked for credentials has said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A user name and a password.
+    Password {
+        /// The name.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A token that gets other tokens.
+    IdentityToken(Secret),
+}
+
+impl From<Asked> for Credential {
+    fn from(asked: Asked) -> Self {
+        match asked {
+            Asked::Password { username, password } => Self::Password { username, password },
+            Asked::IdentityToken(token) => Self::IdentityToken(token),
+        }
+    }
+}
+
 /// The place of a user's credentials.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     file: Option<PathBuf>,
+    somebody: Option<Arc<dyn AskCredential>>,
 }
 
 impl Credentials {
     /// Those of a file in the format of Docker's `config.json`, which need not exist.
     pub fn in_file(path: impl Into<PathBuf>) -> Self {
-        Self { file: Some(path.into()) }
+        Self { file: Some(path.into()), somebody: None }
     }
 
     /// None at all, and no place for new ones.
     pub fn none() -> Self {
-        Self { file: None }
+        Self::default()
+    }
+
+    /// The same, after somebody who is asked first.
+    #[must_use]
+    pub fn asking(self, somebody: Arc<dyn AskCredential>) -> Self {
+        Self { somebody: Some(somebody), ..self }
     }
 
     /// The file.
@@ -44,6 +84,11 @@ impl Credentials {
         domain: &str,
         path: &str,
     ) -> Result<Option<Credential>, CredentialError> {
+        if let Some(somebody) = &self.somebody
+            && let Some(asked) = somebody.ask(domain).await
+        {
+            return Ok(Some(asked.into()));
+        }
         let Some(file) = &self.file else { return Ok(None) };
         let config = ConfigFile::read(file)?;
         if let Some(name) = config.helper(domain)

@@ -10,7 +10,7 @@ mod secret;
 mod token;
 
 pub use challenge::{Challenge, challenges};
-pub use credentials::Credentials;
+pub use credentials::{AskCredential, Asked, Credentials};
 pub use error::CredentialError;
 pub use secret::Secret;
 

@@ -6,9 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use crate::secrets::Secrets;
 
 /// The value of the header `Authorization`.
-const HEADER: &str = "GIT_AUTH_HEADER";
+pub(crate) const HEADER: &str = "GIT_AUTH_HEADER";
 /// A token, which is the password of the user below.
-const TOKEN: &str = "GIT_AUTH_TOKEN";
+pub(crate) const TOKEN: &str = "GIT_AUTH_TOKEN";
 const TOKEN_USER: &str = "x-access-token";
 
 /// What servers of HTTP get to see.

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use graph::GitSource;
 use image::{Digest, Hasher};
 
-pub(crate) use auth::Credentials;
+pub(crate) use auth::{Credentials, HEADER, TOKEN};
 pub use error::GitError;
 pub(crate) use layer::{committed_unix_s, layer};
 pub(crate) use refs::resolve;

@@ -38,7 +38,7 @@ pub(super) fn write_tar(
 
 fn write_to(store: &Store, id: &ImageId, to: &mut dyn BundleWriter) -> Result<(), ImageError> {
     let images = [Bundled { set: (*id).into(), references: Vec::new() }];
-    write_bundle(store, &images, ArchiveKind::Oci, &ImageForm::default(), to, NO_PROGRESS)
+    write_bundle(store, &images, ArchiveKind::Oci, &ImageForm::default(), to, NO_PROGRESS).map(drop)
 }
 
 /// Gives the image its tag on the way.

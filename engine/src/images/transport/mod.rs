@@ -123,7 +123,7 @@ impl Engine {
                     let names: Vec<_> = name.into_iter().collect();
                     let (kind, form) = (ArchiveKind::Docker, ImageForm::default());
                     let write = |to: &mut dyn std::io::Write| {
-                        export_archive(&store, &id.into(), &names, kind, &form, to, NO_PROGRESS)
+                        export_archive(&store, &id.into(), &names, kind, &form, to, NO_PROGRESS).map(drop)
                     };
                     write_file(&path, write)
                 })

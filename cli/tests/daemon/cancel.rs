@@ -1,0 +1,68 @@
+//! Clients and daemons that go away.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::client::{Served, is_running};
+
+/// A machine that does much else may take long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Begins a build whose step sleeps, and waits until it does.
+fn sleeping(served: &Served, seconds: &str) -> Child {
+    let context = served.home.context(&format!("FROM base\nRUN echo begun && exec sleep {seconds}"), &[]);
+    let mut client = served.client(&["build", "--progress=plain", &context]);
+    let mut client = client.stderr(Stdio::piped()).spawn().unwrap();
+    let shown = BufReader::new(client.stderr.take().unwrap());
+    let mut lines = shown.lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.ends_with(" begun")), "the step begins");
+    std::thread::spawn(move || lines.for_each(drop));
+    eventually(|| is_running(seconds));
+    client
+}
+
+fn eventually(is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < PATIENCE, "it does not happen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_client_that_is_gone_takes_its_build_along() {
+    let Some(served) = Served::start(&[]) else { return };
+    let mut client = sleeping(&served, "86411");
+    client.kill().unwrap();
+    client.wait().unwrap();
+    eventually(|| !is_running("86411"));
+    // The others go on.
+    let context = served.home.context("FROM base\nRUN true", &[]);
+    served.build(&[&context]);
+}
+
+#[test]
+fn a_daemon_that_is_killed_leaves_nothing_and_its_cache_counts() {
+    let Some(mut served) = Served::start(&[]) else { return };
+    let mut client = sleeping(&served, "86412");
+    served.daemon.kill().unwrap();
+    served.daemon.wait().unwrap();
+    assert!(!client.wait().unwrap().success());
+    eventually(|| !is_running("86412"));
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.contains(served.home.store().to_str().unwrap()), "{mounts}");
+    assert_eq!(served.home.ok(&["store", "check"]).matches("problem").count(), 0);
+}
+
+#[test]
+fn a_daemon_that_is_told_to_end_ends_its_builds() {
+    let Some(mut served) = Served::start(&[]) else { return };
+    let mut client = sleeping(&served, "86413");
+    let pid = served.daemon.id().to_string();
+    assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    assert!(served.daemon.wait().unwrap().success());
+    assert!(!client.wait().unwrap().success());
+    eventually(|| !is_running("86413"));
+    assert!(!served.socket().exists());
+}

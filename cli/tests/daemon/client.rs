@@ -1,0 +1,108 @@
+//! A daemon, and a stock client that knows nothing of us.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::support::Home;
+
+/// Where Debian's package has it.
+const BUILDX: &str = "/usr/libexec/docker/cli-plugins/docker-buildx";
+
+/// The client; none when it is not on this machine. Where CI promises it, that is a failure.
+pub(crate) fn buildx() -> Option<PathBuf> {
+    let given = std::env::var_os("SLIPWAY_BUILDX").map(PathBuf::from);
+    let found = given.unwrap_or_else(|| BUILDX.into());
+    if found.exists() {
+        return Some(found);
+    }
+    assert!(std::env::var_os("CI").is_none(), "`{}` is not there: run `cargo xtask test`", found.display());
+    eprintln!("skipped: buildx is not on this machine, `cargo xtask test` brings it");
+    None
+}
+
+/// A daemon with a store, and a client that is told where it is. It ends with this value.
+pub(crate) struct Served {
+    pub(crate) home: Home,
+    pub(crate) daemon: Child,
+    buildx: PathBuf,
+}
+
+impl Served {
+    /// None where there is no client.
+    pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
+        let buildx = buildx()?;
+        let home = Home::new();
+        let address = format!("unix://{}", home.path("d.sock").display());
+        let mut command = home.command(&[&["daemon", "--addr", &address], arguments].concat());
+        let mut daemon = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut told = BufReader::new(daemon.stderr.take().unwrap());
+        let mut line = String::new();
+        told.read_line(&mut line).unwrap();
+        assert_eq!(line, format!("listening at {address}\n"));
+        // Nobody waits for what it says later.
+        std::thread::spawn(move || std::io::copy(&mut told, &mut std::io::sink()));
+        let served = Self { home, daemon, buildx };
+        served.ok(&["create", "--name", "slipway", "--driver", "remote", &address]);
+        Some(served)
+    }
+
+    pub(crate) fn client(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.buildx);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", self.home.path("user"));
+        command.env("BUILDX_BUILDER", "slipway");
+        // There is no daemon of Docker's.
+        command.env("DOCKER_HOST", "unix:///nonexistent");
+        command.args(arguments).stdin(Stdio::null()).current_dir(self.home.path("."));
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.client(arguments).output().unwrap()
+    }
+
+    /// Runs a command that must succeed; standard output and standard error.
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let text =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(output.status.success(), "buildx {arguments:?}:\n{text}");
+        text
+    }
+
+    /// Builds; what the client shows.
+    pub(crate) fn build(&self, arguments: &[&str]) -> String {
+        self.ok(&[&["build", "--progress=plain"], arguments].concat())
+    }
+
+    /// Runs a command that must fail; what the client shows.
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(&[&["build", "--progress=plain"], arguments].concat());
+        assert!(!output.status.success(), "buildx {arguments:?} succeeded");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.home.path(name)).unwrap()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.home.path("d.sock")
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
+
+/// Whether a process with this in its command line is there.
+pub(crate) fn is_running(mark: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|entry| std::fs::read(Path::new(&entry.path()).join("cmdline")).ok());
+    lines
+        .map(|line| String::from_utf8_lossy(&line).into_owned())
+        .any(|line| line.starts_with("sleep") && line.contains(mark))
+}

@@ -1,0 +1,11 @@
+//! The daemon as clients of BuildKit meet it: `buildx` of Debian's next release builds with it, unchanged.
+#![allow(clippy::unwrap_used, reason = "whatever is missing ends the test, and says so")]
+
+#[path = "../builds/support.rs"]
+#[allow(dead_code, reason = "shared with the tests of builds, which use the rest")]
+mod support;
+
+mod buildx;
+mod cancel;
+mod client;
+mod outputs;

@@ -1,0 +1,222 @@
+//! BuildKit's service `LLBBridge`: clients that drive a build step by step, as buildx does.
+
+mod caps;
+mod files;
+mod own_definition;
+mod questions;
+mod solve;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use hyper::body::Incoming;
+use image::ImageId;
+use tokio::sync::{OnceCell, watch};
+use tonic::body::Body;
+use tonic::{Code, Request, Status};
+
+use crate::Daemon;
+use crate::builds::Build;
+use crate::control::record;
+use crate::proto::bridge::result::Result as AnyRef;
+use crate::proto::bridge::{
+    EvaluateRequest, EvaluateResponse, InputsRequest, InputsResponse, PingRequest, PongResponse,
+    ReadDirRequest, ReadFileRequest, ReturnRequest, ReturnResponse, SolveRequest, StatFileRequest,
+    WarnRequest, WarnResponse,
+};
+use crate::run::Prepared;
+use crate::server::unimplemented;
+use crate::wire;
+
+/// Which build a call is about.
+const BUILD: &str = "buildkit-controlapi-buildid";
+/// Results of one build.
+const RESULTS_MAX: usize = 4096;
+
+/// A result that a client has, and can look into: built at the latest then.
+#[derive(Debug)]
+pub(crate) struct BridgeResult {
+    pub(crate) prepared: Arc<Prepared>,
+    image: OnceCell<ImageId>,
+}
+
+/// What a client has at the end.
+#[derive(Debug, Clone)]
+pub(crate) enum Returned {
+    /// A result, or none: some clients only want to know what we can do.
+    Result(Option<Arc<Prepared>>),
+    Error(Status),
+}
+
+/// What a build has of its client's doing.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    results: Mutex<HashMap<String, Arc<BridgeResult>>>,
+    returned: watch::Sender<Option<Returned>>,
+}
+
+impl Bridge {
+    pub(crate) fn new() -> Self {
+        Self { results: Mutex::default(), returned: watch::channel(None).0 }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<BridgeResult>>> {
+        self.results.lock().expect("no holder of the lock panics")
+    }
+
+    /// What the client has at the end, once it says so.
+    pub(crate) async fn returned(&self) -> Returned {
+        let mut returned = self.returned.subscribe();
+        let returned = returned.wait_for(Option::is_some).await;
+        let returned = returned.expect("the sender lives as long as `self`");
+        returned.clone().expect("it was waited for")
+    }
+
+    /// Lets go of what the results hold: the directories in which the files of the client are.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+        self.returned.send_replace(None);
+    }
+
+    /// The name of a new result.
+    fn add(&self, prepared: Prepared) -> Result<(String, Arc<BridgeResult>), Status> {
+        let result = Arc::new(BridgeResult { prepared: Arc::new(prepared), image: OnceCell::new() });
+        Ok((self.adopt(result.clone())?, result))
+    }
+
+    /// A name for a result that is there.
+    fn adopt(&self, result: Arc<BridgeResult>) -> Result<String, Status> {
+        let mut results = self.lock();
+        if results.len() >= RESULTS_MAX {
+            return Err(Status::resource_exhausted(format!("more than {RESULTS_MAX} results in one build")));
+        }
+        let name = format!("slipway-{}", results.len());
+        results.insert(name.clone(), result);
+        Ok(name)
+    }
+
+    fn get(&self, name: &str) -> Result<Arc<BridgeResult>, Status> {
+        let found = self.lock().get(name).cloned();
+        found.ok_or_else(|| Status::not_found(format!("no such ref: {name}")))
+    }
+}
+
+impl BridgeResult {
+    /// The image of the result.
+    async fn image(&self, daemon: &Daemon, build: &Build) -> Result<ImageId, Status> {
+        let built = self.image.get_or_try_init(|| async {
+            let engine = self.prepared.engine(daemon);
+            Ok::<_, Status>(self.prepared.build(&engine, Vec::new(), &build.feed).await?.image)
+        });
+        built.await.copied()
+    }
+}
+
+/// Answers a call of a method.
+pub(crate) async fn answer(
+    daemon: Rc<Daemon>,
+    method: &str,
+    request: http::Request<Incoming>,
+) -> http::Response<Body> {
+    let name = request.headers().get(BUILD).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if name.is_empty() {
+        return Status::invalid_argument(format!("a call of the gateway needs `{BUILD}`")).into_http();
+    }
+    let build = match daemon.builds.get(name).await {
+        Ok(build) => build,
+        Err(status) => return status.into_http(),
+    };
+    match method {
+        "Ping" => wire::unary(request, |_: Request<PingRequest>| ping(daemon)).await,
+        "Solve" => {
+            wire::unary(request, |request: Request<SolveRequest>| {
+                solve::solve(daemon, build, request.into_inner())
+            })
+            .await
+        }
+        "Evaluate" => {
+            wire::unary(request, |request: Request<EvaluateRequest>| evaluate(daemon, build, request)).await
+        }
+        "Return" => wire::unary(request, |request: Request<ReturnRequest>| come_back(build, request)).await,
+        "Inputs" => wire::unary(request, |_: Request<InputsRequest>| inputs()).await,
+        "Warn" => wire::unary(request, |request: Request<WarnRequest>| warn(build, request)).await,
+        "ReadFile" => {
+            wire::unary(request, |request: Request<ReadFileRequest>| {
+                files::read_file(daemon, build, request.into_inner())
+            })
+            .await
+        }
+        "ReadDir" => {
+            wire::unary(request, |request: Request<ReadDirRequest>| {
+                files::read_directory(daemon, build, request.into_inner())
+            })
+            .await
+        }
+        "StatFile" => {
+            wire::unary(request, |request: Request<StatFileRequest>| {
+                files::stat_file(daemon, build, request.into_inner())
+            })
+            .await
+        }
+        _ => unimplemented(&format!("/moby.buildkit.v1.frontend.LLBBridge/{method}")),
+    }
+}
+
+async fn ping(daemon: Rc<Daemon>) -> Result<PongResponse, Status> {
+    Ok(PongResponse {
+        frontend_api_caps: caps::frontend(),
+        llb_caps: caps::llb(),
+        workers: vec![record(&daemon)],
+    })
+}
+
+async fn evaluate(
+    daemon: Rc<Daemon>,
+    build: Arc<Build>,
+    request: Request<EvaluateRequest>,
+) -> Result<EvaluateResponse, Status> {
+    let result = build.bridge.get(&request.into_inner().r#ref)?;
+    result.image(&daemon, &build).await?;
+    Ok(EvaluateResponse {})
+}
+
+/// The client has its result: `Control.Solve` goes on with it.
+async fn come_back(build: Arc<Build>, request: Request<ReturnRequest>) -> Result<ReturnResponse, Status> {
+    let ReturnRequest { result, error } = request.into_inner();
+    let returned = match error {
+        Some(error) => Returned::Error(Status::new(Code::from(error.code), error.message)),
+        None => Returned::Result(returned_result(&build, result.and_then(|result| result.result))?),
+    };
+    build.bridge.returned.send_replace(Some(returned));
+    Ok(ReturnResponse {})
+}
+
+fn returned_result(build: &Build, result: Option<AnyRef>) -> Result<Option<Arc<Prepared>>, Status> {
+    let name = match result {
+        None => return Ok(None),
+        Some(AnyRef::Ref(one)) => one.id,
+        Some(AnyRef::RefDeprecated(name)) => name,
+        Some(AnyRef::Refs(many)) => only(many.refs.into_values().map(|it| it.id).collect())?,
+        Some(AnyRef::RefsDeprecated(many)) => only(many.refs.into_values().collect())?,
+    };
+    if name.is_empty() { Ok(None) } else { Ok(Some(build.bridge.get(&name)?.prepared.clone())) }
+}
+
+/// One result by platforms is as good as one without.
+fn only(mut names: Vec<String>) -> Result<String, Status> {
+    match names.len() {
+        0 | 1 => Ok(names.pop().unwrap_or_default()),
+        count => Err(Status::unimplemented(format!("a result for {count} platforms is not supported"))),
+    }
+}
+
+/// Our frontend is given none.
+async fn inputs() -> Result<InputsResponse, Status> {
+    Ok(InputsResponse::default())
+}
+
+async fn warn(build: Arc<Build>, request: Request<WarnRequest>) -> Result<WarnResponse, Status> {
+    build.feed.pass_on(request.into_inner());
+    Ok(WarnResponse {})
+}

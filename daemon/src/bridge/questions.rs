@@ -1,0 +1,100 @@
+//! Questions about a Dockerfile: `frontend.outline`, `frontend.targets`, `frontend.lint`.
+
+use std::collections::HashMap;
+
+use engine::questions::Inquiry;
+use serde_json::json;
+use tonic::Status;
+
+use crate::Daemon;
+use crate::failure;
+use crate::feed::Feed;
+use crate::run::Prepared;
+use crate::session::files::joined;
+
+const DESCRIBE: &str = "frontend.subrequests.describe";
+const OUTLINE: &str = "frontend.outline";
+const TARGETS: &str = "frontend.targets";
+const LINT: &str = "frontend.lint";
+
+/// Every question, with what it is about.
+const QUESTIONS: [(&str, &str); 4] = [
+    (DESCRIBE, "List available subrequest types"),
+    (OUTLINE, "List all parameters current build target supports"),
+    (TARGETS, "List all targets current build supports"),
+    (LINT, "Lint a Dockerfile"),
+];
+
+/// Of the answers' JSON.
+const VERSION: &str = "1.0.0";
+
+/// Whether it is one.
+pub(super) fn check(question: &str) -> Result<(), Status> {
+    match QUESTIONS.iter().any(|(known, _)| *known == question) {
+        true => Ok(()),
+        false => Err(failure::unknown_subrequest(question)),
+    }
+}
+
+/// The answer: JSON for programs, text for people.
+pub(super) async fn answer(
+    daemon: &Daemon,
+    prepared: &Prepared,
+    question: &str,
+    feed: &Feed,
+) -> Result<HashMap<String, Vec<u8>>, Status> {
+    if question == DESCRIBE {
+        return Ok(metadata(&described(), &described_text(), None));
+    }
+    let engine = prepared.engine(daemon);
+    let request = prepared.request.clone();
+    let failed = |error: &engine::BuildError| failure::status(error, prepared.source.as_ref(), feed);
+    let context =
+        engine.fetch_context(&request, std::sync::Arc::new(|_| ())).await.map_err(|error| failed(&error))?;
+    let inquired = tokio::task::spawn_blocking(move || Inquiry::new(&request, &context, Some(&engine)));
+    let inquiry = joined(inquired).await?.map_err(|error| failed(&error))?;
+    Ok(match question {
+        OUTLINE => {
+            let outline = inquiry.outline().map_err(|error| failed(&error))?;
+            metadata(&outline.json(), &outline.text(), None)
+        }
+        TARGETS => {
+            let targets = inquiry.targets().map_err(|error| failed(&error))?;
+            metadata(&targets.json(), &targets.text(), None)
+        }
+        _ => {
+            let check = inquiry.check();
+            metadata(&check.json(), &check.text(), Some(if check.is_clean() { 0 } else { 1 }))
+        }
+    })
+}
+
+fn metadata(json: &str, text: &str, status: Option<u8>) -> HashMap<String, Vec<u8>> {
+    let mut metadata = HashMap::from([
+        ("result.json".to_owned(), json.as_bytes().to_vec()),
+        ("result.txt".to_owned(), text.as_bytes().to_vec()),
+        ("version".to_owned(), VERSION.as_bytes().to_vec()),
+    ]);
+    if let Some(status) = status {
+        metadata.insert("result.statuscode".to_owned(), status.to_string().into_bytes());
+    }
+    metadata
+}
+
+fn described() -> String {
+    let one = |(name, description): &(&str, &str)| {
+        json!({
+            "Name": name,
+            "Version": VERSION,
+            "Type": "rpc",
+            "Description": description,
+            "Opts": null,
+            "Metadata": [{ "Name": "result.json", "Description": "" }, { "Name": "result.txt", "Description": "" }],
+        })
+    };
+    json!(QUESTIONS.iter().map(one).collect::<Vec<_>>()).to_string()
+}
+
+fn described_text() -> String {
+    QUESTIONS.iter().map(|(name, description)| format!("{name}\t{VERSION}\t{description}\n")).collect()
+}

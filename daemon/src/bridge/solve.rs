@@ -1,0 +1,100 @@
+//! `LLBBridge.Solve`: what a frontend makes, to be looked at or returned.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tonic::Status;
+
+use super::{own_definition, questions};
+use crate::Daemon;
+use crate::builds::Build;
+use crate::control::check_frontend;
+use crate::proto::bridge::result::Result as AnyRef;
+use crate::proto::bridge::{Ref, Result as Answer, SolveRequest, SolveResponse};
+use crate::proto::pb::Definition;
+use crate::run::{self, Prepared};
+
+/// The attribute that asks a question instead of a build.
+const QUESTION: &str = "requestid";
+
+/// Prepares a build, or answers a question about one.
+pub(super) async fn solve(
+    daemon: Rc<Daemon>,
+    build: Arc<Build>,
+    request: SolveRequest,
+) -> Result<SolveResponse, Status> {
+    if let Some(definition) = request.definition.as_ref().filter(|definition| !definition.def.is_empty()) {
+        return known(&daemon, &build, &request, definition).await;
+    }
+    if !request.frontend_inputs.is_empty() {
+        return Err(Status::unimplemented("results of other builds as inputs are not supported"));
+    }
+    if request.frontend.is_empty() {
+        return Ok(SolveResponse { result: Some(Answer::default()), ..SolveResponse::default() });
+    }
+    let attributes = &request.frontend_opt;
+    check_frontend(&request.frontend, attributes.get("source").map(String::as_str))?;
+    if let Some(question) = attributes.get(QUESTION) {
+        questions::check(question)?;
+    }
+    let prepared = prepare(&daemon, &build, attributes).await?;
+    if let Some(question) = attributes.get(QUESTION) {
+        let metadata = questions::answer(&daemon, &prepared, question, &build.feed).await?;
+        let answer = Answer { metadata, ..Answer::default() };
+        return Ok(SolveResponse { result: Some(answer), ..SolveResponse::default() });
+    }
+    let (name, result) = build.bridge.add(prepared)?;
+    if request.evaluate {
+        result.image(&daemon, &build).await?;
+    }
+    Ok(answer(&build, &request, name))
+}
+
+/// A result that the client had before.
+async fn known(
+    daemon: &Daemon,
+    build: &Arc<Build>,
+    request: &SolveRequest,
+    definition: &Definition,
+) -> Result<SolveResponse, Status> {
+    let unknown =
+        || Status::unimplemented("a build that is given as LLB is not supported: build a Dockerfile");
+    let (of_build, name) = own_definition::decode(definition).ok_or_else(unknown)?;
+    let other = daemon.builds.get(&of_build).await?;
+    let result = other.bridge.get(&name)?;
+    let name = build.bridge.adopt(result.clone())?;
+    if request.evaluate {
+        result.image(daemon, build).await?;
+    }
+    Ok(answer(build, request, name))
+}
+
+async fn prepare(
+    daemon: &Daemon,
+    build: &Build,
+    attributes: &HashMap<String, String>,
+) -> Result<Prepared, Status> {
+    let session = match build.about.session.as_str() {
+        "" => None,
+        id => Some(daemon.sessions.get(id).await),
+    };
+    let entitlements = run::entitlements(daemon, &build.about.entitlements)?;
+    run::prepare(daemon, session.as_ref(), attributes, entitlements, &build.feed).await
+}
+
+/// The result in the form that the client understands.
+fn answer(build: &Build, request: &SolveRequest, name: String) -> SolveResponse {
+    if !request.allow_result_return {
+        return SolveResponse { r#ref: name, result: None };
+    }
+    let result = match request.allow_result_array_ref {
+        true => {
+            let def = Some(own_definition::encode(&build.name, &name));
+            AnyRef::Ref(Ref { id: name, def })
+        }
+        false => AnyRef::RefDeprecated(name),
+    };
+    let answer = Answer { result: Some(result), ..Answer::default() };
+    SolveResponse { result: Some(answer), ..SolveResponse::default() }
+}

@@ -1,0 +1,48 @@
+//! What we say of ourselves.
+
+use std::collections::HashMap;
+
+use engine::default_platform;
+use image::Platform;
+
+use crate::Daemon;
+use crate::proto::pb;
+use crate::proto::types::{BuildkitVersion, WorkerRecord};
+
+/// What the names of a worker's properties begin with.
+const LABELS: &str = "org.mobyproject.buildkit.worker";
+
+/// Our name and version, where clients look for BuildKit's.
+pub(super) fn version() -> BuildkitVersion {
+    BuildkitVersion {
+        package: "slipway".to_owned(),
+        version: format!("v{}", env!("CARGO_PKG_VERSION")),
+        revision: String::new(),
+    }
+}
+
+/// The one worker that there is.
+pub(crate) fn record(daemon: &Daemon) -> WorkerRecord {
+    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let ours = [("executor", "oci"), ("snapshotter", "overlayfs"), ("hostname", hostname.as_str())];
+    let mut labels: HashMap<_, _> =
+        ours.iter().map(|(name, value)| (format!("{LABELS}.{name}"), (*value).to_owned())).collect();
+    labels.extend(daemon.settings.labels.clone());
+    WorkerRecord {
+        id: daemon.worker.clone(),
+        labels,
+        platforms: vec![platform(&default_platform())],
+        buildkit_version: Some(version()),
+        ..WorkerRecord::default()
+    }
+}
+
+/// A platform as the messages have it.
+pub(crate) fn platform(platform: &Platform) -> pb::Platform {
+    pb::Platform {
+        architecture: platform.architecture.clone(),
+        os: platform.os.clone(),
+        variant: platform.variant.clone().unwrap_or_default(),
+        ..pb::Platform::default()
+    }
+}

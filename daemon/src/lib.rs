@@ -1,0 +1,112 @@
+//! BuildKit's gRPC API in front of the engine: stock clients build with it, without knowing.
+//!
+//! One thread serves all clients; builds run as tasks of their calls, so that a client that is gone takes its builds
+//! with it. Everything that blocks is elsewhere.
+
+mod attributes;
+mod bridge;
+mod builds;
+mod control;
+mod exporters;
+mod failure;
+mod feed;
+mod listen;
+mod local;
+mod proto;
+mod run;
+mod server;
+mod session;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use engine::{Engine, Entitlement, registries};
+use image::Hasher;
+
+use builds::Builds;
+use listen::Listener;
+pub use listen::{Address, InvalidAddress};
+use session::{KeptDirectories, Sessions};
+
+/// Where the files of clients are kept, beneath the root of the store.
+const KEPT: &str = "clients";
+
+/// How a daemon works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens.
+    pub addresses: Vec<Address>,
+    /// How registries are reached. Credentials of clients go before those that are here.
+    pub registries: registries::Settings,
+    /// What clients may allow their builds.
+    pub entitlements: Vec<Entitlement>,
+    /// What the worker says of itself beside what is known.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Why a daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// It cannot listen where it should.
+    #[error("cannot listen at `{address}`")]
+    Listen {
+        /// Where.
+        address: Address,
+        /// The cause.
+        source: io::Error,
+    },
+    /// There is no place for the files of clients.
+    #[error("cannot make a place for the files of clients")]
+    Kept {
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// What all calls share.
+pub(crate) struct Daemon {
+    pub(crate) engine: Engine,
+    pub(crate) settings: Settings,
+    /// Who we are, for clients that have several.
+    pub(crate) worker: String,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) builds: Arc<Builds>,
+    pub(crate) kept: Arc<KeptDirectories>,
+}
+
+/// Serves clients until the future is dropped: their builds are canceled then, and nothing is left of them.
+/// `on_ready` hears where, once clients can connect.
+///
+/// # Errors
+///
+/// When it cannot listen.
+pub async fn serve(
+    engine: Engine,
+    settings: Settings,
+    on_ready: impl FnOnce(&[String]),
+) -> Result<(), DaemonError> {
+    let root = engine.root().to_owned();
+    let kept = KeptDirectories::open(root.join(KEPT)).map_err(|source| DaemonError::Kept { source })?;
+    let mut listeners = Vec::new();
+    for address in &settings.addresses {
+        let listener = Listener::bind(address).await;
+        listeners.push(listener.map_err(|source| DaemonError::Listen { address: address.clone(), source })?);
+    }
+    let worker = Hasher::new("worker/v1").field("root", root.as_os_str().as_encoded_bytes()).finish();
+    let daemon = Rc::new(Daemon {
+        engine,
+        settings,
+        worker: worker.hex()[..25].to_owned(),
+        sessions: Arc::new(Sessions::new()),
+        builds: Arc::new(Builds::new()),
+        kept: Arc::new(kept),
+    });
+    on_ready(&listeners.iter().map(Listener::place).collect::<Vec<_>>());
+    let tasks = tokio::task::LocalSet::new();
+    let accepting = listeners.into_iter().map(|listener| server::accept(daemon.clone(), listener));
+    tasks.run_until(futures_util::future::join_all(accepting)).await;
+    Ok(())
+}

@@ -1,0 +1,267 @@
+//! Builds that clients ask for: from attributes to an image.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use engine::remote_cache::RemoteCaches;
+use engine::report::Reporting;
+use engine::{
+    Agents, BuildOutcome, BuildRequest, Client, Context, ContextMode, DockerfileSource, Engine, Entitlement,
+    Entitlements, Explaining, Named, NamedContext, Network, Provided, RemoteFiles, Secrets, StreamContent,
+    default_platform, registries,
+};
+use image::Reference;
+use tokio::sync::Mutex;
+use tonic::Status;
+
+use crate::attributes::{Attributes, ContextAttribute, invalid};
+use crate::failure::{self, SourceText};
+use crate::feed::Feed;
+use crate::proto::pb;
+use crate::session::Session;
+use crate::session::agents::ForwardedAgents;
+use crate::session::auth::ClientCredentials;
+use crate::session::files::joined;
+use crate::session::upload::SESSION_URL;
+use crate::{Daemon, local};
+
+/// A build whose parts are known and not yet here.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    pub(crate) request: BuildRequest,
+    pub(crate) source: Option<SourceText>,
+    session: Option<Arc<Session>>,
+}
+
+/// Answers an engine for the client of a session.
+struct SessionClient {
+    session: Arc<Session>,
+    agents: Mutex<ForwardedAgents>,
+}
+
+impl fmt::Debug for SessionClient {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("SessionClient")
+    }
+}
+
+impl Client for SessionClient {
+    fn provide(&self, named: Named) -> Pin<Box<dyn Future<Output = Result<Provided, String>> + Send + '_>> {
+        Box::pin(async move {
+            let message = |status: Status| status.message().to_owned();
+            let secrets = self.session.secrets(&named.secrets).await.map_err(message)?;
+            let mut forwarded = self.agents.lock().await;
+            let agents = forwarded.open(&self.session, &named.agents).await.map_err(message)?;
+            Ok(Provided { secrets, agents })
+        })
+    }
+}
+
+/// Where the files of a build are, of those that the client has.
+struct Place<'a> {
+    daemon: &'a Daemon,
+    session: Option<&'a Arc<Session>>,
+    attributes: Attributes<'a>,
+}
+
+impl Place<'_> {
+    fn session(&self) -> Result<&Arc<Session>, Status> {
+        self.session
+            .ok_or_else(|| Status::invalid_argument("the build needs files of a client without a session"))
+    }
+
+    /// The session that has a directory.
+    async fn session_of(&self, directory: &str) -> Result<Arc<Session>, Status> {
+        match self.attributes.session_of(directory) {
+            Some(id) => Ok(self.daemon.sessions.get(id).await),
+            None => self.session().cloned(),
+        }
+    }
+
+    /// The Dockerfile and the context.
+    async fn files(&self) -> Result<(Context, DockerfileSource, Option<SourceText>), Status> {
+        let Some(text) = self.attributes.get("context") else {
+            let (source, ignore) = self.dockerfile().await?;
+            let directory = self.attributes.context_directory();
+            let session = self.session_of(directory).await?;
+            let files = local::context(&session, &self.daemon.kept, directory, ignore).await?;
+            return Ok((Context::Client(files), DockerfileSource::Text(source.text.clone()), Some(source)));
+        };
+        let (context, own_text) = self.context_elsewhere(text).await?;
+        if self.attributes.names_dockerfile_directory() {
+            let (source, _) = self.dockerfile().await?;
+            return Ok((context, DockerfileSource::Text(source.text.clone()), Some(source)));
+        }
+        match own_text {
+            Some(text) => {
+                let source = SourceText { name: self.attributes.filename().to_owned(), text: text.clone() };
+                Ok((context, DockerfileSource::Text(text), Some(source)))
+            }
+            None => Ok((context, DockerfileSource::Path(self.attributes.filename().into()), None)),
+        }
+    }
+
+    async fn dockerfile(&self) -> Result<(SourceText, Option<engine::IgnoreText>), Status> {
+        let directory = self.attributes.dockerfile_directory();
+        let session = self.session_of(directory).await?;
+        local::dockerfile(&session, &self.daemon.kept, directory, self.attributes.filename()).await
+    }
+
+    /// A context that is no directory of the client's; the text when it is a Dockerfile alone.
+    async fn context_elsewhere(&self, text: &str) -> Result<(Context, Option<String>), Status> {
+        if let Some(name) = text.strip_prefix(SESSION_URL) {
+            let upload = self.session()?.upload(name).await?;
+            let failed = |error: std::io::Error| Status::invalid_argument(error.to_string());
+            let read = tokio::task::spawn_blocking(move || match StreamContent::detect(upload)? {
+                StreamContent::Archive(stream) => Ok((Context::Archive(stream), None)),
+                StreamContent::Text(stream) => {
+                    std::io::read_to_string(stream).map(|text| (Context::Empty, Some(text)))
+                }
+            });
+            return joined(read).await?.map_err(failed);
+        }
+        match RemoteFiles::parse(text) {
+            Ok(Some(remote)) => Ok((Context::Remote(remote), None)),
+            Ok(None) => Err(invalid("context", text, "the URL of a file or a git repository")),
+            Err(error) => Err(Status::invalid_argument(error.to_string())),
+        }
+    }
+
+    async fn named_context(&self, context: &ContextAttribute<'_>) -> Result<NamedContext, Status> {
+        let ContextAttribute { name, value } = context;
+        let wrong = |expected| invalid(&format!("context:{name}"), value, expected);
+        if let Some(text) = value.strip_prefix("docker-image://") {
+            return text.parse().map(NamedContext::Image).map_err(|_| wrong("the name of an image"));
+        }
+        if let Some(directory) = value.strip_prefix("local:") {
+            let session = self.session_of(directory).await?;
+            return Ok(NamedContext::Client(
+                local::context(&session, &self.daemon.kept, directory, None).await?,
+            ));
+        }
+        if let Some(stage) = value.strip_prefix("target:") {
+            return Ok(NamedContext::Stage(stage.to_owned()));
+        }
+        for scheme in ["oci-layout://", "input:"] {
+            if value.starts_with(scheme) {
+                return Err(Status::unimplemented(format!("context `{name}`: `{scheme}` is not supported")));
+            }
+        }
+        match RemoteFiles::parse(value) {
+            Ok(Some(remote)) => Ok(NamedContext::Remote(remote)),
+            Ok(None) => {
+                Err(wrong("docker-image://, local:, target:, or the URL of a file or a git repository"))
+            }
+            Err(error) => Err(Status::invalid_argument(error.to_string())),
+        }
+    }
+}
+
+/// What clients may do to this machine, as far as the daemon lets them.
+pub(crate) fn entitlements(daemon: &Daemon, wanted: &[String]) -> Result<Entitlements, Status> {
+    let allowed = |text: &String| {
+        let entitlement: Entitlement = text
+            .parse()
+            .map_err(|error: engine::UnknownEntitlement| Status::invalid_argument(error.to_string()))?;
+        let is_device = matches!(entitlement, Entitlement::Device(_));
+        let is_allowed = daemon
+            .settings
+            .entitlements
+            .iter()
+            .any(|known| *known == entitlement || (is_device && matches!(known, Entitlement::Device(_))));
+        match is_allowed {
+            true => Ok(entitlement),
+            false => Err(Status::permission_denied(format!("entitlement {text} is not allowed"))),
+        }
+    };
+    wanted.iter().map(allowed).collect()
+}
+
+/// Finds out what a build needs. Nothing runs.
+pub(crate) async fn prepare(
+    daemon: &Daemon,
+    session: Option<&Arc<Session>>,
+    attributes: &HashMap<String, String>,
+    entitlements: Entitlements,
+    feed: &Feed,
+) -> Result<Prepared, Status> {
+    let attributes = Attributes(attributes);
+    attributes.refuse_unsupported()?;
+    let place = Place { daemon, session, attributes };
+    let platforms = attributes.platforms()?;
+    let network = attributes.network()?;
+    if network == Network::Host && !entitlements.contains(&Entitlement::NetworkHost) {
+        return Err(Status::permission_denied("network.host is not allowed"));
+    }
+    let (context, dockerfile, source) = place.files().await?;
+    if let Some(source) = &source {
+        feed.set_source(pb::SourceInfo {
+            filename: source.name.clone(),
+            data: source.text.clone().into_bytes(),
+            language: "Dockerfile".to_owned(),
+            ..pb::SourceInfo::default()
+        });
+    }
+    let mut named_contexts = BTreeMap::new();
+    let build_platform = platforms.first().cloned().unwrap_or_else(default_platform);
+    for context in attributes.contexts(&build_platform) {
+        named_contexts.insert(context.name.to_owned(), place.named_context(&context).await?);
+    }
+    let request = BuildRequest {
+        context,
+        context_mode: ContextMode::Exact,
+        dockerfile,
+        named_contexts,
+        target: attributes.target(),
+        build_args: attributes.build_args(),
+        entitlements,
+        secrets: Secrets::new(),
+        agents: Agents::new(),
+        labels: attributes.labels(),
+        tags: Vec::new(),
+        no_cache: attributes.no_cache(),
+        cache_ttl: None,
+        platforms,
+        pull: attributes.pull()?,
+        proxy_env: Vec::new(),
+        network,
+        resources: attributes.resources()?,
+        surroundings: attributes.surroundings()?,
+        explaining: Explaining::First,
+        reporting: Reporting::Off,
+        outputs: Vec::new(),
+        squash: None,
+        max_layers: None,
+        provenance: None,
+        sbom: false,
+        caches: RemoteCaches::default(),
+    };
+    Ok(Prepared { request, source, session: session.cloned() })
+}
+
+impl Prepared {
+    /// The engine as this client sees it: with its credentials, secrets and agents.
+    pub(crate) fn engine(&self, daemon: &Daemon) -> Engine {
+        let Some(session) = &self.session else { return daemon.engine.clone() };
+        let settings = daemon.settings.registries.clone();
+        let credentials = settings.credentials.asking(Arc::new(ClientCredentials(session.clone())));
+        let client = SessionClient { session: session.clone(), agents: Mutex::default() };
+        let engine = daemon.engine.clone().with_client(Arc::new(client));
+        engine.with_registries(registries::Settings { credentials, ..settings })
+    }
+
+    /// Builds the image, with these names in the store.
+    pub(crate) async fn build(
+        &self,
+        engine: &Engine,
+        names: Vec<Reference>,
+        feed: &Arc<Feed>,
+    ) -> Result<BuildOutcome, Status> {
+        let request = BuildRequest { tags: names, ..self.request.clone() };
+        let built = Box::pin(engine.build(request, feed.progress())).await;
+        built.map_err(|error| failure::status(&error, self.source.as_ref(), feed))
+    }
+}

@@ -1,0 +1,40 @@
+//! A connection whose bytes travel as messages of a call.
+
+use futures_util::stream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tonic::Streaming;
+
+use crate::proto::control::BytesMessage;
+use crate::wire::Replies;
+
+/// Bytes in one message, as in BuildKit.
+const CHUNK_BYTES: usize = 32 << 10;
+/// Bytes on their way in each direction.
+const PIPE_BYTES: usize = 256 << 10;
+
+/// The connection, and the messages that its bytes leave as. The connection ends with the messages that arrive, and the
+/// messages end with the connection.
+pub(super) fn open(mut arriving: Streaming<BytesMessage>) -> (DuplexStream, Replies<BytesMessage>) {
+    let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+    let (read, mut write) = tokio::io::split(theirs);
+    tokio::task::spawn_local(async move {
+        while let Ok(Some(message)) = arriving.message().await {
+            if write.write_all(&message.data).await.is_err() {
+                break;
+            }
+        }
+        // The other half may be closed already.
+        let _ = write.shutdown().await;
+    });
+    let leaving = stream::unfold(read, |mut read| async move {
+        let mut data = vec![0; CHUNK_BYTES];
+        match read.read(&mut data).await {
+            Ok(count @ 1..) => {
+                data.truncate(count);
+                Some((Ok(BytesMessage { data }), read))
+            }
+            _ => None,
+        }
+    });
+    (ours, Box::pin(leaving))
+}

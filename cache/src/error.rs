@@ -125,6 +125,14 @@ pub enum StoreError {
         /// What went wrong.
         source: Box<crate::tree::UnpackError>,
     },
+    /// The kernel does not stack that many layers.
+    #[error("{layers} layers are more than the {max} that overlayfs stacks")]
+    TooManyLayers {
+        /// Length of the chain.
+        layers: usize,
+        /// The kernel's limit.
+        max: usize,
+    },
     /// The merged view of a chain of layers cannot be mounted.
     #[error("{call} for a view of {layers} layers")]
     View {
@@ -135,4 +143,11 @@ pub enum StoreError {
         /// The kernel's answer.
         source: io::Error,
     },
+}
+
+impl StoreError {
+    /// Whether the kernel refuses a chain of layers for its length alone.
+    pub fn is_too_deep(&self) -> bool {
+        matches!(self, Self::TooManyLayers { .. })
+    }
 }

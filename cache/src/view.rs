@@ -15,6 +15,8 @@ use crate::{LayerCopy, LayerId, Store, StoreError};
 
 /// The attribute of a directory that hides what is below it, see overlayfs.rst of the kernel.
 const OPAQUE_XATTR: &str = "user.overlay.opaque";
+/// What overlayfs stacks (`OVL_MAX_STACK` of the kernel is 500), without the empty directory of a view.
+const LOWERS_MAX: usize = 499;
 /// Longest string that fsconfig(2) takes, with its NUL.
 const FSCONFIG_STRING_BYTES_MAX: usize = 256;
 
@@ -83,7 +85,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NoLayer`] when one is not in the store.
+    /// [`StoreError::NoLayer`] when one is not in the store, [`StoreError::TooManyLayers`] when they cannot be stacked.
     pub fn lower_paths(&self, layers: &[LayerId]) -> Result<Vec<PathBuf>, StoreError> {
         self.require_layers(layers)?;
         let mut lowers = Vec::with_capacity(layers.len());
@@ -101,6 +103,9 @@ impl Store {
             if is_opaque {
                 break;
             }
+        }
+        if lowers.len() > LOWERS_MAX && !self.copies_layers() {
+            return Err(StoreError::TooManyLayers { layers: lowers.len(), max: LOWERS_MAX });
         }
         Ok(lowers)
     }

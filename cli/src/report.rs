@@ -261,6 +261,9 @@ impl From<BuildError> for Report {
             }
             BuildError::Fetch { rendered, source } => Self::of_fetch(source).excerpt(rendered),
             BuildError::Sandbox { rendered, source, .. } => base().excerpt(rendered).way_out(source),
+            BuildError::Store(source) if source.is_too_deep() => {
+                base().hint("build the base image with `--max-layers 100`, or with `--squash`")
+            }
             BuildError::Store(source) => Self::of_store(source),
             BuildError::Export(source) => Self::from_image(source),
             BuildError::CacheExport { source, .. } => {

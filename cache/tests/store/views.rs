@@ -128,3 +128,13 @@ fn a_view_is_read_only_and_mounted_nowhere() {
     assert!(!fs::read_to_string("/proc/self/mountinfo").unwrap().contains(store.root().to_str().unwrap()));
     assert!(matches!(store.view(&[LayerId([7; 16])]), Err(StoreError::NoLayer { .. })));
 }
+
+#[test]
+fn as_many_layers_as_the_kernel_stacks() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let layers: Vec<_> = (0..500).map(|number| layer(&store, &format!("f{number} x"))).collect();
+    assert_eq!(view(&store, &layers[..499]).lines().count(), 499);
+    let refused = store.view(&layers).unwrap_err();
+    assert_eq!(refused.to_string(), "500 layers are more than the 499 that overlayfs stacks");
+}

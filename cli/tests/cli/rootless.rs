@@ -162,3 +162,41 @@ fn assert_nothing_of_root(directory: &Path) {
         assert_ne!(path.symlink_metadata().unwrap().uid(), 0, "{}", path.display());
     }
 }
+
+/// One of everything that could tell who has built it, where: owners, modes, links, times, names in the order of a directory.
+const TELLTALE: &str = "FROM bb AS made\n\
+    COPY --chown=7:8 files /files\n\
+    RUN umask 027; cd /files; busybox mkdir -p new/deep; echo x > new/deep/file; busybox ln f1 hard; busybox ln -s f2 soft; \
+    busybox chmod 4711 f3; busybox rm f4; for i in 9 3 7 1; do echo $i > \"n$i\"; done; busybox chown 9:9 f5\n\
+    FROM bb\n\
+    COPY --from=made /files /files\n\
+    WORKDIR /work\n\
+    RUN busybox touch here\n";
+
+fn telltale(root: &Path, files: impl Iterator<Item = u32>) {
+    fs::create_dir_all(root.join("files")).unwrap();
+    fs::write(root.join("Dockerfile"), TELLTALE).unwrap();
+    for file in files {
+        fs::write(root.join(format!("files/f{file}")), format!("{file}\n")).unwrap();
+    }
+}
+
+#[test]
+fn the_image_does_not_tell_who_has_built_it_where() {
+    let Some(world) = user() else { return };
+    let build =
+        "export SOURCE_DATE_EPOCH=1000000000 && slipway import rootfs.tar bb > id && slipway build -q told";
+    telltale(&world.path("home/told"), 0..10);
+    let user = as_user(&world, SUBORDINATE, build);
+    assert_eq!(user.code, 0, "{user}");
+    // As root, with another order of names in the directory, on one core, on another file system.
+    telltale(&world.path("told"), (0..10).rev());
+    let script = "mount -t tmpfs tmpfs /mnt && export SLIPWAY_ROOT=/mnt/store && exec taskset 1 sh -c \"$1\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh", build]).current_dir(world.path(""));
+    command.env_clear().env("HOME", world.path(""));
+    command.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", world.path("bin").display()));
+    let root = Ran::of(&command.output().unwrap());
+    assert!(user.stdout.starts_with("sha256:"), "{user}");
+    assert_eq!((root.code, root.stdout.clone()), (0, user.stdout.clone()), "{root}");
+}

@@ -41,7 +41,7 @@ fn devices_bring_what_their_file_says() {
     let one = ask(&devices, &["vendor.com/gpu=1"], &all);
     insta::assert_snapshot!(one, @r#"[("ALL", "1"), ("ONE", "1")] [Device { source: "/dev/null", target: "/dev/gpu1", owner: Some((3, 0)), mode: Some(432) }]"#);
     let first = ask(&devices, &["vendor.com/gpu"], &all);
-    insta::assert_snapshot!(first, @r#"[("ALL", "1")] [Bind { source: "/usr/lib/gpu", subpath: "", target: "/lib/gpu", read_only: true }]"#);
+    insta::assert_snapshot!(first, @r#"[("ALL", "1")] [Bind { source: "/usr/lib/gpu", subpath: "", target: "/lib/gpu", read_only: true, binding: Binding { below: All, propagation: Private } }]"#);
     let both = ask(&devices, &["vendor.com/gpu=*"], &all);
     assert_eq!(both, ask(&devices, &["vendor.com/gpu=fast"], &all));
     assert_eq!(both, ask(&devices, &["vendor.com/gpu=1", "vendor.com/gpu=0", "vendor.com/gpu"], &all));

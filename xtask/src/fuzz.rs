@@ -23,7 +23,7 @@ const RUSTFLAGS: [&str; 9] = [
 ];
 
 /// How long one target runs unless the user says otherwise.
-const SECONDS_DEFAULT: u64 = 60;
+const SECONDS_DEFAULT: u64 = 45;
 
 /// An input that takes longer is a finding. S27 promises a second; a busy machine and the instrumentation take theirs.
 const INPUT_SECONDS_MAX: u64 = 25;

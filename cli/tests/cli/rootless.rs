@@ -198,5 +198,5 @@ fn the_image_does_not_tell_who_has_built_it_where() {
     command.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", world.path("bin").display()));
     let root = Ran::of(&command.output().unwrap());
     assert!(user.stdout.starts_with("sha256:"), "{user}");
-    assert_eq!((root.code, root.stdout.clone()), (0, user.stdout.clone()), "{root}");
+    assert_eq!((root.code, root.stdout.clone()), (0, user.stdout), "{root}");
 }

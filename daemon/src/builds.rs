@@ -127,6 +127,19 @@ impl Builds {
         found.map_err(|_| Status::not_found(format!("no such build `{name}`")))
     }
 
+    /// What is said about a build to whoever still asks for something of it, as soon as it has ended.
+    pub(crate) async fn ended(&self, build: &Build) -> Status {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            if let Some(ended) = build.ended() {
+                return ended.result.err().unwrap_or_else(|| Status::cancelled("the build has ended"));
+            }
+            // The sender lives as long as `self`.
+            let _ = changed.changed().await;
+        }
+    }
+
     /// All builds that there are, the oldest first.
     pub(crate) fn list(&self) -> Vec<Arc<Build>> {
         self.lock().iter().cloned().collect()

@@ -85,7 +85,6 @@ fn a_dockerfile_on_standard_input_has_no_context() {
 }
 
 #[test]
-#[ignore = "open: a client whose build is refused at once hangs in one run of two"]
 fn what_the_daemon_does_not_allow_is_refused() {
     let context = |served: &Served| served.home.context("FROM base\nRUN --network=host true", &[]);
     let Some(served) = Served::start(&[]) else { return };
@@ -98,7 +97,6 @@ fn what_the_daemon_does_not_allow_is_refused() {
 }
 
 #[test]
-#[ignore = "open: a client whose build is refused at once hangs in one run of two"]
 fn what_is_not_supported_is_refused_by_name() {
     let Some(served) = Served::start(&[]) else { return };
     let context = served.home.context("FROM base\n", &[]);

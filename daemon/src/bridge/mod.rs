@@ -131,35 +131,57 @@ pub(crate) async fn answer(
         "Ping" => wire::unary(request, |_: Request<PingRequest>| ping(daemon)).await,
         "Solve" => {
             wire::unary(request, |request: Request<SolveRequest>| {
-                solve::solve(daemon, build, request.into_inner())
+                let work = solve::solve(daemon.clone(), build.clone(), request.into_inner());
+                while_it_runs(daemon, build, work)
             })
             .await
         }
         "Evaluate" => {
-            wire::unary(request, |request: Request<EvaluateRequest>| evaluate(daemon, build, request)).await
+            wire::unary(request, |request: Request<EvaluateRequest>| {
+                let work = evaluate(daemon.clone(), build.clone(), request);
+                while_it_runs(daemon, build, work)
+            })
+            .await
         }
         "Return" => wire::unary(request, |request: Request<ReturnRequest>| come_back(build, request)).await,
         "Inputs" => wire::unary(request, |_: Request<InputsRequest>| inputs()).await,
         "Warn" => wire::unary(request, |request: Request<WarnRequest>| warn(build, request)).await,
         "ReadFile" => {
             wire::unary(request, |request: Request<ReadFileRequest>| {
-                files::read_file(daemon, build, request.into_inner())
+                let work = files::read_file(daemon.clone(), build.clone(), request.into_inner());
+                while_it_runs(daemon, build, work)
             })
             .await
         }
         "ReadDir" => {
             wire::unary(request, |request: Request<ReadDirRequest>| {
-                files::read_directory(daemon, build, request.into_inner())
+                let work = files::read_directory(daemon.clone(), build.clone(), request.into_inner());
+                while_it_runs(daemon, build, work)
             })
             .await
         }
         "StatFile" => {
             wire::unary(request, |request: Request<StatFileRequest>| {
-                files::stat_file(daemon, build, request.into_inner())
+                let work = files::stat_file(daemon.clone(), build.clone(), request.into_inner());
+                while_it_runs(daemon, build, work)
             })
             .await
         }
         _ => unimplemented(&format!("/moby.buildkit.v1.frontend.LLBBridge/{method}")),
+    }
+}
+
+/// Does what a client waits for, unless its build ends before: the session that the work needs may be gone with it, and
+/// clients end only when all of their calls are answered.
+async fn while_it_runs<A>(
+    daemon: Rc<Daemon>,
+    build: Arc<Build>,
+    work: impl Future<Output = Result<A, Status>>,
+) -> Result<A, Status> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        status = daemon.builds.ended(&build) => Err(status),
     }
 }
 

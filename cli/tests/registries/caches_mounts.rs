@@ -97,7 +97,6 @@ fn a_mount_goes_on_elsewhere_and_only_its_changes_move() {
 }
 
 #[test]
-#[ignore = "open: fails now and then on a busy machine, cause unknown"]
 fn what_is_lost_or_secret_does_not_travel() {
     let home = Home::new();
     let world = World::new(&home);
@@ -106,7 +105,8 @@ fn what_is_lost_or_secret_does_not_travel() {
     let leak = "cat /run/secrets/word > /c/leak";
     let log = world.build(&home, leak, &secret);
     assert_eq!(log, "ERROR: it has a secret of the build in it, and is not written");
-    let log = world.build(&home, "rm /c/leak; cp /large /c/large", &secret);
+    // Under its own name the file would be the very layer of the COPY, when both are of the same second, and need not come.
+    let log = world.build(&home, "rm /c/leak; cp /large /c/other", &secret);
     assert_eq!(log, "");
     // A layer with a secret stays as well, and with it the whole cache.
     let log = world.build(&home, "cat /run/secrets/word > /leak", &secret);

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -46,6 +47,37 @@ fn blobs_that_are_wrong_or_gone_are_made_again_and_the_cache_is_mended() {
     let context = warm.context(&other, "src\n", "other\n");
     other.ok(&["build", "-q", "-t", "app", "--cache-from", &warm.cache, "--cache-to", &warm.cache, &context]);
     assert_eq!(goes_on(&warm, &warm.cache), "");
+}
+
+#[test]
+fn all_of_a_cache_that_was_given_up_is_replaced() {
+    let warm = Warm::new();
+    let cache = format!("type=slipway,ref={}", warm.registry.name("long:1"));
+    let runs: String = (1..=8).map(|step| format!("RUN echo {step} > /{step}\n")).collect();
+    // A layer that is the same wherever it is made, and which this registry keeps as it is.
+    let dockerfile = format!("FROM {}/base:1\n{runs}COPY kept /kept\n", warm.registry.authority);
+    let build = |home: &Home, flags: &[&str]| {
+        let context = home.context(&dockerfile, &[("kept", "kept\n")]);
+        let kept = fs::File::options().write(true).open(format!("{context}/kept")).unwrap();
+        kept.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+        let output = home.run(&[&["build", "--progress=plain", "-t", "long"], flags, &[&context]].concat());
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{log}");
+        log
+    };
+    build(&warm.home, &["--cache-to", &cache]);
+    let raw = warm.registry.inspect_with_skopeo("long:1", &["--raw"]);
+    let manifest: Value = serde_json::from_str(&raw).unwrap();
+    for layer in manifest["layers"].as_array().unwrap() {
+        fs::write(warm.registry.blob_path(layer["digest"].as_str().unwrap()), "short").unwrap();
+    }
+    let log = build(&Home::without_base(), &["--cache-from", &cache, "--cache-to", &cache]);
+    assert!(log.contains("has 5 bytes, expected "), "{log}");
+    assert!(log.contains("exporting cache layer sha256:"), "{log}");
+    let other = Home::without_base();
+    let log = build(&other, &["--cache-from", &cache]);
+    assert!(!log.contains("ERROR: "), "{log}");
+    assert_eq!(other.ok(&["run", "long", "cat", "/1", "/8", "/kept"]), "1\n8\nkept\n");
 }
 
 #[test]

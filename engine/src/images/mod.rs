@@ -77,7 +77,7 @@ pub(crate) use load::borrow;
 pub use load::{Loaded, load};
 pub(crate) use local::{names, open_directory};
 pub use pattern::Pattern;
-pub(crate) use pull::{Described, choose, describe_image, fetch_blob, fetch_small, with_digest};
+pub(crate) use pull::{Described, choose, describe_image, fetch_blob, fetch_small, verify_blob, with_digest};
 pub use pull::{Freshness, Naming, PullRequest, Pulled};
 pub(crate) use push::{AwayPush, BlobFile, Bytes};
 pub use push::{PushAs, PushRequest, PushedImage};

@@ -1,6 +1,6 @@
 //! The document of a remote cache: which layers belong to which keys.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use image::{BlobDigest, Descriptor, DiffId, Digest, MediaType};
 use serde::{Deserialize, Serialize};
@@ -281,6 +281,19 @@ impl Catalogue {
         chain
     }
 
+    /// The layers above these, in whatever chain.
+    pub(super) fn standing_on(&self, below: &BTreeSet<DiffId>) -> Vec<DiffId> {
+        let mut stands = vec![false; self.layers.len()];
+        // A layer comes after its parent.
+        for (at, layer) in self.layers.iter().enumerate() {
+            let parent = layer.parent.map(|parent| parent as usize);
+            stands[at] =
+                parent.is_some_and(|parent| stands[parent] || below.contains(&self.layers[parent].diff_id));
+        }
+        let standing = self.layers.iter().zip(stands).filter(|(_, stands)| *stands);
+        standing.map(|(layer, _)| layer.diff_id).collect()
+    }
+
     /// The blobs of all layers and mounts, each once.
     pub(super) fn blobs(&self) -> BTreeMap<BlobDigest, Descriptor> {
         let blobs = self.layers.iter().filter_map(|layer| layer.blob.as_ref());
@@ -350,8 +363,8 @@ impl Draft {
             let place = *self.places.entry((parent, diff_id, epoch)).or_insert(next);
             if place == next {
                 self.catalogue.layers.push(LayerEntry { diff_id, parent, epoch, blob });
-            } else if let (None, Some(blob)) = (&self.catalogue.layers[place as usize].blob, blob) {
-                self.catalogue.layers[place as usize].blob = Some(blob);
+            } else if blob.is_some() && self.catalogue.layers[place as usize].blob != blob {
+                self.catalogue.layers[place as usize].blob = blob;
                 self.is_changed = true;
             }
             parent = Some(place);

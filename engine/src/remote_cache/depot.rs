@@ -11,7 +11,9 @@ use super::layout::Layout;
 use super::{CacheExport, CacheFormat, CachePlace, CacheShape, Catalogue, RemoteCacheError};
 use crate::Engine;
 use crate::blocking::blocking;
-use crate::images::{BlobFile, Bytes, ImageForm, choose, fetch_blob, fetch_small, remember, repositories};
+use crate::images::{
+    BlobFile, Bytes, ImageForm, choose, fetch_blob, fetch_small, remember, repositories, verify_blob,
+};
 
 /// The type of our catalogue.
 const CATALOGUE_TYPE: &str = "application/vnd.slipway.cache.catalogue.v1+json";
@@ -171,6 +173,30 @@ impl Depot {
                 };
                 blocking(copy).await
             }
+        }
+    }
+
+    /// Sends a blob of the store, also when one is there that has its name.
+    pub(super) async fn replace(
+        &self,
+        store: &Arc<Store>,
+        blob: &Descriptor,
+    ) -> Result<(), RemoteCacheError> {
+        match self {
+            Self::Registry { repository, .. } => {
+                let source = Arc::new(BlobFile::open(store, &blob.digest)?);
+                Ok(repository.replace_blob(blob, &source, &|_| ()).await?)
+            }
+            Self::Layout(_) => self.send(store, blob).await,
+        }
+    }
+
+    /// Reads a blob that is there, to see whether it is what its name says.
+    pub(super) async fn verify(&self, blob: &Descriptor) -> Result<(), RemoteCacheError> {
+        match self {
+            Self::Registry { repository, .. } => Ok(verify_blob(repository, blob).await?),
+            // What was written was read as it was written.
+            Self::Layout(_) => Ok(()),
         }
     }
 

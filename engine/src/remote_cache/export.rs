@@ -1,11 +1,10 @@
 //! Writes what a build came to into a remote cache: the difference to what is there.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cache::LayerId;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use graph::{BuildGraph, Op, VertexId};
 use image::{Descriptor, DiffId, Digest, ImageId};
 use solver::Solved;
@@ -13,6 +12,7 @@ use solver::Solved;
 use super::away::{AwayLayer, Link, Origin};
 use super::catalogue::{BlobEntry, Catalogue, Draft, LayerEntry, MountEntry, RecordEntry, StateEntry};
 use super::depot::Found;
+use super::send::Sending;
 use super::{
     CacheExport, CacheFailure, CacheFormat, CacheMode, Depot, RemoteCacheError, TravellingMounts, Trod,
     mounts,
@@ -23,8 +23,6 @@ use crate::images::{LayerTar, compressed};
 use crate::ops::{BuildWorker, Output};
 use crate::redact::Search;
 
-/// Layers that are on their way at the same time.
-const LAYERS_AT_ONCE_MAX: usize = 5;
 /// How often a catalogue is written anew since another build wrote its own in the meantime.
 const ROUNDS_MAX: usize = 5;
 pub(super) const NANOSECONDS: i64 = 1_000_000_000;
@@ -43,11 +41,11 @@ pub(crate) struct Ended<'a> {
 pub(super) struct OwnLayer {
     pub(super) diff_id: DiffId,
     pub(super) epoch: Option<i64>,
-    whereabouts: Whereabouts,
+    pub(super) whereabouts: Whereabouts,
 }
 
 #[derive(Clone)]
-enum Whereabouts {
+pub(super) enum Whereabouts {
     /// In the registry of the base image, from where everybody has it.
     Base,
     Store(LayerId),
@@ -59,6 +57,12 @@ pub(super) struct Outcome {
     pub(super) key: Digest,
     pub(super) trod: Trod,
     pub(super) layers: Vec<OwnLayer>,
+}
+
+impl Outcome {
+    fn needs(&self, any: &BTreeSet<DiffId>) -> bool {
+        self.layers.iter().any(|layer| any.contains(&layer.diff_id))
+    }
 }
 
 impl Ended<'_> {
@@ -100,21 +104,16 @@ impl Ended<'_> {
         // What cannot be read is replaced: it is of no use to anybody.
         let mut there = self.there(&depot, export).await.ok().flatten();
         let mounts = self.mounts(&depot, export, there.as_ref().map(|found| &found.catalogue)).await;
-        let mut blobs = HashMap::new();
+        let (mut blobs, doubtful) = (HashMap::new(), self.worker.imports.doubtful_layers());
         for _ in 0..ROUNDS_MAX {
             let (manifest, old) =
                 there.map_or((None, Catalogue::default()), |found| (Some(found.manifest), found.catalogue));
             self.find_blobs(&old, &results, (export, image), &mut blobs).await?;
-            let (known, mut draft) = (old.blobs(), self.draft(old, &results, &states, &blobs));
+            let sending = Sending { depot: &depot, blobs: &blobs, known: &old.blobs(), doubtful: &doubtful };
+            let lost = self.send(&sending, &results).await?;
+            let mut draft = self.draft(old, results.iter().filter(|it| !it.needs(&lost)), &states, &blobs);
             mounts.iter().for_each(|mount| draft.mount(mount.clone()));
             let Some(catalogue) = draft.finish() else { return Ok(()) };
-            let distrusted = self.worker.imports.distrusted_layers();
-            let is_new = |layer: &&OwnLayer| {
-                let blob = blobs.get(&layer.diff_id);
-                let is_known = blob.is_some_and(|blob: &Descriptor| known.contains_key(&blob.digest));
-                blob.is_some() && (!is_known || distrusted.contains(&layer.diff_id))
-            };
-            self.send(&depot, &results, &blobs, is_new).await?;
             if depot.current().await? == manifest {
                 return depot.publish(&catalogue, export).await;
             }
@@ -275,7 +274,7 @@ impl Ended<'_> {
         blobs: &mut HashMap<DiffId, Descriptor>,
     ) -> Result<(), RemoteCacheError> {
         let mut known = old.blob_of();
-        self.worker.imports.distrusted_layers().iter().for_each(|lost| drop(known.remove(lost)));
+        self.worker.imports.doubtful_layers().iter().for_each(|doubtful| drop(known.remove(doubtful)));
         for layer in results.iter().flat_map(|result| &result.layers) {
             let OwnLayer { diff_id, epoch, whereabouts } = layer;
             if blobs.contains_key(diff_id) {
@@ -316,10 +315,10 @@ impl Ended<'_> {
         blocking(compress).await
     }
 
-    fn draft(
+    fn draft<'a>(
         &self,
         old: Catalogue,
-        results: &[Outcome],
+        results: impl Iterator<Item = &'a Outcome>,
         states: &[StateEntry],
         blobs: &HashMap<DiffId, Descriptor>,
     ) -> Draft {
@@ -347,45 +346,6 @@ impl Ended<'_> {
         }
         states.iter().for_each(|state| draft.state(state.clone()));
         draft
-    }
-
-    /// Sends the blobs of these layers, several at a time.
-    async fn send(
-        &self,
-        depot: &Depot,
-        results: &[Outcome],
-        blobs: &HashMap<DiffId, Descriptor>,
-        is_new: impl Fn(&&OwnLayer) -> bool,
-    ) -> Result<(), RemoteCacheError> {
-        let new = results.iter().flat_map(|result| &result.layers).filter(is_new);
-        let once: BTreeMap<DiffId, &OwnLayer> = new.map(|layer| (layer.diff_id, layer)).collect();
-        let send = |layer: &OwnLayer| {
-            let (layer, blob) = (layer.clone(), blobs[&layer.diff_id].clone());
-            self.send_one(depot, layer, blob)
-        };
-        let sent: Vec<_> = once.into_values().map(send).collect();
-        stream::iter(sent).buffer_unordered(LAYERS_AT_ONCE_MAX).try_collect().await
-    }
-
-    async fn send_one(
-        &self,
-        depot: &Depot,
-        layer: OwnLayer,
-        blob: Descriptor,
-    ) -> Result<(), RemoteCacheError> {
-        let store = &self.worker.store;
-        let distrusted = self.worker.imports.distrusted_layers();
-        if !distrusted.contains(&layer.diff_id) && depot.has(&blob).await? {
-            return Ok(());
-        }
-        // What another cache has goes through the store.
-        if let Whereabouts::Away(away) = &layer.whereabouts
-            && store.open_blob(&blob.digest)?.is_none()
-            && let Origin::Cache(from) = &away.origin
-        {
-            from.fetch(store, &blob).await?;
-        }
-        depot.send(store, &blob).await
     }
 
     fn now_unix_s(&self) -> i64 {

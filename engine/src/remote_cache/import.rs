@@ -264,6 +264,24 @@ impl Imports {
         self.lock().layers.clone()
     }
 
+    /// The same, and the layers that nobody looked at because of them: those above them, and all of a cache that was
+    /// given up. What is made here of these is better than what may be there.
+    pub(crate) fn doubtful_layers(&self) -> BTreeSet<DiffId> {
+        let distrusted = self.lock();
+        let mut doubtful = distrusted.layers.clone();
+        for (at, cache) in self.caches.iter().enumerate() {
+            let Some(Loaded { catalogue, .. }) = cache.loaded.get().and_then(Option::as_ref) else {
+                continue;
+            };
+            if distrusted.caches.contains(&at) {
+                doubtful.extend(catalogue.layers.iter().map(|layer| layer.diff_id));
+            } else if !distrusted.layers.is_empty() {
+                doubtful.extend(catalogue.standing_on(&distrusted.layers));
+            }
+        }
+        doubtful
+    }
+
     /// The catalogue at a place, if it has come already: with the digest of its manifest.
     pub(crate) fn known(&self, place: &CachePlace) -> Option<(Digest, &Catalogue)> {
         let cache = self.caches.iter().find(|cache| cache.place == *place)?;

@@ -14,6 +14,7 @@ mod import;
 mod inline;
 mod layout;
 mod mounts;
+mod send;
 mod trail;
 
 use std::path::PathBuf;

@@ -72,12 +72,29 @@ impl Repository {
         let url = host.url(&format!("{}/blobs/{}", self.path(), blob.digest)).await?;
         let request = Request::new(Method::HEAD, url, &Scope::push(self.path()));
         let answer = host.send(&request).await?;
+        // What has another size is another blob, whatever its name.
+        let size_bytes = answer.header(CONTENT_LENGTH.as_str()).and_then(|text| text.parse::<u64>().ok());
         match answer.status() {
-            200 => Ok(true),
+            200 => Ok(size_bytes.is_none_or(|size_bytes| size_bytes == blob.size_bytes)),
             401 | 403 => Err(answer.refusal(&request).await),
             // 405 and 501 are of registries that know no HEAD.
             _ => Ok(false),
         }
+    }
+
+    /// Sends a blob, also when the repository says that it has it. Registries may keep what they have, though.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::push_blob`].
+    pub async fn replace_blob<S: Source>(
+        &self,
+        blob: &Descriptor,
+        source: &Arc<S>,
+        on_bytes: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), RegistryError> {
+        let (host, scope) = (self.registry().as_ref(), Scope::push(self.path()));
+        Upload { host, scope, blob, source, on_bytes, repository: self.path() }.run(None).await
     }
 
     /// Makes sure that the repository has a blob. `on_bytes` hears how many bytes the registry has of it.

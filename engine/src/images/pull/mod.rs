@@ -10,7 +10,7 @@ use registry::{Fetch, FetchedManifest, Repository};
 
 pub(crate) use self::layers::fetch_blob;
 use self::layers::{Wanted, fetch_layers};
-use self::sink::Memory;
+use self::sink::{Hashing, Memory};
 use super::config::CONFIG_BYTES_MAX;
 use super::error::PullError;
 use super::publish::{Published, publish_as};
@@ -278,6 +278,17 @@ pub(crate) async fn fetch_small(
         return Err(cache::StoreError::WrongDigest { expected: blob.digest, actual }.into());
     }
     Ok(bytes)
+}
+
+/// Reads a blob of any size to see whether it is what its name says.
+pub(crate) async fn verify_blob(repository: &Repository, blob: &Descriptor) -> Result<(), ImageError> {
+    let hashing = Hashing::default();
+    repository.fetch_blob(blob, Fetch::Whole, &hashing, &|_| ()).await?;
+    let actual = BlobDigest(hashing.finish());
+    if actual != blob.digest {
+        return Err(cache::StoreError::WrongDigest { expected: blob.digest, actual }.into());
+    }
+    Ok(())
 }
 
 fn check_platform(reference: &Reference, config: &ImageConfig, wanted: &Platform) -> Result<(), PullError> {

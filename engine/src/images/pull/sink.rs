@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use cache::{ActiveBlob, StoreError};
+use image::{Digest, Sha256};
 use registry::Sink;
 
 use crate::blocking::blocking;
@@ -42,6 +43,30 @@ impl Sink for Memory {
             memory.resize(end, 0);
         }
         memory[start..end].copy_from_slice(&bytes);
+        Ok(())
+    }
+}
+
+/// Hashes what comes from the first byte to the last, and keeps nothing.
+#[derive(Default)]
+pub(super) struct Hashing(Mutex<(Sha256, u64)>);
+
+impl Hashing {
+    pub(super) fn finish(self) -> Digest {
+        let (hash, _) = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        hash.finish()
+    }
+}
+
+impl Sink for Hashing {
+    async fn write_at(&self, offset: u64, bytes: Bytes) -> io::Result<()> {
+        let mut hashing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (hash, end) = &mut *hashing;
+        if offset != *end {
+            return Err(io::Error::other("the bytes do not come in their order"));
+        }
+        hash.update(&bytes);
+        *end += bytes.len() as u64;
         Ok(())
     }
 }

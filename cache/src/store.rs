@@ -24,6 +24,7 @@
 //! ROOT/builds/<id>.json              the engine's logs of builds, for explanations
 //! ROOT/filling                       about how full the store is, see `gc::growth`
 //! ROOT/empty/                        an empty directory, lowest in every view
+//! ROOT/containers/<id>/layers        what a container stands on; the rest of it is the engine's
 //! ROOT/scaffold/<name>/              mount points that every container has, see `scaffold`
 //! ```
 //!

@@ -145,7 +145,7 @@ impl Store {
                 used_unix_s: layer_use.map(|it| it.used_unix_ns.div_euclid(NANOSECONDS)),
                 images: census.image_layers.get(id).copied().unwrap_or(0),
                 records: numbers.len() as u64,
-                is_in_use: claims.is_used(Place::of_layer(id))?,
+                is_in_use: census.container_layers.contains(id) || claims.is_used(Place::of_layer(id))?,
                 parent: below.map(|at| chain[at]),
                 description: own.map(|record| record.description.clone()).unwrap_or_default(),
             });

@@ -149,11 +149,17 @@ impl Store {
         Err(self.disk().write_error(&place(name), Errno::BUSY))
     }
 
-    /// Removes a volume with all its files, unless somebody uses it.
-    pub fn remove_volume(&self, name: &str) -> Result<VolumeRemoval, StoreError> {
+    /// Removes a volume with all its files, unless somebody uses it, or `may_go` says no: it is asked while nobody else can
+    /// begin to use it.
+    pub fn remove_volume(
+        &self,
+        name: &str,
+        may_go: impl FnOnce() -> bool,
+    ) -> Result<VolumeRemoval, StoreError> {
         match self.lock_volume(name, FlockOperation::NonBlockingLockExclusive)? {
             None | Some(Locked::Moved) => return Ok(VolumeRemoval::NotThere),
             Some(Locked::Busy) => return Ok(VolumeRemoval::InUse),
+            Some(Locked::Here(_)) if !may_go() => return Ok(VolumeRemoval::InUse),
             Some(Locked::Here(lock)) => {
                 let session = self.session()?;
                 let staged = session.next_name();
@@ -326,10 +332,11 @@ mod tests {
         let (first, second) = (store.use_volume("data").unwrap(), store.use_volume("data").unwrap());
         drop(first);
         assert!(store.is_volume_in_use("data").unwrap());
-        assert_eq!(store.remove_volume("data").unwrap(), VolumeRemoval::InUse);
+        assert_eq!(store.remove_volume("data", || true).unwrap(), VolumeRemoval::InUse);
         drop(second);
-        assert_eq!(store.remove_volume("data").unwrap(), VolumeRemoval::Removed);
-        assert_eq!(store.remove_volume("data").unwrap(), VolumeRemoval::NotThere);
+        assert_eq!(store.remove_volume("data", || false).unwrap(), VolumeRemoval::InUse);
+        assert_eq!(store.remove_volume("data", || true).unwrap(), VolumeRemoval::Removed);
+        assert_eq!(store.remove_volume("data", || true).unwrap(), VolumeRemoval::NotThere);
         assert!(store.use_volume("data").unwrap().is_none());
     }
 

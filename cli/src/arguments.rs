@@ -10,9 +10,9 @@ use crate::commands::manifest::ManifestCommand;
 use crate::commands::network::NetworkCommand;
 use crate::commands::volume::VolumeCommand;
 use crate::commands::{
-    HELP, build, builder_gc, builder_logs, builder_prune, daemon, df, doctor, explore, fmt, graph, history,
-    image_copy, image_prune, images, import, info, inspect, load, login, logout, pull, push, rmi, run, save,
-    search, store_check, system_prune, tag, version, why,
+    HELP, build, builder_gc, builder_logs, builder_prune, container, daemon, df, doctor, explore, fmt, graph,
+    history, image_copy, image_prune, images, import, info, inspect, load, login, logout, pull, push, rmi,
+    run, save, search, store_check, system_prune, tag, version, why,
 };
 use crate::report::Exit;
 
@@ -51,6 +51,7 @@ impl Arguments {
     fn read_frequent(words: &[OsString]) -> Option<Self> {
         match words.get(1)?.to_str()? {
             "build" => Alone::read(words, |args| Command::Build(Box::new(args))),
+            "exec" => Alone::read(words, |args| Command::Exec(Box::new(args))),
             "run" => Alone::read(words, |args| Command::Run(Box::new(args))),
             _ => None,
         }
@@ -91,6 +92,8 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(Box<run::Args>),
+    Exec(Box<container::exec::Args>),
+    Ps(container::ps::Args),
     Build(Box<build::Args>),
     Pull(pull::Args),
     Push(push::Args),
@@ -104,6 +107,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Builder(BuilderCommand),
     #[command(subcommand)]
+    Container(ContainerCommand),
+    #[command(subcommand)]
     Image(ImageCommand),
     #[command(subcommand)]
     Manifest(ManifestCommand),
@@ -115,16 +120,29 @@ pub(crate) enum Command {
     Network(NetworkCommand),
     #[command(subcommand)]
     Volume(VolumeCommand),
+    Attach(container::attach::Args),
+    Create(Box<container::create::Args>),
     Daemon(daemon::Args),
     Fmt(fmt::Args),
     Graph(graph::Args),
     History(history::Args),
     Import(import::Args),
     Inspect(inspect::Args),
+    Kill(container::kill::Args),
     Load(load::Args),
+    Logs(container::logs::Args),
+    Pause(container::pause::Args),
+    Rename(container::rename::Args),
+    Restart(container::restart::Args),
+    Rm(container::rm::Args),
     Rmi(rmi::Args),
     Save(save::Args),
+    Start(container::start::Args),
+    Stop(container::stop::Args),
     Tag(tag::Args),
+    Top(container::top::Args),
+    Unpause(container::unpause::Args),
+    Wait(container::wait::Args),
     Why(why::Args),
 }
 
@@ -136,6 +154,32 @@ pub(crate) enum BuilderCommand {
     Gc(builder_gc::Args),
     Logs(builder_logs::Args),
     Prune(builder_prune::Args),
+}
+
+/// Manage containers
+#[derive(Debug, Subcommand)]
+#[command(override_usage = "slipway container COMMAND", help_template = HELP, arg_required_else_help = true, subcommand_value_name = "COMMAND")]
+pub(crate) enum ContainerCommand {
+    Attach(container::attach::Args),
+    Create(Box<container::create::Args>),
+    Exec(Box<container::exec::Args>),
+    Inspect(inspect::Args),
+    Kill(container::kill::Args),
+    Logs(container::logs::Args),
+    #[command(visible_aliases = ["list", "ps"])]
+    Ls(container::ps::Args),
+    Pause(container::pause::Args),
+    Prune(container::prune::Args),
+    Rename(container::rename::Args),
+    Restart(container::restart::Args),
+    #[command(visible_alias = "remove")]
+    Rm(container::rm::Args),
+    Run(Box<run::Args>),
+    Start(container::start::Args),
+    Stop(container::stop::Args),
+    Top(container::top::Args),
+    Unpause(container::unpause::Args),
+    Wait(container::wait::Args),
 }
 
 /// Manage the store

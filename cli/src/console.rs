@@ -1,8 +1,6 @@
 //! Standard output, and the terminal that the user sits at.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
 
 use engine::WindowSize;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
@@ -93,34 +91,30 @@ impl Drop for RawMode {
     }
 }
 
-/// Copies what is typed into a container's terminal, on a thread that ends with the process.
-pub(crate) fn copy_input(terminal: OwnedFd) {
-    std::thread::spawn(move || copy(&mut io::stdin().lock(), &mut File::from(terminal)));
+/// What comes from standard input.
+pub(crate) enum Input<'a> {
+    /// As it came.
+    Bytes(&'a [u8]),
+    /// Nothing will follow.
+    End,
 }
 
-/// Copies what a container's terminal shows, until nobody has that terminal open any more.
-pub(crate) fn copy_output(terminal: OwnedFd) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || copy(&mut File::from(terminal), &mut io::stdout().lock()))
-}
-
-/// Another descriptor for the same terminal.
-pub(crate) fn duplicate(terminal: &impl AsFd) -> Result<OwnedFd, Report> {
-    let duplicate = terminal.as_fd().try_clone_to_owned();
-    duplicate.map_err(|error| Report::new(Exit::Machine, format!("cannot duplicate the terminal: {error}")))
-}
-
-fn copy(from: &mut dyn Read, to: &mut dyn Write) {
+/// Passes on standard input until its end, or until `to` wants no more.
+pub(crate) fn read_input(mut to: impl FnMut(Input<'_>) -> bool) {
+    let mut stdin = io::stdin().lock();
     let mut buffer = vec![0; COPY_BYTES];
     loop {
-        match from.read(&mut buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        let goes_on = match stdin.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
             // The kernel says EIO when the other side of a terminal has been closed.
-            Ok(0) | Err(_) => return,
-            Ok(count) => {
-                if to.write_all(&buffer[..count]).and_then(|()| to.flush()).is_err() {
-                    return;
-                }
+            Ok(0) | Err(_) => {
+                to(Input::End);
+                false
             }
+            Ok(count) => to(Input::Bytes(&buffer[..count])),
+        };
+        if !goes_on {
+            return;
         }
     }
 }

@@ -4,14 +4,14 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
+use engine::containers::{ContainerError, FilterError};
 use engine::images::ImageError;
-use engine::networks::{NetworkError, OwnerError};
+use engine::networks::{NetworkError, NetworkFault, OwnerError};
 use engine::registries::{RegistriesError, RegistryError};
 use engine::sandbox::{NamespaceError, SandboxError};
 use engine::volumes::{MountError, VolumeError};
 use engine::{
-    AgentError, BuildError, DeviceError, DiskState, Fault, FetchError, GitError, HttpError, RunError,
-    SecretError,
+    AgentError, BuildError, DeviceError, DiskState, Fault, FetchError, GitError, HttpError, SecretError,
 };
 
 use crate::console::print_error;
@@ -333,39 +333,48 @@ impl From<MountError> for Report {
     }
 }
 
-impl From<RunError> for Report {
-    fn from(error: RunError) -> Self {
-        let report = match &error {
-            RunError::Image(source) => Self::from_image(source),
-            RunError::Store(source) => Self::of_store(source),
-            RunError::Mount(_) | RunError::Network(_) => return Self::of_own(error),
-            RunError::NoCommand { image } => Self::of(Exit::NotStarted, &error)
+impl From<ContainerError> for Report {
+    fn from(error: ContainerError) -> Self {
+        if let ContainerError::Mount(error) = error {
+            return error.into();
+        }
+        match &error {
+            ContainerError::Image(source) => Self::from_image(source),
+            ContainerError::Store(source) => Self::of_store(source),
+            ContainerError::NoCommand { image } => Self::of(Exit::Failure, &error)
                 .hint(format!("say what to run: `slipway run {image} COMMAND`")),
-            RunError::Sandbox(source) => Self::of(
+            ContainerError::Sandbox(source) | ContainerError::Exec { source } => Self::of(
                 match source.exit_code() {
                     Some(127) => Exit::NotFound,
                     Some(126) => Exit::NotExecutable,
-                    _ => Exit::NotStarted,
+                    _ => Exit::Failure,
                 },
                 &error,
             )
             .way_out(source),
+            ContainerError::NoSuchContainer { .. } => {
+                Self::of(Exit::Failure, &error).hint("`slipway ps -a` lists the containers that there are")
+            }
+            ContainerError::Network { fault: NetworkFault::NotFound, .. } => {
+                Self::of(Exit::Failure, &error).hint("`slipway network ls` lists the networks that there are")
+            }
+            ContainerError::Network { fault: NetworkFault::Machine, .. } => {
+                Self::of(Exit::Machine, &error).hint("`slipway doctor` says what this machine lacks")
+            }
+            ContainerError::Monitor { .. } => Self::of(Exit::Machine, &error),
+            ContainerError::File { .. } => Self::of_store(&error),
             _ => Self::of(Exit::Failure, &error),
-        };
-        report.of_run()
+        }
+    }
+}
+
+impl From<FilterError> for Report {
+    fn from(error: FilterError) -> Self {
+        Self::of(Exit::Failure, &error)
     }
 }
 
 impl Report {
-    /// What is told as it would be elsewhere.
-    fn of_own(error: RunError) -> Self {
-        match error {
-            RunError::Mount(error) => Self::from(error).of_run(),
-            RunError::Network(error) => Self::from(error).of_run(),
-            other => Self::of(Exit::NotStarted, &other),
-        }
-    }
-
     /// What to do about a sandbox that did not start, if something can be done.
     fn way_out(self, error: &SandboxError) -> Self {
         match error {
@@ -546,8 +555,8 @@ mod tests {
 
     #[test]
     fn codes_of_run_leave_those_of_the_command_alone() {
-        let error = || RunError::NoCommand { image: "x".into() };
-        assert_eq!(Report::from(error()).exit.code(), 125);
+        let error = || ContainerError::NoCommand { image: "x".into() };
+        assert_eq!(Report::from(error()).of_run().exit.code(), 125);
         assert_eq!(Report::mistake("x").of_run().exit.code(), 125);
     }
 

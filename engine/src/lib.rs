@@ -14,6 +14,7 @@ mod build;
 mod cdi;
 mod check;
 mod client;
+pub mod containers;
 mod context;
 mod entitlement;
 mod error;
@@ -64,9 +65,7 @@ pub use request::{
     ImageOutput, LocalMode, LocalOutput, NamedContext, NoCache, Output, PlatformSplit, PullPolicy, Squash,
     TarOutput,
 };
-pub use run::{
-    Console, Exit, Grants, Privileges, RunError, RunHandle, RunRequest, Running, Terminal, WindowSize,
-};
+pub use run::{Grants, Privileges, WindowSize};
 pub use secrets::{SECRET_BYTES_MAX, Secret, SecretTooLarge, Secrets};
 
 /// How registries are reached, see the `registry` crate.
@@ -80,9 +79,17 @@ pub mod registries {
 /// What a process must do before it does anything else, see the `executor` crate.
 pub mod sandbox {
     pub use executor::{
-        Examination, Feature, NamespaceError, Presence, Rung, SandboxError, become_root, dispatch, examine,
+        Examination, Feature, NamespaceError, Presence, Rung, SandboxError, become_root, examine,
         inherited_descriptor,
     };
+
+    /// Does the work of one of our own helper processes if this process was started as one, and then never returns.
+    ///
+    /// The first statement of `main`, before any thread exists; it costs a few comparisons.
+    pub fn dispatch() {
+        executor::dispatch();
+        crate::containers::dispatch();
+    }
 }
 
 /// A store and what can be done with it. Cheap to clone; any number may exist at once, in any number of

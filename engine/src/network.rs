@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Once;
 
 use executor::{NetworkError, Outlet, PrivateNetwork};
+use serde::{Deserialize, Serialize};
 
 /// An address of `--add-host` that means the host, whatever its address is.
 pub const HOST_GATEWAY: &str = "host-gateway";
@@ -17,7 +18,7 @@ const RESOLV_CONF_OF_RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 const NAME_SERVERS_DEFAULT: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
 
 /// `--dns`, `--dns-search` and `--dns-option`: what is empty comes from the host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dns {
     /// Addresses of name servers.
     pub servers: Vec<IpAddr>,
@@ -115,8 +116,8 @@ impl Granted {
     fn host_gateway(&self) -> Result<String, NoHostGateway> {
         match (&self.private, self.network) {
             (Some(PrivateNetwork { host: Some(host), .. }), _) => Ok(host.to_string()),
-            (Some(private), _) => Err(NoHostGateway { outlet: private.outlet.name() }),
-            (None, executor::Network::None) => Err(NoHostGateway { outlet: "none" }),
+            (Some(private), _) => Err(NoHostGateway::of(private.outlet.name())),
+            (None, executor::Network::None) => Err(NoHostGateway::of("none")),
             (None, _) => Ok("127.0.0.1".to_owned()),
         }
     }
@@ -148,7 +149,19 @@ pub(crate) fn shared_resolv_conf(dns: &Dns, name_server: Ipv4Addr) -> String {
     "the host cannot be reached from a network of the kind `{outlet}`, so that `{HOST_GATEWAY}` has no address"
 )]
 pub struct NoHostGateway {
-    outlet: &'static str,
+    outlet: String,
+}
+
+impl NoHostGateway {
+    /// That networks of this kind have no such address.
+    pub(crate) fn of(outlet: &str) -> Self {
+        Self { outlet: outlet.to_owned() }
+    }
+
+    /// The kind of the network.
+    pub(crate) fn outlet(&self) -> &str {
+        &self.outlet
+    }
 }
 
 fn read(path: &str) -> String {

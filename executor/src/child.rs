@@ -90,7 +90,7 @@ pub fn spawn_in(spec: &Spec, io: Io, attachment: Option<&Attachment>) -> Result<
     let groups = Cgroups::make(&spec.resources)?;
     let entrances = groups.as_ref().map(Cgroups::entrances).unwrap_or_default();
     let job = Job { spec: spec.clone(), filter: seccomp::filter(spec), streams, entrances };
-    let upper = upper(&spec.rootfs)?;
+    let upper = upper_of(&spec.rootfs)?;
     let connection = match spec.network {
         Network::Private => Some(match attachment {
             Some(attachment) => attachment.connection.again().map_err(SandboxError::Network)?,
@@ -133,7 +133,8 @@ pub fn spawn_in(spec: &Spec, io: Io, attachment: Option<&Attachment>) -> Result<
     }
 }
 
-fn upper(rootfs: &Rootfs) -> Result<OwnedFd, SandboxError> {
+/// Where changes of the tree end up.
+pub(crate) fn upper_of(rootfs: &Rootfs) -> Result<OwnedFd, SandboxError> {
     match rootfs {
         Rootfs::Overlay { upper, .. } => open_directory(upper),
         Rootfs::Directory(directory) => open_directory(directory),
@@ -141,12 +142,12 @@ fn upper(rootfs: &Rootfs) -> Result<OwnedFd, SandboxError> {
 }
 
 /// Whether the network namespace may be another one afterwards than it was before.
-fn may_change_network(spec: &Spec) -> bool {
+pub(crate) fn may_change_network(spec: &Spec) -> bool {
     Capability::from_name("NET_ADMIN").is_some_and(|name| spec.capabilities.contains(name))
         || spec.sysctls.iter().any(|(name, _)| name.starts_with("net."))
 }
 
-fn lost(problem: &str) -> SandboxError {
+pub(crate) fn lost(problem: &str) -> SandboxError {
     SandboxError::Helper { problem: problem.to_string() }
 }
 
@@ -253,7 +254,7 @@ impl Child {
             connection.give_back();
         }
         let (status, usage) = self.progress.exited.ok_or_else(|| lost("ended without a report"))?;
-        Ok(Outcome { exit: exit(status), usage, account })
+        Ok(Outcome { exit: exit_of(status), usage, account })
     }
 
     /// Kills a command whose helper is gone, and waits until it is. It is not our child; a pidfd works for any.
@@ -323,7 +324,8 @@ impl Child {
     }
 }
 
-fn exit(status: i32) -> Exit {
+/// What a wait status means, see wait(2).
+pub(crate) fn exit_of(status: i32) -> Exit {
     let status = ExitStatus::from_raw(status);
     match (status.code(), status.signal()) {
         (Some(code), _) => Exit::Code(code),
@@ -406,6 +408,12 @@ impl Terminal {
 impl AsFd for Terminal {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.master.as_fd()
+    }
+}
+
+impl From<OwnedFd> for Terminal {
+    fn from(master: OwnedFd) -> Self {
+        Self { master }
     }
 }
 

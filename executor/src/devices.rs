@@ -227,7 +227,7 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     /// Allocates a terminal in the container's own devpts, and says which number it has there.
-    fn open(pts: &OwnedFd, size: WindowSize) -> Result<(Self, String), SandboxError> {
+    pub(crate) fn open(pts: &OwnedFd, size: WindowSize) -> Result<(Self, String), SandboxError> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let master = rustix::fs::openat(pts, c"ptmx", flags, Mode::empty())
             .or_kernel(|| String::from("openat(/dev/pts, \"ptmx\")"))?;

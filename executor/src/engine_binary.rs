@@ -4,10 +4,13 @@
 //! up. Root in a container without a user namespace would then hold a descriptor of the engine on the host. It
 //! gets one on a read-only mount instead, which refuses writing whoever asks.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags};
@@ -26,6 +29,25 @@ pub(crate) fn path() -> Result<PathBuf, SandboxError> {
         }
     };
     Ok(PathBuf::from(format!("/proc/self/fd/{}", binary.as_raw_fd())))
+}
+
+/// Starts our binary anew, under another name and in no session of ours: it goes on when we end. It finds `control` as its
+/// standard input, and reads and writes nothing else of ours.
+///
+/// # Errors
+///
+/// When no process can be started.
+pub fn start_again(name: &str, arguments: &[&OsStr], control: OwnedFd) -> Result<Child, SandboxError> {
+    let binary = path()?;
+    Command::new(&binary)
+        .arg0(name)
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::from(control))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .or_kernel(|| format!("posix_spawn({binary:?})"))
 }
 
 fn protect() -> Result<OwnedFd, SandboxError> {

@@ -30,7 +30,7 @@ use crate::user;
 use crate::wire::{Job, Report, Streams, report_failure, send};
 
 /// Exit status when setting up went wrong; the report has the reason.
-const EXIT_SETUP: i32 = 125;
+pub(crate) const EXIT_SETUP: i32 = 125;
 
 /// Runs as process 1 of the new namespaces and never returns.
 pub(crate) fn run(job: &Job, standard: &[OwnedFd], network: Option<&NetworkSource>, control: &OwnedFd) -> ! {
@@ -105,10 +105,16 @@ fn name_host(name: &str) -> Result<(), SandboxError> {
 
 /// Joins the control groups of the sandbox before it starts anything, and makes them the root of what it sees.
 fn join_groups(entrances: &[PathBuf]) -> Result<(), SandboxError> {
+    enter_groups(entrances)?;
+    nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).or_kernel(|| String::from("unshare(CLONE_NEWCGROUP)"))
+}
+
+/// Joins the control groups with these entrances.
+pub(crate) fn enter_groups(entrances: &[PathBuf]) -> Result<(), SandboxError> {
     for entrance in entrances {
         std::fs::write(entrance, "0").or_kernel(|| format!("write({entrance:?}, \"0\")"))?;
     }
-    nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).or_kernel(|| String::from("unshare(CLONE_NEWCGROUP)"))
+    Ok(())
 }
 
 /// What can be refused before anything is set up.
@@ -123,7 +129,7 @@ fn check(spec: &Spec) -> Result<(), SandboxError> {
 
 /// Gives the command a session keyring of its own. Where that is impossible the host's stays attached, and the
 /// filter keeps every call from it.
-fn join_keyring(spec: &Spec) -> Result<(), SandboxError> {
+pub(crate) fn join_keyring(spec: &Spec) -> Result<(), SandboxError> {
     match sys::join_session_keyring() {
         Err(error) if spec.seccomp != Seccomp::Default => {
             Err(error).or_kernel(|| String::from("keyctl(JOIN_SESSION_KEYRING)"))
@@ -219,7 +225,7 @@ fn loopback_up() -> Result<(), SandboxError> {
 
 /// Puts the standard streams in their places. Streams made for this process are given to its user, so that it
 /// can open them again through `/dev/stdout`.
-fn connect(
+pub(crate) fn connect(
     standard: &[OwnedFd],
     terminal: Option<&Terminal>,
     owner: Option<u32>,
@@ -258,7 +264,7 @@ fn is_private(stream: BorrowedFd<'_>) -> bool {
 
 /// Makes `cwd` the working directory, resolved in the new root without magic links: `/proc/self/fd/N` still
 /// leads to the host for as long as our own descriptors are open.
-fn enter(cwd: &str) -> Result<(), SandboxError> {
+pub(crate) fn enter(cwd: &str) -> Result<(), SandboxError> {
     let unusable = |errno: Errno| SandboxError::Cwd { path: cwd.to_string(), source: errno.into() };
     if cwd.is_empty() {
         return Ok(());

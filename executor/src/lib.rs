@@ -30,6 +30,7 @@ mod helper;
 mod inherited;
 mod init;
 mod io;
+mod join;
 mod kernel_files;
 mod landlock;
 mod mounting;
@@ -39,6 +40,7 @@ mod network;
 mod overlay;
 mod privileged;
 mod privileges;
+mod resident;
 mod rootfs;
 mod seccomp;
 mod socket;
@@ -56,6 +58,7 @@ pub use cgroup::{Account, Resources, Swap};
 pub use child::{Child, Exit, Handle, Outcome, Terminal, Usage, spawn, spawn_in};
 pub use dispatch::dispatch;
 pub use doctor::{Examination, Feature, Presence, Rung, examine};
+pub use engine_binary::start_again;
 pub use error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Errno, ErrorKind, SandboxError};
 pub use helper::prepare;
 pub use inherited::inherited_descriptor;
@@ -68,6 +71,7 @@ pub use network::{
     Published, SwitchPlan, fuzz_query, join, leave, list, owner, prepare_network, private_network, publish,
     start_switch,
 };
+pub use resident::{Companion, Resident, reside, reside_in};
 pub use rootfs::{MOUNT_POINT_DIRECTORIES, MOUNT_POINT_FILES};
 pub use spec::{
     Below, Binding, Confinement, Content, LOWERS_MAX, Mount, Network, Propagation, Reach, Rlimit, Rootfs,

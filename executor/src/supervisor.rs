@@ -101,7 +101,7 @@ fn network(job: &Job, fds: &mut Vec<OwnedFd>) -> Result<Option<NetworkSource>, S
     }
 }
 
-fn namespaces(job: &Job) -> u64 {
+pub(crate) fn namespaces(job: &Job) -> u64 {
     let base = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
     // The root of what the command sees is the group in which the namespace is made: its own, once it is in it.
     let cgroup = if job.entrances.is_empty() { libc::CLONE_NEWCGROUP } else { 0 };
@@ -139,7 +139,7 @@ fn dismissed(control: &OwnedFd) -> Result<(), SandboxError> {
 }
 
 /// What wait4(2) says of a process and its children; the engine alone knows how long it waited.
-fn used(usage: &libc::rusage) -> Usage {
+pub(crate) fn used(usage: &libc::rusage) -> Usage {
     let count = |number: libc::c_long| u64::try_from(number).unwrap_or(0);
     Usage {
         wall: Duration::ZERO,

@@ -20,7 +20,7 @@ pub(crate) enum Fork {
     Child,
 }
 
-/// Creates a process in new namespaces, see clone3(2).
+/// Creates a process in new namespaces, see clone3(2). With `CLONE_PARENT` it is a child of our own parent.
 ///
 /// # Panics
 ///
@@ -34,7 +34,9 @@ pub(crate) fn fork(namespaces: u64) -> io::Result<Fork> {
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = namespaces | libc::CLONE_PIDFD as u64;
     args.pidfd = (&raw mut pidfd) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    // A sibling tells its end as we do, and the kernel wants no other signal named for it.
+    let is_sibling = namespaces & libc::CLONE_PARENT as u64 != 0;
+    args.exit_signal = if is_sibling { 0 } else { libc::SIGCHLD as u64 };
     // SAFETY: `args` is a whole structure of the size that is passed, and `pidfd` outlives the call. Without
     // CLONE_VM the child has its own copy of the memory, and the process has one thread, so that no lock is
     // held by somebody who does not exist in the child.

@@ -74,6 +74,11 @@ impl Store {
         Ok(WorkingCopy { root, known })
     }
 
+    /// Copies directories in the form of overlay layers, topmost first, to `root`, which is empty and is nobody's layer.
+    pub fn copy_layers_to(&self, lowers: &[PathBuf], root: &Path) -> Result<(), StoreError> {
+        copy(lowers, root).map(|_| ())
+    }
+
     /// Copies directories in the form of overlay layers, topmost first, to one of its own.
     pub fn layer_copy(&self, lowers: &[PathBuf]) -> Result<LayerCopy, StoreError> {
         let name = format!("{}/{}.copy", self.session()?.dir(), LayerId::random());

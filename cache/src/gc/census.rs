@@ -79,6 +79,8 @@ pub(crate) struct Census {
     pub(crate) blobs: BTreeMap<Digest, u64>,
     /// How many images stand on each layer.
     pub(crate) image_layers: HashMap<LayerId, u64>,
+    /// On which layers containers stand.
+    pub(crate) container_layers: BTreeSet<LayerId>,
     /// Configs and manifests.
     pub(crate) image_blobs: BTreeSet<Digest>,
     pub(crate) images: u64,
@@ -126,6 +128,7 @@ impl Census {
             Keeping::Images => None,
             Keeping::NamedImages => Some(store.named_images()?),
         };
+        self.container_layers = layers_of_containers(store)?.into_iter().collect();
         for name in names {
             let Some(stat) = stat(store.disk(), &name)? else { continue };
             let Some((layers, blobs)) = look_at_image(store, &name)? else { continue };
@@ -140,6 +143,11 @@ impl Census {
             self.known.insert(name, Version::of(&stat));
         }
         Ok(())
+    }
+
+    /// Whether an image or a container stands on a layer.
+    pub(crate) fn is_stood_on(&self, layer: &LayerId) -> bool {
+        self.image_layers.contains_key(layer) || self.container_layers.contains(layer)
     }
 
     fn take_records(&mut self, store: &Store) -> Result<(), StoreError> {
@@ -285,6 +293,22 @@ fn look_at_layer(store: &Store, id: &LayerId) -> Result<Option<SeenLayer>, Store
 pub(super) fn image_names(store: &Store) -> Result<Vec<String>, StoreError> {
     Ok(store.disk().names("images")?.iter().map(|name| format!("images/{name}")).collect())
 }
+
+/// What containers stand on, also when their images are gone: a file of each names its layers, a line for each.
+pub(super) fn layers_of_containers(store: &Store) -> Result<Vec<LayerId>, StoreError> {
+    let mut layers = Vec::new();
+    for id in store.disk().names("containers")? {
+        let name = format!("containers/{id}/layers");
+        // One that is removed in this moment stands on nothing any more.
+        let Some(bytes) = store.disk().read(&name, CONTAINER_LAYERS_BYTES_MAX)? else { continue };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        layers.extend(text.lines().filter_map(|line| line.parse::<LayerId>().ok()));
+    }
+    Ok(layers)
+}
+
+/// An image has some hundred layers at most, and the name of each is 32 bytes.
+const CONTAINER_LAYERS_BYTES_MAX: u64 = 1 << 20;
 
 /// Layers and blobs of an image.
 pub(super) type SeenImage = (Vec<LayerId>, Vec<Digest>);

@@ -125,7 +125,7 @@ pub struct Space {
 /// Layers that some running build or container is known to use.
 fn used_layers(claims: &Claims, census: &Census) -> Result<HashSet<LayerId>, StoreError> {
     let mut used = HashSet::new();
-    for id in census.layers.keys().filter(|id| !census.image_layers.contains_key(id)) {
+    for id in census.layers.keys().filter(|id| !census.is_stood_on(id)) {
         if claims.is_used(Place::of_layer(id))? {
             used.insert(*id);
         }

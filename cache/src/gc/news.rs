@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use image::Digest;
 use rustix::fs::Stat;
 
-use super::census::{Census, image_names, look_at_image, records, stat, unix_ns};
+use super::census::{Census, image_names, layers_of_containers, look_at_image, records, stat, unix_ns};
 use crate::{LayerId, Store, StoreError};
 
 /// The coarsest clock of files: a tick of a kernel with `HZ=100`, twice.
@@ -55,6 +55,7 @@ impl Census {
                 news.blobs.extend(blobs);
             }
         }
+        news.layers.extend(layers_of_containers(store)?);
         for (name, key) in records(store)? {
             if is_new(&name)?
                 && let Some(record) = store.load_record(&key)?

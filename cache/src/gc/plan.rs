@@ -74,7 +74,7 @@ impl Census {
     /// Everything that could go, in the order in which it would.
     pub(crate) fn candidates(&self, uses: &BTreeMap<LayerId, LayerUse>) -> Vec<Candidate> {
         let mut candidates = Vec::new();
-        for (layer, layer_use) in uses.iter().filter(|(layer, _)| !self.image_layers.contains_key(layer)) {
+        for (layer, layer_use) in uses.iter().filter(|(layer, _)| !self.is_stood_on(layer)) {
             candidates.push(Candidate {
                 unit: Unit::Layer(*layer),
                 kind: UsageKind::Layer,
@@ -89,7 +89,7 @@ impl Census {
                 continue;
             }
             let is_note = record.layers.is_empty();
-            let stays = record.layers.iter().all(|layer| self.image_layers.contains_key(layer));
+            let stays = record.layers.iter().all(|layer| self.is_stood_on(layer));
             if is_note || stays {
                 let blob = record.blobs.first().and_then(|blob| self.blobs.get(blob));
                 candidates.push(Candidate {
@@ -218,6 +218,7 @@ pub(crate) fn layers_of(census: &Census, is_left: impl Fn(usize) -> bool) -> Has
     let left = census.records.iter().enumerate().filter(|(number, _)| is_left(*number));
     let mut layers: HashSet<LayerId> = left.flat_map(|(_, record)| record.layers.iter().copied()).collect();
     layers.extend(HashMap::keys(&census.image_layers));
+    layers.extend(&census.container_layers);
     layers
 }
 

@@ -159,7 +159,7 @@ fn row(image: &ImageSummary, name: &Name, no_trunc: bool, now: SystemTime) -> Va
 }
 
 /// `3 weeks ago`
-pub(super) fn created_since(created_unix_s: i64, now: SystemTime) -> String {
+pub(crate) fn created_since(created_unix_s: i64, now: SystemTime) -> String {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let created = u64::try_from(created_unix_s).unwrap_or(0);
     format!("{} ago", age(Duration::from_secs(now.saturating_sub(created))))

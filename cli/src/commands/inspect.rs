@@ -1,6 +1,9 @@
 //! `slipway inspect`.
 
 use clap::ValueEnum;
+use engine::Engine;
+use engine::containers::{ContainerError, ContainerInspection};
+use engine::images::Inspection;
 use serde::Serialize;
 
 use crate::arguments::Global;
@@ -12,12 +15,12 @@ use crate::template::{Functions, Template, Value};
 /// Indentation of Docker's JSON.
 const INDENT: &[u8] = b"    ";
 
-/// Return low-level information on images
+/// Return low-level information on containers and images
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "slipway inspect [OPTIONS] NAME|ID [NAME|ID...]",
     help_template = super::HELP_WITH_ALIASES,
-    before_help = "\nAliases:\n  slipway image inspect, slipway inspect"
+    before_help = "\nAliases:\n  slipway container inspect, slipway image inspect, slipway inspect"
 )]
 pub(crate) struct Args {
     /// Names or IDs
@@ -25,14 +28,16 @@ pub(crate) struct Args {
     names: Vec<String>,
     #[arg(short, long, value_name = "FORMAT", help = super::FORMAT_HELP)]
     format: Option<String>,
-    /// Only inspect objects of the given type ("image")
+    /// Only inspect objects of the given type ("container", "image")
     #[arg(long = "type", value_name = "TYPE", value_enum, hide_possible_values = true)]
     kind: Option<Kind>,
 }
 
 /// What can be inspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
+pub(crate) enum Kind {
+    /// A container.
+    Container,
     /// An image.
     Image,
 }
@@ -55,11 +60,11 @@ impl Layout {
     }
 }
 
-/// Shows everything about images.
-pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
+/// Shows everything about containers and images; `only` one kind of them if the command says so.
+pub(crate) fn run(args: &Args, only: Option<Kind>, global: &Global) -> Result<Exit, Report> {
     let layout = Layout::parse(args.format.as_deref())?;
     let engine = store::open(global)?;
-    show(&args.names, &layout, |name| Ok(engine.inspect_image(name)?))
+    show(&args.names, &layout, |name| find(&engine, name, args.kind.or(only)))
 }
 
 /// Shows what is found under each name, and says which are not there.
@@ -88,6 +93,28 @@ fn laid_out(inspection: &impl Serialize, layout: &Layout) -> Result<Value, Repor
         Layout::Template(template) => Ok(Value::Text(template.render(&typed(value, ""), Functions::Values)?)),
         _ => Ok(value),
     }
+}
+
+/// What a name means.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Inspected {
+    Container(Box<ContainerInspection>),
+    Image(Box<Inspection>),
+}
+
+/// A container before an image, as in Docker.
+fn find(engine: &Engine, name: &str, kind: Option<Kind>) -> Result<Inspected, Report> {
+    if kind != Some(Kind::Image) {
+        match engine.container(name) {
+            Ok(container) => {
+                return Ok(Inspected::Container(Box::new(engine.inspect_container(&container))));
+            }
+            Err(ContainerError::NoSuchContainer { .. }) if kind.is_none() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Inspected::Image(Box::new(engine.inspect_image(name)?)))
 }
 
 fn join(found: &[Value], layout: &Layout) -> String {

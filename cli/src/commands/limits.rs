@@ -9,7 +9,7 @@ const PERIOD_US: f64 = 100_000.0;
 
 /// The options of `build` and of `run`.
 #[derive(Debug, clap::Args)]
-pub(super) struct LimitArgs {
+pub(crate) struct LimitArgs {
     /// Memory limit
     #[arg(short, long, value_name = "BYTES", value_parser = parse_size)]
     memory: Option<u64>,
@@ -38,7 +38,7 @@ pub(super) struct LimitArgs {
 
 /// The options of `run` alone.
 #[derive(Debug, clap::Args)]
-pub(super) struct ContainerLimitArgs {
+pub(crate) struct ContainerLimitArgs {
     #[command(flatten)]
     common: LimitArgs,
     /// Block IO (relative weight), between 10 and 1000

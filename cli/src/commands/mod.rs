@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod builder_gc;
 pub(crate) mod builder_logs;
 pub(crate) mod builder_prune;
+pub(crate) mod container;
 mod csv;
 pub(crate) mod daemon;
 pub(crate) mod df;
@@ -44,7 +45,7 @@ pub(crate) mod volume;
 pub(crate) mod why;
 
 use crate::arguments::{
-    Arguments, BuilderCommand, Command, Global, ImageCommand, StoreCommand, SystemCommand,
+    Arguments, BuilderCommand, Command, ContainerCommand, Global, ImageCommand, StoreCommand, SystemCommand,
 };
 use crate::report::{Exit, Report};
 
@@ -76,6 +77,22 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
     let Arguments { global, command } = arguments;
     match command {
         Command::Run(args) => run::run(*args, &global),
+        Command::Exec(args) => container::exec::run(*args, &global),
+        Command::Ps(args) => container::ps::run(&args, &global),
+        Command::Container(command) => run_container(command, &global),
+        Command::Attach(args) => container::attach::run(&args, &global),
+        Command::Create(args) => container::create::run(*args, &global),
+        Command::Kill(args) => container::kill::run(&args, &global),
+        Command::Logs(args) => container::logs::run(&args, &global),
+        Command::Pause(args) => container::pause::run(&args, &global),
+        Command::Rename(args) => container::rename::run(&args, &global),
+        Command::Restart(args) => container::restart::run(&args, &global),
+        Command::Rm(args) => container::rm::run(&args, &global),
+        Command::Start(args) => container::start::run(&args, &global),
+        Command::Stop(args) => container::stop::run(&args, &global),
+        Command::Top(args) => container::top::run(&args, &global),
+        Command::Unpause(args) => container::unpause::run(&args, &global),
+        Command::Wait(args) => container::wait::run(&args, &global),
         Command::Build(args) | Command::Builder(BuilderCommand::Build(args)) => build::run(*args, &global),
         Command::Builder(BuilderCommand::Gc(args)) => builder_gc::run(&args, &global),
         Command::Builder(BuilderCommand::Logs(args)) => builder_logs::run(&args, &global),
@@ -93,7 +110,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
         Command::Graph(args) => graph::run(args, &global),
         Command::History(args) => history::run(&args, &global),
         Command::Import(args) => import::run(args, &global),
-        Command::Inspect(args) => inspect::run(&args, &global),
+        Command::Inspect(args) => inspect::run(&args, None, &global),
         Command::Load(args) => load::run(&args, &global),
         Command::Login(args) => login::run(args),
         Command::Logout(args) => logout::run(args),
@@ -110,6 +127,29 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
     }
 }
 
+fn run_container(command: ContainerCommand, global: &Global) -> Result<Exit, Report> {
+    match command {
+        ContainerCommand::Attach(args) => container::attach::run(&args, global),
+        ContainerCommand::Create(args) => container::create::run(*args, global),
+        ContainerCommand::Exec(args) => container::exec::run(*args, global),
+        ContainerCommand::Inspect(args) => inspect::run(&args, Some(inspect::Kind::Container), global),
+        ContainerCommand::Kill(args) => container::kill::run(&args, global),
+        ContainerCommand::Logs(args) => container::logs::run(&args, global),
+        ContainerCommand::Ls(args) => container::ps::run(&args, global),
+        ContainerCommand::Pause(args) => container::pause::run(&args, global),
+        ContainerCommand::Prune(args) => container::prune::run(&args, global),
+        ContainerCommand::Rename(args) => container::rename::run(&args, global),
+        ContainerCommand::Restart(args) => container::restart::run(&args, global),
+        ContainerCommand::Rm(args) => container::rm::run(&args, global),
+        ContainerCommand::Run(args) => run::run(*args, global),
+        ContainerCommand::Start(args) => container::start::run(&args, global),
+        ContainerCommand::Stop(args) => container::stop::run(&args, global),
+        ContainerCommand::Top(args) => container::top::run(&args, global),
+        ContainerCommand::Unpause(args) => container::unpause::run(&args, global),
+        ContainerCommand::Wait(args) => container::wait::run(&args, global),
+    }
+}
+
 fn run_image(command: ImageCommand, global: &Global) -> Result<Exit, Report> {
     match command {
         ImageCommand::Build(args) => build::run(*args, global),
@@ -117,7 +157,7 @@ fn run_image(command: ImageCommand, global: &Global) -> Result<Exit, Report> {
         ImageCommand::Explore(args) => explore::run(&args, global),
         ImageCommand::History(args) => history::run(&args, global),
         ImageCommand::Import(args) => import::run(args, global),
-        ImageCommand::Inspect(args) => inspect::run(&args, global),
+        ImageCommand::Inspect(args) => inspect::run(&args, Some(inspect::Kind::Image), global),
         ImageCommand::Load(args) => load::run(&args, global),
         ImageCommand::Ls(args) => images::run(&args, global),
         ImageCommand::Pull(args) => pull::run(args, global),

@@ -8,7 +8,7 @@ use super::prune::parse_size;
 
 /// The options of both commands.
 #[derive(Debug, clap::Args)]
-pub(super) struct SurroundingsArgs {
+pub(crate) struct SurroundingsArgs {
     /// Add a custom host-to-IP mapping ("NAME:IP" or "NAME=IP"; the IP "host-gateway" is this machine)
     #[arg(long, value_name = "NAME:IP", value_parser = parse_host)]
     add_host: Vec<(String, String)>,

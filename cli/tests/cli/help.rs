@@ -13,6 +13,23 @@ fn the_help_of_every_command() {
         "build",
         "builder",
         "run",
+        "exec",
+        "ps",
+        "container",
+        "attach",
+        "create",
+        "kill",
+        "logs",
+        "pause",
+        "rename",
+        "restart",
+        "rm",
+        "start",
+        "stop",
+        "top",
+        "unpause",
+        "wait",
+        "container prune",
         "images",
         "image",
         "fmt",
@@ -121,7 +138,7 @@ fn mistyped_words_get_a_suggestion() {
     exit code 1
     ---- stderr
     error: 'slipway' requires a subcommand but one was not provided
-      [subcommands: run, build, pull, push, images, login, logout, search, version, info, doctor, builder, image, manifest, store, system, network, volume, daemon, fmt, graph, history, import, inspect, load, rmi, save, tag, why]
+      [subcommands: run, exec, ps, build, pull, push, images, login, logout, search, version, info, doctor, builder, container, image, manifest, store, system, network, volume, attach, create, daemon, fmt, graph, history, import, inspect, kill, load, logs, pause, rename, restart, rm, rmi, save, start, stop, tag, top, unpause, wait, why]
 
     Usage: slipway [OPTIONS] COMMAND
 
@@ -160,11 +177,11 @@ fn wrong_values_are_explained() {
 
     For more information, try '--help'.
     ");
-    insta::assert_snapshot!(shown(&["inspect", "--type", "container", "x"]), @"
+    insta::assert_snapshot!(shown(&["inspect", "--type", "volume", "x"]), @"
     exit code 1
     ---- stderr
-    error: invalid value 'container' for '--type <TYPE>'
-      [possible values: image]
+    error: invalid value 'volume' for '--type <TYPE>'
+      [possible values: container, image]
 
     For more information, try '--help'.
     ");

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test cannot do is a failure of the test")]
 
 mod build;
+mod containers;
 #[cfg(feature = "generate")]
 mod generate;
 mod help;

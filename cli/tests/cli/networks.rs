@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::rootless;
-use crate::support::{World, spawn};
+use crate::support::{World, signal, spawn};
 
 /// Longest time for anything on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -453,13 +453,13 @@ fn sockets_of(name: &str, world: &World) -> Vec<String> {
     all
 }
 
-/// Whether the engine that started a process works on this store.
+/// Whether the monitor that started a process works on this store.
 fn parent_has(process: &std::path::Path, store: &str) -> bool {
     let status = fs::read_to_string(process.join("status")).unwrap_or_default();
     let parent =
         status.lines().find_map(|line| line.strip_prefix("PPid:")).map(str::trim).unwrap_or_default();
-    let environment = fs::read(format!("/proc/{parent}/environ")).unwrap_or_default();
-    String::from_utf8_lossy(&environment).contains(store)
+    let command = fs::read(format!("/proc/{parent}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&command).split('\0').any(|word| word == store)
 }
 
 /// Interfaces and routes of the host, without those of other tests.
@@ -477,8 +477,14 @@ fn nothing_of_a_network_stays_when_everything_is_killed() {
     // 10.77.3.0 in the byte order of the machine.
     let subnet = format!("{:08X}", u32::from_ne_bytes([10, 77, 3, 0]));
     assert!(!rootless::is_root() || has_route(&subnet));
+    // The container is its monitor's, and not the client's.
+    let id = world.ok(["ps", "-q"]);
+    let pid = world.ok(["inspect", "-f", "{{.State.Pid}}", id.trim()]);
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap();
+    let monitor = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().to_owned();
     server.0.kill().unwrap();
     server.0.wait().unwrap();
+    signal(monitor.parse().unwrap(), "KILL");
     wait_until("the port is free", || std::net::TcpListener::bind(local(port)).is_ok());
     wait_until("the network is gone from the host", || !has_route(&subnet));
     wait_until("nobody is in it", || {

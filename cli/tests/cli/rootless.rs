@@ -93,6 +93,22 @@ fn a_user_with_a_single_id_builds_and_runs() {
     assert_eq!((ran.code, ran.stdout.clone()), (0, expected(&world)), "{ran}");
 }
 
+/// Containers in the background, by processes each of which is in a user namespace of its own.
+const CONTAINER_SCRIPT: &str = "slipway import rootfs.tar bb > id &&
+    slipway run -d --name web bb sh -c 'trap \"exit 4\" TERM; echo ready; while true; do sleep 0.05; done' > id &&
+    until slipway logs web | grep -q ready; do sleep 0.05; done &&
+    slipway exec web id -u && slipway ps --format '{{.Names}} {{.State}}' && slipway stop web && slipway wait web &&
+    slipway start web && slipway rm -f web && slipway ps -aq && ls .local/share/slipway/containers";
+
+#[test]
+fn a_user_has_containers() {
+    for ranges in [SUBORDINATE, ""] {
+        let Some(world) = user() else { return };
+        let ran = as_user(&world, ranges, CONTAINER_SCRIPT);
+        assert_eq!(ran.stdout, "0\nweb running\nweb\n4\nweb\nweb\n", "{ran}");
+    }
+}
+
 /// A secret belongs to whom the mount says, as far as there are ids.
 const SECRET_SCRIPT: &str = "mkdir c && printf '%s\\n' 'FROM bb' \\
         'RUN --mount=type=secret,id=key cat /run/secrets/key | sed s/^k/K/ > /seen' \\

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -26,6 +27,9 @@ pub(crate) fn binary() -> PathBuf {
     std::env::var_os("SLIPWAY_BIN")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_slipway")), PathBuf::from)
 }
+
+/// Longest that a process may take to end that was killed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A user's home with a store, a build context and the image `bb`.
 pub(crate) struct World {
@@ -133,6 +137,39 @@ impl World {
         settings.add_filter(r"(Less than a second|About a minute|\d+ \w+) ago *", "<age> ");
         settings
     }
+}
+
+/// Containers that a test leaves behind, be it because it fails, end with it.
+impl Drop for World {
+    fn drop(&mut self) {
+        let home = self.directory.path();
+        let monitors: Vec<_> = processes().filter(|process| is_monitor(process, home)).collect();
+        for process in &monitors {
+            // One that has ended meanwhile is no mistake.
+            let pid = process.file_name().unwrap();
+            let _ = Command::new("kill").args(["-s", "KILL"]).arg(pid).stderr(Stdio::null()).status();
+        }
+        let begin = Instant::now();
+        while monitors.iter().any(|process| is_monitor(process, home)) && begin.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Directories of all processes, see proc(5).
+fn processes() -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let is_number = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().parse::<u32>().is_ok();
+    entries.filter(is_number).map(|entry| entry.path())
+}
+
+/// Whether a process keeps a container of a store beneath a directory.
+fn is_monitor(process: &Path, home: &Path) -> bool {
+    // What has ended has an empty one.
+    let command = fs::read(process.join("cmdline")).unwrap_or_default();
+    let command = String::from_utf8_lossy(&command).into_owned();
+    let mut words = command.split('\0');
+    words.next() == Some("slipway-monitor") && words.any(|word| Path::new(word).starts_with(home))
 }
 
 fn regex_of(text: &str) -> String {

@@ -219,3 +219,42 @@ fn a_container_has_a_terminal_of_its_own() {
     terminal.type_line("stty -a | grep -o ' icanon'");
     terminal.wait_line(" icanon");
 }
+
+#[test]
+fn a_terminal_can_be_left_and_come_back_to() {
+    let world = World::new();
+    let terminal = Terminal::new(&world, 90, 25);
+    terminal.type_line("slipway run -it --name shell bb sh");
+    terminal.wait(|screen| screen.contains("/ #"));
+    terminal.type_line("echo first $((40 + 2)); stty size");
+    terminal.wait_line("first 42");
+    terminal.wait_line("25 90");
+    terminal.tmux(&["send-keys", "C-p", "C-q"]);
+    terminal.wait(|screen| screen.contains("read escape sequence"));
+    terminal.type_line("clear; slipway ps --format '{{.Names}} {{.State}}'");
+    terminal.wait_line("shell running");
+    terminal.tmux(&["resize-window", "-x", "70", "-y", "22"]);
+    terminal.type_line("clear; slipway attach shell");
+    terminal.wait(|screen| {
+        if !screen.contains("/ #") {
+            terminal.tmux(&["send-keys", "Enter"]);
+        }
+        screen.contains("/ #")
+    });
+    terminal.type_line("stty size");
+    terminal.wait_line("22 70");
+    terminal.type_line("exit 6");
+    terminal.wait(|screen| screen.trim_end().ends_with("\n$"));
+    terminal.type_line("clear; echo code $?; slipway inspect -f '{{.State.ExitCode}}' shell");
+    terminal.wait_line("6");
+    // A second command has a terminal of its own.
+    terminal.type_line(
+        "clear; slipway start shell; slipway exec -it shell sh -c 'tty; stty size; read x; echo got $x'",
+    );
+    terminal.wait_line("/dev/pts/1");
+    terminal.wait_line("22 70");
+    terminal.type_line("word");
+    terminal.wait_line("got word");
+    terminal.type_line("clear; slipway rm -f shell");
+    terminal.wait_line("shell");
+}

@@ -84,7 +84,7 @@ fn mistakes_with_volumes_leave_nothing() {
     insta::assert_snapshot!(stderr(&["run", "--mount", "type=bind,src=/nope/x,dst=/x", "bb", "true"]), @r#"125 ERROR: invalid mount config for type "bind": bind source path does not exist: /nope/x"#);
     insta::assert_snapshot!(stderr(&["run", "-v", "/proc/nope:/x", "bb", "true"]), @"125 ERROR: error while creating mount source path '/proc/nope': No such file or directory (os error 2)");
     insta::assert_snapshot!(stderr(&["run", "--mount", "type=volume,src=ab,dst=/x,volume-subpath=../nope", "bb", "true"]), @"125 ERROR: cannot start the container: `subpath` has the value `../nope`: No such file or directory (os error 2)");
-    assert_eq!(stderr(&["run", "-v", "/x", "bb", "nope"]).split(' ').next(), Some("127"));
+    assert_eq!(stderr(&["run", "--rm", "-v", "/x", "bb", "nope"]).split(' ').next(), Some("127"));
     assert_eq!(
         world.ok(["volume", "ls", "-q"]),
         "ab\n",
@@ -239,9 +239,13 @@ fn a_volume_in_use_stays() {
     assert!(refused.code == 1 && refused.stderr.contains("remove data: volume is in use"), "{refused}");
     assert_eq!(world.ok(["volume", "ls", "-q", "-f", "dangling=true"]), "");
     assert_eq!(world.ok(["volume", "prune", "-af"]), "Total reclaimed space: 0B\n");
-    // Nobody has it any more, however its container ended.
+    // The container is not the client's: it goes on when that is killed.
     child.kill().unwrap();
     child.wait().unwrap();
+    let container = world.ok(["ps", "-q"]);
+    let refused = world.run(["volume", "rm", "data"]);
+    assert!(refused.stderr.contains(container.trim()), "{refused}");
+    world.ok(["rm", "-f", container.trim()]);
     let removed = world.run(["volume", "rm", "data"]);
     assert_eq!(removed.code, 0, "{removed}");
 }

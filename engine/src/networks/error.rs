@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use cache::StoreError;
+use serde::{Deserialize, Serialize};
 
 /// Why a network cannot be made, joined or removed, or a port not be published.
 #[derive(Debug, thiserror::Error)]
@@ -170,4 +171,30 @@ pub enum NetworkError {
     /// The store cannot do its work.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Who has to do something about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NetworkFault {
+    /// The user.
+    User,
+    /// The user, who has to look which networks there are.
+    NotFound,
+    /// The machine refuses.
+    Machine,
+}
+
+impl NetworkError {
+    /// Who has to do something about it.
+    pub(crate) fn fault(&self) -> NetworkFault {
+        use executor::NetworkError as Refused;
+        match self {
+            Self::NotFound { .. } => NetworkFault::NotFound,
+            Self::Sandbox(Refused::Taken { .. } | Refused::OutOfRange { .. } | Refused::Full { .. }) => {
+                NetworkFault::User
+            }
+            Self::Store(_) | Self::File { .. } | Self::Sandbox(_) => NetworkFault::Machine,
+            _ => NetworkFault::User,
+        }
+    }
 }

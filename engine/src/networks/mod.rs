@@ -21,7 +21,7 @@ mod publish;
 mod setup;
 mod subnet;
 
-pub use error::NetworkError;
+pub use error::{NetworkError, NetworkFault};
 pub use facts::{Network, NetworkContainer};
 pub use filter::NetworkFilters;
 pub use join::NetworkRequest;

@@ -26,6 +26,13 @@ pub struct PublishedPort {
     pub host: SocketAddr,
 }
 
+impl PublishedPort {
+    /// The port in the container: `80/tcp`.
+    pub fn inside(&self) -> String {
+        format!("{}/{}", self.container, self.protocol.name())
+    }
+}
+
 /// Ports of the host that are ours.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {

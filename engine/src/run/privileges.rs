@@ -1,13 +1,19 @@
 //! What a container may do beyond the default, or not even that.
 
 use executor::{Capabilities, Capability, Seccomp, Spec};
+use serde::{Deserialize, Serialize};
 
 /// The word for every capability, as in Docker.
 const ALL: &str = "ALL";
 
 /// What a container is given and denied. The default is Docker's.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Privileges {
+    /// `--cap-add` as it was written, for people.
+    pub cap_add: Vec<String>,
+    /// `--cap-drop` as it was written, for people.
+    pub cap_drop: Vec<String>,
     /// Its capabilities, or everything.
     pub grants: Grants,
     /// `--security-opt no-new-privileges`; `None` for the default of the sandbox.
@@ -21,7 +27,7 @@ pub struct Privileges {
 }
 
 /// Which capabilities a container has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Grants {
     /// These, for user 0.
     Capabilities(Capabilities),
@@ -65,8 +71,16 @@ fn parse(names: &[String]) -> Result<Vec<Capability>, String> {
 
 impl Privileges {
     /// The specification with these in place of its own.
-    pub(super) fn apply(&self, spec: Spec) -> Spec {
-        let Self { grants, no_new_privileges, allows_all_system_calls, is_root_read_only, sysctls } = self;
+    pub(crate) fn apply(&self, spec: Spec) -> Spec {
+        let Self {
+            cap_add: _,
+            cap_drop: _,
+            grants,
+            no_new_privileges,
+            allows_all_system_calls,
+            is_root_read_only,
+            sysctls,
+        } = self;
         let mut spec = match grants {
             Grants::Everything => spec.privileged(),
             Grants::Capabilities(capabilities) => Spec { capabilities: *capabilities, ..spec },

@@ -64,13 +64,18 @@ pub(crate) fn start_in<E: From<StartError>>(
 
 /// Says once what a sandbox does not isolate here.
 fn told(child: Child) -> Child {
-    static TOLD: Once = Once::new();
     if child.processes() == Processes::All {
-        TOLD.call_once(|| {
-            tracing::warn!("steps see the names of the processes around them: this container's /proc is covered in part; `slipway doctor` says more");
-        });
+        tell_processes();
     }
     child
+}
+
+/// Says once that sandboxes see more than their own processes.
+pub(crate) fn tell_processes() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        tracing::warn!("steps see the names of the processes around them: this container's /proc is covered in part; `slipway doctor` says more");
+    });
 }
 
 /// The same command with copies in place of overlays.

@@ -202,7 +202,7 @@ impl Engine {
 
     /// Whether a container has a volume.
     fn is_volume_in_use(&self, name: &str) -> Result<bool, VolumeError> {
-        Ok(self.store.is_volume_in_use(name)?)
+        Ok(!self.users_of_volume(name).is_empty() || self.store.is_volume_in_use(name)?)
     }
 
     /// Removes a volume with all its files.
@@ -212,10 +212,17 @@ impl Engine {
     /// [`VolumeError::NotThere`], and [`VolumeError::InUse`] while a container has it.
     pub fn remove_volume(&self, name: &str) -> Result<(), VolumeError> {
         let name = self.volume(name)?.name;
-        match self.store.remove_volume(&name)? {
+        // Asked under its lock: whoever makes a container has that until the container is there.
+        match self.store.remove_volume(&name, || self.users_of_volume(&name).is_empty())? {
             VolumeRemoval::Removed => Ok(()),
             VolumeRemoval::NotThere => Err(VolumeError::NotThere { name }),
-            VolumeRemoval::InUse => Err(VolumeError::InUse { name, users: "a running container".to_owned() }),
+            VolumeRemoval::InUse => {
+                let users = self.users_of_volume(&name).join(", ");
+                Err(VolumeError::InUse {
+                    name,
+                    users: if users.is_empty() { "a new container".to_owned() } else { users },
+                })
+            }
         }
     }
 

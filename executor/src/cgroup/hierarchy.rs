@@ -82,6 +82,10 @@ fn own_group<'a>(groups: &'a str, version: Version, controllers: &[String]) -> O
 
 impl Hierarchy {
     pub(super) fn has(&self, controller: Controller) -> bool {
+        // Every group of version 2 but the root can be frozen.
+        if self.version == Version::Two && controller == Controller::Freezer {
+            return true;
+        }
         let name = controller.name(self.version);
         self.controllers.iter().any(|known| known == name)
     }
@@ -148,7 +152,7 @@ impl Hierarchy {
         for group in steps {
             let file = group.join("cgroup.subtree_control");
             let present = fs::read_to_string(&file).unwrap_or_default();
-            for controller in controllers {
+            for controller in controllers.iter().filter(|it| **it != Controller::Freezer) {
                 let name = controller.name(Version::Two);
                 if !present.split_whitespace().any(|known| known == name) {
                     let text = format!("+{name}");

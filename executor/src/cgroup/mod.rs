@@ -56,6 +56,8 @@ pub struct Resources {
     pub parent: String,
     /// Whether the account is wanted even without a limit.
     pub account: bool,
+    /// Whether the sandbox is to have a group that can be frozen, where the machine has such groups.
+    pub freezer: bool,
 }
 
 /// A limit on memory and swap together.
@@ -107,10 +109,12 @@ enum Controller {
     CpuSet,
     Pids,
     Block,
+    Freezer,
 }
 
 impl Controller {
-    const ALL: [Self; 6] = [Self::Memory, Self::Cpu, Self::CpuAccount, Self::CpuSet, Self::Pids, Self::Block];
+    const ALL: [Self; 7] =
+        [Self::Memory, Self::Cpu, Self::CpuAccount, Self::CpuSet, Self::Pids, Self::Block, Self::Freezer];
 
     fn name(self, version: Version) -> &'static str {
         match self {
@@ -123,6 +127,7 @@ impl Controller {
             Self::Pids => "pids",
             Self::Block if version == Version::Two => "io",
             Self::Block => "blkio",
+            Self::Freezer => "freezer",
         }
     }
 }
@@ -130,7 +135,10 @@ impl Controller {
 impl Resources {
     /// Whether a sandbox needs groups at all.
     pub(crate) fn is_asked(&self) -> bool {
-        self.account || !self.parent.is_empty() || Controller::ALL.iter().any(|it| self.needs(*it))
+        self.account
+            || self.freezer
+            || !self.parent.is_empty()
+            || Controller::ALL.iter().any(|it| self.needs(*it))
     }
 
     /// Whether there is a limit that this controller keeps.
@@ -143,7 +151,7 @@ impl Resources {
             Controller::CpuSet => !self.cpuset_cpus.is_empty() || !self.cpuset_mems.is_empty(),
             Controller::Pids => self.pids_max.is_some(),
             Controller::Block => self.block_weight.is_some(),
-            Controller::CpuAccount => false,
+            Controller::CpuAccount | Controller::Freezer => false,
         }
     }
 }
@@ -196,6 +204,44 @@ impl Cgroups {
         self.groups.iter().map(|group| group.directory.join(PROCESSES)).collect()
     }
 
+    /// Stops everybody in the groups where they are, or lets them go on. Waits until they stand still.
+    pub(crate) fn freeze(&self, is_frozen: bool) -> Result<(), SandboxError> {
+        let freezer = self
+            .groups
+            .iter()
+            .find(|it| it.version == Version::Two || it.controllers.contains(&Controller::Freezer));
+        match freezer {
+            None => Err(no_controller(Controller::Freezer)),
+            Some(group) if group.version == Version::One => v1::freeze(&group.directory, is_frozen),
+            Some(group) => v2::freeze(&group.directory, is_frozen),
+        }
+    }
+
+    /// Whether the groups can be frozen.
+    pub(crate) fn can_freeze(&self) -> bool {
+        self.groups
+            .iter()
+            .any(|it| it.version == Version::Two || it.controllers.contains(&Controller::Freezer))
+    }
+
+    /// Moves a process to the groups. One that is gone needs none.
+    pub(crate) fn add(&self, pid: i32) -> Result<(), SandboxError> {
+        for entrance in self.entrances() {
+            match fs::write(&entrance, pid.to_string()) {
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                result => result.or_kernel(|| format!("write({entrance:?}, \"{pid}\")"))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody in the groups.
+    pub(crate) fn members(&self) -> Vec<i32> {
+        let Some(group) = self.groups.first() else { return Vec::new() };
+        let text = fs::read_to_string(group.directory.join(PROCESSES)).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
     /// What was used so far.
     pub(crate) fn account(&self) -> Account {
         let mut account = Account::default();
@@ -245,8 +291,12 @@ fn assign<'a>(
     let mut assigned: Vec<(&Hierarchy, Vec<Controller>)> = Vec::new();
     for controller in Controller::ALL {
         let is_needed = resources.needs(controller);
-        let is_counted = !matches!(controller, Controller::CpuSet | Controller::Cpu);
-        let is_wanted = is_needed || resources.account && is_counted;
+        let is_wanted = is_needed
+            || match controller {
+                Controller::CpuSet | Controller::Cpu => false,
+                Controller::Freezer => resources.freezer,
+                _ => resources.account,
+            };
         if !is_wanted {
             continue;
         }
@@ -303,6 +353,21 @@ fn check(resources: &Resources) -> Result<(), SandboxError> {
 
 /// Docker's minimum: less than that, and nothing starts.
 const MEMORY_BYTES_MIN: u64 = 6 << 20;
+
+/// Waits until the processes of a group stand still, or go on.
+fn wait_for(is_there: impl Fn() -> bool, call: impl FnOnce() -> String) -> Result<(), SandboxError> {
+    let begin = Instant::now();
+    while !is_there() {
+        if begin.elapsed() > FREEZING_TIME_MAX {
+            return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)).or_kernel(call);
+        }
+        thread::sleep(REMOVAL_PAUSE);
+    }
+    Ok(())
+}
+
+/// How long a process may take to stand still: one that waits for a disk comes to it later.
+const FREEZING_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Writes one file of a group.
 fn set(directory: &Path, file: &str, value: &str) -> Result<(), SandboxError> {

@@ -54,6 +54,8 @@ fn sweep(parent: &Path) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         if name.to_str().is_some_and(is_orphan) {
+            // Who is frozen cannot die.
+            super::v1::thaw(&entry.path());
             // Fails while there are processes in it.
             let _ = fs::remove_dir(entry.path());
         }

@@ -34,11 +34,34 @@ pub(super) fn limit(
                     set_first(directory, &files, "block weight")?;
                 }
             }
-            Controller::CpuAccount => {}
+            Controller::CpuAccount | Controller::Freezer => {}
         }
     }
     Ok(())
 }
+
+/// Stops everybody in a group where they are, or lets them go on, see the kernel's `cgroup-v1/freezer-subsystem`.
+pub(super) fn freeze(directory: &Path, is_frozen: bool) -> Result<(), SandboxError> {
+    let wanted = if is_frozen { "FROZEN" } else { THAWED };
+    set(directory, FREEZER_STATE, wanted)?;
+    let is_there = || {
+        let state = std::fs::read_to_string(directory.join(FREEZER_STATE)).unwrap_or_default();
+        state.trim() == wanted
+    };
+    super::wait_for(is_there, || format!("write({directory:?}, {wanted:?})"))
+}
+
+/// Lets everybody in a group go on, if that group can be frozen.
+pub(super) fn thaw(directory: &Path) {
+    let state = directory.join(FREEZER_STATE);
+    if state.exists() {
+        // Nobody is left who could be told.
+        let _ = std::fs::write(state, THAWED);
+    }
+}
+
+const FREEZER_STATE: &str = "freezer.state";
+const THAWED: &str = "THAWED";
 
 fn memory(directory: &Path, resources: &Resources) -> Result<(), SandboxError> {
     let Some(bytes) = resources.memory_bytes else { return Ok(()) };
@@ -103,7 +126,7 @@ pub(super) fn read(directory: &Path, controllers: &[Controller], account: &mut A
             }
             Controller::Pids => account.pids_refused = keyed(directory, "pids.events", "max").unwrap_or(0),
             Controller::Block => account.block_bytes = block_bytes(directory),
-            Controller::Cpu | Controller::CpuSet => {}
+            Controller::Cpu | Controller::CpuSet | Controller::Freezer => {}
         }
     }
 }

@@ -40,10 +40,18 @@ pub(super) fn limit(
                     set_first(directory, &files, "block weight")?;
                 }
             }
-            Controller::CpuAccount => {}
+            Controller::CpuAccount | Controller::Freezer => {}
         }
     }
     Ok(())
+}
+
+/// Stops everybody in a group where they are, or lets them go on.
+pub(super) fn freeze(directory: &Path, is_frozen: bool) -> Result<(), SandboxError> {
+    let wanted = u64::from(is_frozen);
+    set(directory, "cgroup.freeze", &wanted.to_string())?;
+    let is_there = || keyed(directory, "cgroup.events", "frozen") == Some(wanted);
+    super::wait_for(is_there, || format!("write({directory:?}, \"{wanted}\")"))
 }
 
 fn memory(directory: &Path, resources: &Resources) -> Result<(), SandboxError> {

@@ -13,22 +13,22 @@ use crate::report::Report;
 use crate::runtime::{Interrupted, interruptible};
 
 /// How the image is obtained.
-pub(super) struct Obtaining {
-    pub(super) policy: PullPolicy,
-    pub(super) platform: Option<Platform>,
-    pub(super) layers: Arc<Layers>,
-    pub(super) says: Says,
+pub(crate) struct Obtaining {
+    pub(crate) policy: PullPolicy,
+    pub(crate) platform: Option<Platform>,
+    pub(crate) layers: Arc<Layers>,
+    pub(crate) says: Says,
 }
 
 /// How much is said of a pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Says {
+pub(crate) enum Says {
     All,
     Nothing,
 }
 
 /// Pulls the image unless it is here, or as the policy says. Ids are never pulled.
-pub(super) fn obtain(
+pub(crate) fn obtain(
     engine: &Engine,
     name: &str,
     obtaining: &Obtaining,

@@ -10,7 +10,7 @@ use crate::report::Report;
 
 /// The options.
 #[derive(Debug, clap::Args)]
-pub(super) struct NetworkArgs {
+pub(crate) struct NetworkArgs {
     /// Expose a port or a range of ports
     #[arg(long, value_name = "PORT", value_parser = exposed)]
     expose: Vec<String>,

@@ -4,7 +4,7 @@ use engine::{Grants, Privileges};
 
 /// The options.
 #[derive(Debug, clap::Args)]
-pub(super) struct PrivilegeArgs {
+pub(crate) struct PrivilegeArgs {
     /// Add Linux capabilities ("ALL" for all)
     #[arg(long, value_name = "NAME")]
     cap_add: Vec<String>,
@@ -42,6 +42,8 @@ impl TryFrom<PrivilegeArgs> for Privileges {
             } else {
                 Grants::some(&args.cap_add, &args.cap_drop)?
             },
+            cap_add: args.cap_add,
+            cap_drop: args.cap_drop,
             is_root_read_only: args.read_only,
             sysctls: args.sysctl,
             ..Self::default()

@@ -33,6 +33,19 @@ fn read_file(path: &Path) -> Result<String, Report> {
     Ok(text)
 }
 
+/// The lines of files that are neither blank nor comments.
+pub(super) fn lines(files: &[PathBuf]) -> Result<Vec<String>, Report> {
+    let mut lines = Vec::new();
+    for path in files {
+        let text = read_file(path)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let kept =
+            text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.extend(kept.map(str::to_owned));
+    }
+    Ok(lines)
+}
+
 /// A line is `NAME=VALUE` with the value as it is, or `NAME`; blank lines and those that begin with `#` are not.
 fn parse_file(path: &Path, text: &str) -> Result<Vec<(String, String)>, Report> {
     let mut variables = Vec::new();

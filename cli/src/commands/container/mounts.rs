@@ -8,7 +8,7 @@ use crate::report::Report;
 
 /// The options.
 #[derive(Debug, clap::Args)]
-pub(super) struct MountArgs {
+pub(crate) struct MountArgs {
     /// Attach a filesystem mount to the container ("type=bind|volume|tmpfs,source=...,target=...")
     #[arg(long, value_name = "MOUNT")]
     mount: Vec<String>,

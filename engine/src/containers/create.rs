@@ -1,0 +1,116 @@
+//! Makes a container, which does not run yet.
+
+use cache::LayerId;
+
+use super::config::Config;
+use super::error::ContainerError;
+use super::home::{Home, now_unix_ns};
+use super::session::NewMonitor;
+use super::settings::Settings;
+use super::{Container, name, signal};
+use crate::Engine;
+use crate::volumes::{self, MountPlan, MountRequest, MountSource, VolumeSource};
+
+/// How many names are tried before somebody has to choose one.
+const NAMES_MAX: u32 = 100;
+
+/// A container on its way, with a monitor that waits for it.
+///
+/// Worth having before the image is looked for: the monitor starts meanwhile, and so does its network. Dropped, both go.
+#[derive(Debug)]
+pub struct Creation {
+    pub(super) monitor: Option<NewMonitor>,
+}
+
+impl Engine {
+    /// Starts a monitor for a container that will be created and started at once.
+    pub fn prepare_container(&self, network: graph::Network) -> Creation {
+        let monitor = NewMonitor::start(self.root(), network);
+        // Whoever starts the container says what is wrong.
+        Creation {
+            monitor: monitor.inspect_err(|error| tracing::debug!(%error, "no monitor in advance")).ok(),
+        }
+    }
+
+    /// Makes a container of an image that is here. Without a name it gets one.
+    ///
+    /// # Errors
+    ///
+    /// A name that is none or in use, an image that is not here, or with nothing to run. Nothing stays behind then.
+    pub fn create_container(
+        &self,
+        settings: &Settings,
+        wanted: Option<&str>,
+    ) -> Result<Container, ContainerError> {
+        let wanted = wanted.map(|name| name.strip_prefix('/').unwrap_or(name));
+        if let Some(name) = wanted.filter(|name| !name::is_name(name)) {
+            return Err(ContainerError::InvalidName { name: name.to_owned() });
+        }
+        let image_id = self.find_image_for(&settings.image, settings.platform.as_ref())?;
+        let stored = crate::images::stored(&self.store, &image_id)?;
+        let image = crate::images::read_config(&self.store, &image_id)?;
+        let id = name::new_id().map_err(random)?;
+        let mut config = Config {
+            image_id: image_id.to_string(),
+            layers: stored.layers.iter().map(ToString::to_string).collect(),
+            created_unix_ns: now_unix_ns(),
+            ..Config::of_image(id, settings.clone(), &image)
+        };
+        if config.argv().is_empty() {
+            return Err(ContainerError::NoCommand { image: settings.image.clone() });
+        }
+        if signal::parse(&config.stop_signal).is_none() {
+            return Err(ContainerError::InvalidSignal { text: config.stop_signal });
+        }
+        // Its volumes stay from here on: as long as this lives, and then because the container is there.
+        let mut mounts = self.plan_mounts(&mut config, &stored.layers)?;
+        let made = self.publish(&mut config, wanted);
+        if made.is_err() {
+            mounts.discard(self);
+        }
+        made?;
+        Ok(Container { config, state: super::State::default() })
+    }
+
+    /// Makes the volumes of a container, and gives those without a name the one that they have now.
+    fn plan_mounts(&self, config: &mut Config, layers: &[LayerId]) -> Result<MountPlan, ContainerError> {
+        let volumes = config.volumes.iter().map(String::as_str).collect();
+        let plan = volumes::plan(self, &config.settings.mounts, &volumes::Image { layers, volumes })?;
+        config.mounts.clone_from(&config.settings.mounts);
+        for point in plan.points.iter().filter(|point| point.name.is_some()) {
+            let target = point.destination.clone();
+            if !config.mounts.iter().any(|request| request.target == target) {
+                let source = MountSource::Volume(VolumeSource::default());
+                config.mounts.push(MountRequest { target, read_only: false, source, mode: String::new() });
+            }
+            let request = config.mounts.iter_mut().find(|request| request.target == point.destination);
+            if let Some(MountRequest { source: MountSource::Volume(volume), .. }) = request {
+                volume.name.clone_from(&point.name);
+            }
+        }
+        config.mount_points.clone_from(&plan.points);
+        config.anonymous_volumes.clone_from(&plan.anonymous);
+        Ok(plan)
+    }
+
+    /// Makes the container visible, under the name that is wanted or another one.
+    fn publish(&self, config: &mut Config, wanted: Option<&str>) -> Result<(), ContainerError> {
+        if let Some(name) = wanted {
+            config.name = name.to_owned();
+            return Home::create(self.root(), config).map(|_| ());
+        }
+        for attempt in 0..NAMES_MAX {
+            config.name = name::new_name(attempt).map_err(random)?;
+            match Home::create(self.root(), config) {
+                Err(ContainerError::NameInUse { .. }) => {}
+                made => return made.map(|_| ()),
+            }
+        }
+        Err(ContainerError::NameInUse { name: config.name.clone(), id: "unknown".to_owned() })
+    }
+}
+
+/// There is no randomness to be had.
+fn random(source: std::io::Error) -> ContainerError {
+    super::home::file(std::path::Path::new("/dev/urandom"), source)
+}

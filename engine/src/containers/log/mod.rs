@@ -1,0 +1,131 @@
+//! What a container has written: files in Docker's format `json-file`, of which the oldest goes when there are too many.
+//!
+//! `log.000001`, `log.000002` and so on. A file never changes its name, so whoever reads one finds its successor by
+//! adding one.
+
+mod encode;
+mod read;
+mod write;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub(crate) use read::Reader;
+pub use read::{LogEntry, LogOptions};
+pub(crate) use write::Writer;
+
+const PREFIX: &str = "log.";
+
+/// The file of this number.
+pub(crate) fn file_of(directory: &Path, number: u32) -> PathBuf {
+    directory.join(format!("{PREFIX}{number:06}"))
+}
+
+/// Numbers of the files that there are, in order.
+pub(crate) fn numbers(directory: &Path) -> Vec<u32> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut numbers: Vec<u32> = names.filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use executor::Stream;
+
+    use super::*;
+    use crate::containers::settings::LogLimits;
+
+    fn written(limits: LogLimits, pieces: &[(Stream, &[u8])]) -> (tempfile::TempDir, Vec<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = Writer::new(directory.path(), limits);
+        for (stream, bytes) in pieces {
+            writer.write(*stream, bytes);
+        }
+        writer.finish();
+        let texts = read_all(directory.path(), &LogOptions::default());
+        (directory, texts)
+    }
+
+    fn read_all(directory: &Path, options: &LogOptions) -> Vec<String> {
+        let mut texts = Vec::new();
+        let mut reader = Reader::new(directory, options).unwrap();
+        reader.read(&mut |entry| texts.push(format!("{} {:?}", entry.stream, entry.log))).unwrap();
+        texts
+    }
+
+    #[test]
+    fn lines_are_entries_however_they_come() {
+        let (_directory, texts) = written(
+            LogLimits::default(),
+            &[
+                (Stream::Stdout, b"one\ntw"),
+                (Stream::Stderr, b"error\n"),
+                (Stream::Stdout, b"o \"quoted\" \\ \x1b[0m \xff\xc3\xa9\n"),
+                (Stream::Stdout, b"no end"),
+            ],
+        );
+        insta::assert_snapshot!(texts.join("\n"), @r#"
+        stdout "one\n"
+        stderr "error\n"
+        stdout "two \"quoted\" \\ \u{1b}[0m �é\n"
+        stdout "no end"
+        "#);
+    }
+
+    #[test]
+    fn long_lines_are_several_entries() {
+        let line = [b'x'; 40_000];
+        let (_directory, texts) =
+            written(LogLimits::default(), &[(Stream::Stdout, &line), (Stream::Stdout, b"\n")]);
+        let lengths: Vec<usize> = texts.iter().map(|text| text.matches('x').count()).collect();
+        assert_eq!(lengths, [16_384, 16_384, 7_232]);
+    }
+
+    #[test]
+    fn the_oldest_goes_when_there_is_too_much() {
+        let limits = LogLimits { file_bytes_max: 1000, files_max: 3, ..LogLimits::default() };
+        let lines: Vec<String> = (0..100).map(|number| format!("line {number}\n")).collect();
+        let pieces: Vec<_> = lines.iter().map(|line| (Stream::Stdout, line.as_bytes())).collect();
+        let (directory, texts) = written(limits, &pieces);
+        let numbers = numbers(directory.path());
+        assert_eq!(numbers.len(), 3);
+        assert!(numbers[0] > 1);
+        assert_eq!(texts.last().unwrap(), "stdout \"line 99\\n\"");
+        let sizes =
+            numbers.iter().map(|number| fs::metadata(file_of(directory.path(), *number)).unwrap().len());
+        assert!(sizes.max().unwrap() < 1100);
+        let tail = LogOptions { tail: Some(2), ..LogOptions::default() };
+        assert_eq!(read_all(directory.path(), &tail), ["stdout \"line 98\\n\"", "stdout \"line 99\\n\""]);
+        let tail = LogOptions { tail: Some(0), ..LogOptions::default() };
+        assert!(read_all(directory.path(), &tail).is_empty());
+    }
+
+    #[test]
+    fn a_reader_goes_on_where_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let limits = LogLimits { file_bytes_max: 500, files_max: 100, ..LogLimits::default() };
+        let mut writer = Writer::new(directory.path(), limits);
+        let mut reader = Reader::new(directory.path(), &LogOptions::default()).unwrap();
+        let mut seen = Vec::new();
+        for number in 0..50 {
+            writer.write(Stream::Stdout, format!("{number}\n").as_bytes());
+            if number % 7 == 0 {
+                reader.read(&mut |entry| seen.push(entry.log.trim().to_owned())).unwrap();
+            }
+        }
+        writer.finish();
+        reader.read(&mut |entry| seen.push(entry.log.trim().to_owned())).unwrap();
+        let expected: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn what_is_no_entry_is_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let entry = "{\"log\":\"x\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-01T00:00:00Z\"}\n";
+        fs::write(file_of(directory.path(), 1), format!("half of a\n{entry}{{\"log\":\"no end")).unwrap();
+        assert_eq!(read_all(directory.path(), &LogOptions::default()), ["stdout \"x\\n\""]);
+    }
+}

@@ -1,0 +1,118 @@
+//! Containers: an image that runs, or did, or will.
+//!
+//! Each has a directory in the store and, while it runs, a monitor: a process of our own binary that keeps it. There is no
+//! daemon; every process sees the containers of its store, and steers them through their monitors.
+
+mod config;
+mod create;
+mod error;
+mod exec;
+mod filter;
+mod home;
+mod inspect;
+mod log;
+mod monitor;
+mod name;
+mod session;
+mod settings;
+pub mod signal;
+mod start;
+mod state;
+mod steer;
+mod watch;
+mod wire;
+
+use serde::Serialize;
+
+use crate::Engine;
+use home::Home;
+
+pub use config::{Config, STOP_TIMEOUT_S_DEFAULT};
+pub use create::Creation;
+pub use error::ContainerError;
+pub use exec::ExecRequest;
+pub use executor::Stream;
+pub use filter::{ContainerFilters, FilterError};
+pub use inspect::ContainerInspection;
+pub use log::{LogEntry, LogOptions};
+pub use name::SHORT_ID_DIGITS;
+pub use session::{Session, SessionEvent, SessionWriter};
+pub use settings::{LogLimits, Restart, Settings};
+pub use state::{State, Status};
+pub use steer::{Logs, Removal};
+pub use watch::Watch;
+
+/// A time (2026-01-31, RFC 3339, seconds since 1970) or an age (10m, 1h30m), as Docker's options take them.
+pub fn parse_moment(text: &str, now: jiff::Timestamp) -> Option<jiff::Timestamp> {
+    crate::images::parse_moment(text, now)
+}
+pub use wire::Streams;
+
+pub(crate) use monitor::dispatch;
+
+/// A container as it is in this moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Container {
+    /// What it is to be.
+    pub config: Config,
+    /// What has become of it.
+    pub state: State,
+}
+
+impl Container {
+    fn load(home: &Home) -> Result<Self, ContainerError> {
+        Ok(Self { config: home.config()?, state: home.state()? })
+    }
+}
+
+impl Engine {
+    /// All containers, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the directory of the containers cannot be read.
+    pub fn containers(&self) -> Result<Vec<Container>, ContainerError> {
+        let mut containers = Vec::new();
+        for id in Home::all(self.root())? {
+            // One that goes in this moment is not there.
+            match Container::load(&Home::new(self.root(), &id)) {
+                Ok(container) => containers.push(container),
+                Err(ContainerError::NoSuchContainer { .. }) => {}
+                Err(error) => tracing::warn!("container {id}: {error}"),
+            }
+        }
+        containers.sort_by_key(|container| std::cmp::Reverse(container.config.created_unix_ns));
+        Ok(containers)
+    }
+
+    /// The container of a name, an id or the beginning of one, in this order.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::NoSuchContainer`] and [`ContainerError::Ambiguous`].
+    pub fn container(&self, name: &str) -> Result<Container, ContainerError> {
+        Container::load(&self.home(name)?)
+    }
+
+    fn home(&self, text: &str) -> Result<Home, ContainerError> {
+        let no_such_container = || ContainerError::NoSuchContainer { name: text.to_owned() };
+        let name = text.strip_prefix('/').unwrap_or(text);
+        if name.is_empty() || name.contains('/') || name.starts_with('.') {
+            return Err(no_such_container());
+        }
+        let is_there = |id: &str| Home::new(self.root(), id).path.is_dir();
+        if name.len() == name::ID_DIGITS && is_there(name) {
+            return Ok(Home::new(self.root(), name));
+        }
+        if let Some(id) = home::named(self.root(), name).filter(|id| is_there(id)) {
+            return Ok(Home::new(self.root(), &id));
+        }
+        let candidates: Vec<String> =
+            Home::all(self.root())?.into_iter().filter(|id| id.starts_with(name)).collect();
+        match candidates.as_slice() {
+            [] => Err(no_such_container()),
+            [id] => Ok(Home::new(self.root(), id)),
+            _ => Err(ContainerError::Ambiguous { prefix: text.to_owned() }),
+        }
+    }
+}

@@ -132,6 +132,7 @@ pub(crate) enum Command {
     Load(load::Args),
     Logs(container::logs::Args),
     Pause(container::pause::Args),
+    Port(container::port::Args),
     Rename(container::rename::Args),
     Restart(container::restart::Args),
     Rm(container::rm::Args),
@@ -169,6 +170,7 @@ pub(crate) enum ContainerCommand {
     #[command(visible_aliases = ["list", "ps"])]
     Ls(container::ps::Args),
     Pause(container::pause::Args),
+    Port(container::port::Args),
     Prune(container::prune::Args),
     Rename(container::rename::Args),
     Restart(container::restart::Args),

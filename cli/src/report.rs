@@ -335,9 +335,11 @@ impl From<MountError> for Report {
 
 impl From<ContainerError> for Report {
     fn from(error: ContainerError) -> Self {
-        if let ContainerError::Mount(error) = error {
-            return error.into();
-        }
+        let error = match error {
+            ContainerError::Mount(error) => return error.into(),
+            ContainerError::Membership(error) => return error.into(),
+            other => other,
+        };
         match &error {
             ContainerError::Image(source) => Self::from_image(source),
             ContainerError::Store(source) => Self::of_store(source),

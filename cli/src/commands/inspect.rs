@@ -136,7 +136,18 @@ fn join(found: &[Value], layout: &Layout) -> String {
 /// Gives nulls and objects the types that they have in Docker's API: a template shows an absent list as `[]`,
 /// and may ask a map for any key.
 fn typed(value: Value, name: &str) -> Value {
-    let is_map = matches!(name, "Labels" | "ExposedPorts" | "Volumes" | "Data" | "Options" | "Containers");
+    let is_map = matches!(
+        name,
+        "Labels"
+            | "ExposedPorts"
+            | "Volumes"
+            | "Data"
+            | "Options"
+            | "Containers"
+            | "Networks"
+            | "Ports"
+            | "PortBindings"
+    );
     match value {
         Value::Nil if is_map => Value::NilMap,
         Value::Nil => Value::NilList,

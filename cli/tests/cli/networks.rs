@@ -497,6 +497,75 @@ fn nothing_of_a_network_stays_when_everything_is_killed() {
     wait_until("the last one has left", || world.run(["network", "rm", "net"]).code == 0);
 }
 
+/// Containers in the background, which are gone at the end of the test.
+struct Background<'a>(&'a World, Vec<&'a str>);
+
+impl<'a> Background<'a> {
+    fn start(&mut self, name: &'a str, options: &[&str], script: &str) {
+        let command = ["bb", "sh", "-c", script];
+        let begin = ["run", "-d", "--name", name];
+        let words = begin.iter().chain(options).chain(&command).copied();
+        self.1.push(name);
+        self.0.ok(words);
+    }
+}
+
+impl Drop for Background<'_> {
+    fn drop(&mut self) {
+        self.0.run(["rm", "-f"].iter().chain(&self.1).copied());
+    }
+}
+
+const GREETER: &str = "echo greeting > /tmp/index.html; exec busybox httpd -f -p 80 -h /tmp";
+
+#[test]
+fn containers_join_and_leave_networks_while_they_run() {
+    let world = World::new();
+    for name in ["one", "two"] {
+        world.ok(["network", "create", name]);
+    }
+    let (port, mut containers) = (free_port(), Background(&world, Vec::new()));
+    let published = format!("127.0.0.1:{port}");
+    containers.start("web", &["--network", "one", "-p", &format!("{published}:80")], GREETER);
+    containers.start("other", &["--network", "two"], "sleep 1000");
+    wait_until("it greets", || get(local(port)).as_deref() == Some("greeting"));
+    assert_eq!(world.ok(["port", "web"]), format!("80/tcp -> {published}\n"));
+    assert_eq!(world.ok(["port", "web", "80/tcp"]), format!("{published}\n"));
+    let none = world.run(["port", "web", "81"]);
+    assert_eq!(
+        (none.code, none.stderr),
+        (1, "ERROR: no public port '81/tcp' published for web\n".to_owned())
+    );
+    assert_eq!(
+        world.ok(["ps", "--format", "{{.Names}} {{.Networks}} {{.Ports}}", "-f", "name=web"]),
+        format!("web one {published}->80/tcp\n")
+    );
+    let addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}}/{{.IPPrefixLen}} {{end}}";
+    assert_eq!(world.ok(["inspect", "-f", addresses, "web"]).matches("/16 ").count(), 1);
+    let fetch = |name: &str| {
+        world.run(["exec", "other", "busybox", "wget", "-qO-", &format!("http://{name}/index.html")])
+    };
+    world.ok(["network", "connect", "--alias", "www", "two", "web"]);
+    for name in ["web", "www", "web.two"] {
+        assert_eq!(fetch(name).stdout, "greeting\n", "{name}");
+    }
+    assert_eq!(world.ok(["inspect", "-f", addresses, "web"]).matches("/16 ").count(), 2);
+    assert_eq!(world.ok(["exec", "web", "ls", "/sys/class/net"]), "eth0\neth1\nlo\n");
+    let twice = world.run(["network", "connect", "two", "web"]);
+    assert!(twice.code == 1 && twice.stderr.contains("already exists in network"), "{twice}");
+    let used = world.run(["network", "rm", "two"]);
+    assert!(used.code == 1 && used.stderr.contains("has active endpoints"), "{used}");
+    world.ok(["network", "disconnect", "two", "web"]);
+    assert_eq!(world.ok(["exec", "web", "ls", "/sys/class/net"]), "eth0\nlo\n");
+    let gone = world.run(["network", "disconnect", "two", "web"]);
+    assert!(gone.code == 1 && gone.stderr.contains("is not connected to network two"), "{gone}");
+    // What was published is published again.
+    world.ok(["restart", "-t", "0", "web"]);
+    wait_until("it greets again", || get(local(port)).as_deref() == Some("greeting"));
+    let absent = world.run(["create", "--network", "nope", "bb", "true"]);
+    assert!(absent.code == 1 && absent.stderr.contains("network nope not found"), "{absent}");
+}
+
 /// The same as an ordinary user, whose containers are started by different processes.
 const USER_SCRIPT: &str = "slipway import rootfs.tar bb > id && slipway network create net > id
     mkfifo in1 in2; exec 8<>in1 9<>in2

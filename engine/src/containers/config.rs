@@ -1,11 +1,12 @@
 //! A container as it was made: its settings, and what the image had to say to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use image::{Healthcheck, ImageConfig};
 use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
+use crate::networks::parse_exposed;
 use crate::volumes::{MountPoint, MountRequest};
 
 /// `PATH` of a container whose image sets none, as in Docker.
@@ -98,7 +99,7 @@ impl Config {
             user: settings.user.clone().unwrap_or_else(|| defaults.user.clone()),
             stop_signal: settings.stop_signal.clone().unwrap_or_else(|| defaults.stop_signal.clone()),
             healthcheck: defaults.healthcheck.clone(),
-            exposed_ports: defaults.exposed_ports.keys().cloned().collect(),
+            exposed_ports: exposed_ports(&settings, image),
             volumes: defaults.volumes.keys().cloned().collect(),
             hostname,
             labels,
@@ -107,6 +108,19 @@ impl Config {
             ..Self::default()
         }
     }
+}
+
+/// What the image and the caller expose, as `80/tcp`.
+fn exposed_ports(settings: &Settings, image: &ImageConfig) -> Vec<String> {
+    let mut ports: BTreeSet<String> = image.config.exposed_ports.keys().cloned().collect();
+    for (range, protocol) in settings.networks.exposed.iter().filter_map(|text| parse_exposed(text).ok()) {
+        ports.extend(range.map(|port| format!("{port}/{}", protocol.name())));
+    }
+    for request in &settings.networks.ports {
+        let (first, last) = request.container;
+        ports.extend((first..=last).map(|port| format!("{port}/{}", request.protocol.name())));
+    }
+    ports.into_iter().collect()
 }
 
 /// The entrypoint and the command, each from the caller or from the image.

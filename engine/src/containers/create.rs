@@ -62,6 +62,9 @@ impl Engine {
         if signal::parse(&config.stop_signal).is_none() {
             return Err(ContainerError::InvalidSignal { text: config.stop_signal });
         }
+        for request in &settings.networks.networks {
+            self.network(&request.network)?;
+        }
         // Its volumes stay from here on: as long as this lives, and then because the container is there.
         let mut mounts = self.plan_mounts(&mut config, &stored.layers)?;
         let made = self.publish(&mut config, wanted);

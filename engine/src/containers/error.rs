@@ -8,7 +8,7 @@ use executor::SandboxError;
 
 use crate::images::ImageError;
 use crate::network::NoHostGateway;
-use crate::networks::NetworkFault;
+use crate::networks::{NetworkError, NetworkFault};
 use crate::volumes::MountError;
 
 /// Why something did not work with a container.
@@ -46,6 +46,9 @@ pub enum ContainerError {
         /// Who has to do something about it.
         fault: NetworkFault,
     },
+    /// A network that is not there, or that a container can neither join nor leave.
+    #[error(transparent)]
+    Membership(#[from] NetworkError),
     /// The store cannot do its work.
     #[error(transparent)]
     Store(#[from] StoreError),

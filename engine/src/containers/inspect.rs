@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::home::Home;
 use super::{Config, Container, State, Status};
 use crate::Engine;
+use crate::networks::Place;
 use crate::run::Grants;
 use crate::volumes::MountPoint;
 
@@ -154,7 +155,7 @@ impl Engine {
             graph_driver: self.graph_driver(config),
             mounts: config.mount_points.clone(),
             config: portable_config(config),
-            network_settings: network_settings(container),
+            network_settings: network_settings(container, &self.places(config)),
         }
     }
 
@@ -224,9 +225,9 @@ fn host_config(config: &Config) -> Value {
         "Memory": resources.memory_bytes.unwrap_or(0),
         "MemorySwap": swap,
         "NanoCpus": nano_cpus.min(PERIOD_US * NANO_CPUS_PER_US * 1024),
-        "NetworkMode": network_mode(settings.network),
+        "NetworkMode": network_names(config).first(),
         "PidsLimit": resources.pids_max,
-        "PortBindings": {},
+        "PortBindings": port_bindings(config),
         "Privileged": settings.privileges.grants == Grants::Everything,
         "ReadonlyRootfs": settings.privileges.is_root_read_only,
         "RestartPolicy": {
@@ -293,36 +294,85 @@ fn portable_config(config: &Config) -> Value {
     value
 }
 
-/// The ports of the host that lead to a container, by its own.
-fn ports(state: &State) -> Value {
-    let mut ports: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+/// The ports of the host that lead to a container that runs, by its own; null for those that are exposed only.
+fn ports(container: &Container) -> Value {
+    let Container { config, state } = container;
+    let mut ports: BTreeMap<String, Option<Vec<Value>>> = BTreeMap::new();
+    if state.status.is_alive() {
+        ports.extend(config.exposed_ports.iter().map(|port| (port.clone(), None)));
+    }
     for port in &state.ports {
         let host = json!({"HostIp": port.host.ip().to_string(), "HostPort": port.host.port().to_string()});
-        ports.entry(port.inside()).or_default().push(host);
+        ports.entry(port.inside()).or_default().get_or_insert_default().push(host);
     }
     json!(ports)
 }
 
-fn network_settings(container: &Container) -> Value {
-    let Container { config, state } = container;
-    let mut networks: BTreeMap<&str, Value> = config
-        .settings
-        .networks
-        .networks
-        .iter()
-        .map(|request| (request.network.as_str(), json!({})))
-        .collect();
-    if networks.is_empty() {
-        networks.insert(network_mode(config.settings.network), json!({}));
+/// `PortBindings`: what was asked for, and not what came of it.
+fn port_bindings(config: &Config) -> Value {
+    let mut bindings: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for request in &config.settings.networks.ports {
+        let (first, last) = request.container;
+        for port in first..=last {
+            let host = match request.host {
+                Some((from, to)) if first == last && from != to => format!("{from}-{to}"),
+                Some((from, _)) => (from + (port - first)).to_string(),
+                None => String::new(),
+            };
+            let address = request.address.map(|address| address.to_string()).unwrap_or_default();
+            let binding = json!({"HostIp": address, "HostPort": host});
+            bindings.entry(format!("{port}/{}", request.protocol.name())).or_default().push(binding);
+        }
     }
+    json!(bindings)
+}
+
+/// The networks that a container is to be in.
+fn network_names(config: &Config) -> Vec<&str> {
+    let own = config.settings.networks.networks.iter().map(|request| request.network.as_str());
+    match own.collect::<Vec<_>>() {
+        names if names.is_empty() => vec![network_mode(config.settings.network)],
+        names => names,
+    }
+}
+
+fn network_settings(container: &Container, places: &[Place]) -> Value {
+    let Container { config, state } = container;
+    let mut networks: BTreeMap<&str, Value> =
+        network_names(config).into_iter().map(|name| (name, json!({}))).collect();
+    for place in places {
+        networks.insert(&place.network, in_network(place));
+    }
+    let key = match state.pid {
+        0 => String::new(),
+        pid => format!("/proc/{pid}/ns/net"),
+    };
     json!({
         "Bridge": "",
         "Gateway": "",
         "IPAddress": "",
         "MacAddress": "",
         "Networks": networks,
-        "Ports": ports(state),
+        "Ports": ports(container),
         "SandboxID": "",
-        "SandboxKey": "",
+        "SandboxKey": key,
+    })
+}
+
+fn in_network(place: &Place) -> Value {
+    json!({
+        "IPAMConfig": null,
+        "Links": null,
+        "Aliases": place.names,
+        "MacAddress": place.mac,
+        "NetworkID": place.network_id,
+        "EndpointID": place.endpoint_id,
+        "Gateway": place.gateway.map(|gateway| gateway.to_string()).unwrap_or_default(),
+        "IPAddress": place.address.to_string(),
+        "IPPrefixLen": place.prefix,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DNSNames": place.names,
     })
 }

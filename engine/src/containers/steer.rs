@@ -11,7 +11,7 @@ use super::session::{Session, ask};
 use super::start::refusal;
 use super::watch::Watch;
 use super::wire::{Reply, Request, Streams};
-use super::{Container, LogEntry, LogOptions, Status, name, signal};
+use super::{Config, Container, LogEntry, LogOptions, Status, name, signal};
 use crate::Engine;
 
 /// Whether a container goes that runs.
@@ -21,6 +21,15 @@ pub enum Removal {
     Ended,
     /// Also one that runs, which is killed.
     Any,
+}
+
+impl Engine {
+    /// Writes down what a container is to be from now on, for its monitor as well.
+    pub(crate) fn replace_config(&self, config: &Config) -> Result<(), ContainerError> {
+        let home = self.home(&config.id)?;
+        home.write_config(config)?;
+        ask(&home, &Request::Reload).map(|_| ())
+    }
 }
 
 impl Engine {

@@ -17,10 +17,10 @@ pub(crate) struct Facts {
     pub(super) created_unix_ns: i64,
     pub(super) subnet: Subnet,
     pub(super) range: Option<Subnet>,
-    pub(super) gateway: Ipv4Addr,
+    pub(crate) gateway: Ipv4Addr,
     /// Whether the user has chosen the subnet.
     pub(super) is_configured: bool,
-    pub(super) is_internal: bool,
+    pub(crate) is_internal: bool,
     #[serde(default)]
     pub(super) is_attachable: bool,
     #[serde(default)]
@@ -186,12 +186,10 @@ impl Network {
 
 impl From<&executor::Endpoint> for NetworkContainer {
     fn from(endpoint: &executor::Endpoint) -> Self {
-        let digits: Vec<String> = endpoint.mac.iter().map(|byte| format!("{byte:02x}")).collect();
         Self {
             name: endpoint.names.first().cloned().unwrap_or_default(),
-            endpoint_id: image::Digest::of(format!("{} {}", endpoint.container, endpoint.address).as_bytes())
-                .hex(),
-            mac_address: digits.join(":"),
+            endpoint_id: super::place::endpoint_id(endpoint),
+            mac_address: super::place::mac_text(endpoint.mac),
             ipv4_address: format!("{}/{}", endpoint.address, endpoint.prefix),
             ipv6_address: String::new(),
         }

@@ -1,11 +1,13 @@
 //! Containers join networks.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use executor::{Attachment, Join};
 use serde::{Deserialize, Serialize};
 
+use super::facts::Facts;
 use super::lifecycle::{Directory, open_lock};
 use super::{NetworkError, PREDEFINED};
 
@@ -35,13 +37,18 @@ pub(super) struct Member<'a> {
     pub(super) name: Option<&'a str>,
     /// Who knows all other names.
     pub(super) resolvers: &'a [IpAddr],
+    /// The name of its interface; `eth0` and so on without.
+    pub(super) interface: Option<String>,
 }
+
+/// The network namespace of a container, and what ends with one that runs already.
+pub(super) type Running<'a> = (BorrowedFd<'a>, Option<BorrowedFd<'a>>);
 
 /// The networks of a container, the first of which is its way out. It leaves them when this is dropped.
 #[derive(Debug)]
 pub(super) struct Joined {
-    /// The name of each network, and the place in it.
-    pub(super) places: Vec<(String, Attachment)>,
+    /// Each network, and the place in it.
+    pub(super) places: Vec<(Facts, Attachment)>,
 }
 
 impl Joined {
@@ -67,24 +74,25 @@ pub(super) fn join_networks(
         if PREDEFINED.contains(&request.network.as_str()) {
             return Err(NetworkError::Mixed);
         }
-        let (name, place) = join_network(root, request, member, &joined)?;
-        joined.places.push((name, place));
+        let place = join_network(root, request, member, &joined, None)?;
+        joined.places.push(place);
     }
     Ok(joined)
 }
 
-fn join_network(
+pub(super) fn join_network(
     root: &Path,
     request: &NetworkRequest,
     member: &Member<'_>,
     joined: &Joined,
-) -> Result<(String, Attachment), NetworkError> {
+    running: Option<Running<'_>>,
+) -> Result<(Facts, Attachment), NetworkError> {
     let directory = Directory::open(root)?;
     let facts = directory.find(&request.network)?;
     if request.address.is_some() && !facts.is_configured {
         return Err(NetworkError::AddressNotAllowed);
     }
-    if joined.places.iter().any(|(name, _)| *name == facts.name) {
+    if joined.places.iter().any(|(other, _)| other.id == facts.id) {
         return Err(NetworkError::AlreadyIn { container: member.id.to_owned(), network: facts.name });
     }
     let short: String = member.id.chars().take(SHORT_ID_DIGITS).collect();
@@ -95,16 +103,16 @@ fn join_network(
         address: request.address,
         mac: request.mac,
         resolvers: member.resolvers.to_vec(),
-        interface: format!("eth{}", joined.places.len()),
+        interface: member.interface.clone().unwrap_or_else(|| format!("eth{}", joined.places.len())),
     };
     let (socket, lock) = (format!("{}.sock", facts.id), format!("{}.lock", facts.id));
     let _lock = directory.lock(&lock)?;
     // It may have been removed while we waited.
     directory.find(&facts.id)?;
-    let first = joined.places.first().map(|(_, place)| (place.namespace(), None));
+    let first = running.or(joined.places.first().map(|(_, place)| (place.namespace(), None)));
     for _ in 0..ATTEMPTS_MAX {
         if let Some(place) = executor::join(directory.fd(), &socket, &wanted, first)? {
-            return Ok((facts.name, place));
+            return Ok((facts, place));
         }
         // An opening of its own, which is the switch's alone when this one is closed.
         let path = directory.path.join(&lock);

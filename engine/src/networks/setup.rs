@@ -102,7 +102,7 @@ pub(crate) fn set_up(
     }
     let resolvers: Vec<IpAddr> =
         if owner.dns.servers.is_empty() { name_servers_of_host() } else { owner.dns.servers.clone() };
-    let member = Member { id: owner.id, name: owner.name, resolvers: &resolvers };
+    let member = Member { id: owner.id, name: owner.name, resolvers: &resolvers, interface: None };
     let joined = join_networks(root, &settings.networks, &member)?;
     let granted = Granted::shared(joined.host());
     Ok(SetUp {

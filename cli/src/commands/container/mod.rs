@@ -10,6 +10,7 @@ mod mounts;
 mod networks;
 mod obtain;
 pub(crate) mod pause;
+pub(crate) mod port;
 mod privileges;
 pub(crate) mod prune;
 pub(crate) mod ps;

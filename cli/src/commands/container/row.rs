@@ -68,7 +68,7 @@ impl Row<'_> {
             ("LocalVolumes", Value::from(volumes.len().to_string())),
             ("Mounts", Value::from(mounts.join(","))),
             ("Names", Value::from(config.name.as_str())),
-            ("Networks", Value::from(network(self.container))),
+            ("Networks", Value::from(networks(self.container))),
             ("Platform", Value::from("")),
             ("Ports", Value::from(ports(self.container))),
             ("RunningFor", Value::from(created_since(created_unix_s, self.now))),
@@ -113,12 +113,18 @@ fn ports(container: &Container) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-fn network(container: &Container) -> &'static str {
-    match container.config.settings.network {
-        engine::Network::Default => "bridge",
-        engine::Network::Host => "host",
-        engine::Network::None => "none",
+fn networks(container: &Container) -> String {
+    let settings = &container.config.settings;
+    if settings.networks.networks.is_empty() {
+        return match settings.network {
+            engine::Network::Default => "bridge",
+            engine::Network::Host => "host",
+            engine::Network::None => "none",
+        }
+        .to_owned();
     }
+    let names = settings.networks.networks.iter().map(|request| request.network.as_str());
+    names.collect::<Vec<_>>().join(",")
 }
 
 /// `Up 2 minutes`, `Exited (0) 3 seconds ago`.

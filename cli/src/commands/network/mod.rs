@@ -1,6 +1,8 @@
 //! `slipway network`: one file for each command.
 
+pub(crate) mod connect;
 pub(crate) mod create;
+pub(crate) mod disconnect;
 pub(crate) mod inspect;
 pub(crate) mod ls;
 pub(crate) mod prune;
@@ -16,7 +18,9 @@ use crate::report::{Exit, Report};
 #[derive(Debug, Subcommand)]
 #[command(override_usage = "slipway network COMMAND", help_template = HELP, arg_required_else_help = true, subcommand_value_name = "COMMAND")]
 pub(crate) enum NetworkCommand {
+    Connect(connect::Args),
     Create(create::Args),
+    Disconnect(disconnect::Args),
     Inspect(inspect::Args),
     #[command(visible_alias = "list")]
     Ls(ls::Args),
@@ -28,6 +32,8 @@ pub(crate) enum NetworkCommand {
 /// Runs the command that was asked for.
 pub(crate) fn run(command: NetworkCommand, global: &Global) -> Result<Exit, Report> {
     match command {
+        NetworkCommand::Connect(args) => connect::run(args, global),
+        NetworkCommand::Disconnect(args) => disconnect::run(&args, global),
         NetworkCommand::Create(args) => create::run(args, global),
         NetworkCommand::Inspect(args) => inspect::run(&args, global),
         NetworkCommand::Ls(args) => ls::run(&args, global),

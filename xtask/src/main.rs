@@ -13,6 +13,7 @@ mod packages;
 mod process;
 mod progress;
 mod project;
+mod servers;
 mod slipway;
 mod table;
 mod test;

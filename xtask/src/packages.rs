@@ -69,6 +69,9 @@ const PACKAGES: &[Package] = &[
     Package { name: "git", brings: Program("git"), needed_for: &[Test] },
     Package { name: "strace", brings: Program("strace"), needed_for: &[Bench, Torture] },
     Package { name: "tmux", brings: Program("tmux"), needed_for: &[Test] },
+    // They install object stores to keep caches in.
+    Package { name: "python3-pip", brings: Program("pip3"), needed_for: &[Test] },
+    Package { name: "npm", brings: Program("npm"), needed_for: &[Test] },
     // A browser that shows the report of a build.
     Package { name: "chromium", brings: Program("chromium"), needed_for: &[Test] },
     // Agents, on both sides of a step.

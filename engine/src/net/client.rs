@@ -1,6 +1,7 @@
 //! The HTTP client.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -75,16 +76,26 @@ impl HttpClient {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .tls_backend_preconfigured(tls()?)
-            .connect_timeout(CONNECT_TIME_MAX)
-            .read_timeout(SILENCE_MAX)
-            .redirect(Policy::limited(REDIRECTS_MAX));
-        let client = self.proxies.apply(builder)?.build();
-        let client = client.map_err(|error| HttpError::Tls { source: error.into() })?;
+        let client = build(&self.proxies)?;
         Ok(self.client.get_or_init(|| client))
     }
+}
+
+fn build(proxies: &Proxies) -> Result<Client, HttpError> {
+    let builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .tls_backend_preconfigured(tls()?)
+        .connect_timeout(CONNECT_TIME_MAX)
+        .read_timeout(SILENCE_MAX)
+        .redirect(Policy::limited(REDIRECTS_MAX));
+    proxies.apply(builder)?.build().map_err(|error| HttpError::Tls { source: error.into() })
+}
+
+/// A client that uses the proxies of our own environment.
+pub(crate) fn client_of_environment() -> Result<Client, HttpError> {
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    build(&Proxies::new(&std::env::vars_os().filter_map(text).collect::<Vec<_>>()))
 }
 
 impl Validators {

@@ -7,5 +7,5 @@ mod error;
 mod proxies;
 
 pub(crate) use body::Body;
-pub(crate) use client::{Answer, HttpClient, Validators, tls};
+pub(crate) use client::{Answer, HttpClient, Validators, client_of_environment, tls};
 pub use error::{Fault, HttpError};

@@ -1,4 +1,4 @@
-//! Where a remote cache is kept: a repository of a registry, or a directory.
+//! Where a remote cache is kept: a repository of a registry, a directory, or an object store.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use registry::{Fetch, Kind, RegistryError, Repository};
 
 use super::inline;
 use super::layout::Layout;
+use super::objects::Objects;
 use super::{CacheExport, CacheFormat, CachePlace, CacheShape, Catalogue, RemoteCacheError};
 use crate::Engine;
 use crate::blocking::blocking;
@@ -20,11 +21,11 @@ const CATALOGUE_TYPE: &str = "application/vnd.slipway.cache.catalogue.v1+json";
 /// The type of BuildKit's.
 const BUILDKIT_TYPE: &str = "application/vnd.buildkit.cacheconfig.v0";
 /// A catalogue of 50 000 layers and as many records.
-const CATALOGUE_BYTES_MAX: u64 = 64 << 20;
+pub(super) const CATALOGUE_BYTES_MAX: u64 = 64 << 20;
 /// Registries refuse larger manifests.
 const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 /// What can be unpacked is smaller than this.
-const BLOB_BYTES_MAX: u64 = 1 << 40;
+pub(super) const BLOB_BYTES_MAX: u64 = 1 << 40;
 
 /// A place for remote caches.
 pub(crate) enum Depot {
@@ -32,12 +33,14 @@ pub(crate) enum Depot {
     Registry { repository: Repository, name: Reference },
     /// A tag of a directory.
     Layout(Layout),
+    /// Names in an object store.
+    Objects(Objects),
 }
 
 /// A catalogue as it was found.
 pub(super) struct Found {
     pub(super) catalogue: Catalogue,
-    /// Of the manifest that names it.
+    /// Of the manifest that names it; in an object store of its version.
     pub(super) manifest: Digest,
 }
 
@@ -49,6 +52,7 @@ impl Depot {
                 Self::Registry { repository: engine.registries.repository(name)?, name: name.clone() }
             }
             CachePlace::Directory { path, tag } => Self::Layout(Layout::new(path, tag)),
+            CachePlace::Objects(place) => Self::Objects(Objects::new(place)?),
         })
     }
 
@@ -64,11 +68,16 @@ impl Depot {
                 let layout = layout.clone();
                 Ok(blocking(move || layout.named()).await?.map(|descriptor| descriptor.digest.0))
             }
+            Self::Objects(objects) => objects.version().await,
         }
     }
 
     /// The catalogue; none when nothing has the name.
     pub(super) async fn read(&self) -> Result<Option<Found>, RemoteCacheError> {
+        if let Self::Objects(objects) = self {
+            let Some((manifest, bytes)) = objects.catalogue().await? else { return Ok(None) };
+            return Ok(Some(Found { catalogue: Catalogue::parse(&bytes)?, manifest }));
+        }
         let Some((manifest, kind, bytes)) = self.manifest().await? else { return Ok(None) };
         let found = |catalogue| Some(Found { catalogue, manifest });
         match config_of(kind, &bytes) {
@@ -88,7 +97,7 @@ impl Depot {
                 let index = repository.manifest(name).await?;
                 choose(repository, name, index, &crate::default_platform()).await?.bytes
             }
-            (Kind::Index, Self::Layout(_)) => return Ok(None),
+            (Kind::Index, Self::Layout(_) | Self::Objects(_)) => return Ok(None),
         };
         let manifest = Manifest::parse(&bytes)?;
         if MediaType::parse(&manifest.config.media_type) != Some(MediaType::Config) {
@@ -106,6 +115,8 @@ impl Depot {
                 let layout = layout.clone();
                 blocking(move || layout.document(&blob, CATALOGUE_BYTES_MAX)).await
             }
+            // Its catalogue is under a name, and no blob.
+            Self::Objects(_) => Err(RemoteCacheError::NotACache { media_type: blob.media_type }),
         }
     }
 
@@ -127,6 +138,7 @@ impl Depot {
                 };
                 blocking(read).await
             }
+            Self::Objects(_) => Ok(None),
         }
     }
 
@@ -145,6 +157,7 @@ impl Depot {
                 };
                 blocking(copy).await
             }
+            Self::Objects(objects) => objects.fetch(store, blob).await,
         }
     }
 
@@ -153,6 +166,7 @@ impl Depot {
         match self {
             Self::Registry { repository, .. } => Ok(repository.has_blob(blob).await?),
             Self::Layout(layout) => Ok(layout.has(blob)),
+            Self::Objects(objects) => objects.has(blob).await,
         }
     }
 
@@ -173,6 +187,26 @@ impl Depot {
                 };
                 blocking(copy).await
             }
+            Self::Objects(objects) => objects.send(store, blob).await,
+        }
+    }
+
+    /// Makes the place for a cache that is not there yet, where that is up to us.
+    pub(super) async fn prepare(&self) -> Result<(), RemoteCacheError> {
+        match self {
+            Self::Objects(objects) => objects.prepare().await,
+            Self::Registry { .. } | Self::Layout(_) => Ok(()),
+        }
+    }
+
+    /// Keeps blobs that a build uses from being removed for their age, where they would be.
+    pub(super) async fn renew(
+        &self,
+        blobs: impl IntoIterator<Item = Descriptor>,
+    ) -> Result<(), RemoteCacheError> {
+        match self {
+            Self::Objects(objects) => objects.renew(blobs).await,
+            Self::Registry { .. } | Self::Layout(_) => Ok(()),
         }
     }
 
@@ -187,7 +221,7 @@ impl Depot {
                 let source = Arc::new(BlobFile::open(store, &blob.digest)?);
                 Ok(repository.replace_blob(blob, &source, &|_| ()).await?)
             }
-            Self::Layout(_) => self.send(store, blob).await,
+            Self::Layout(_) | Self::Objects(_) => self.send(store, blob).await,
         }
     }
 
@@ -196,7 +230,7 @@ impl Depot {
         match self {
             Self::Registry { repository, .. } => Ok(verify_blob(repository, blob).await?),
             // What was written was read as it was written.
-            Self::Layout(_) => Ok(()),
+            Self::Layout(_) | Self::Objects(_) => Ok(()),
         }
     }
 
@@ -248,6 +282,7 @@ impl Depot {
                 };
                 blocking(write).await
             }
+            Self::Objects(objects) => objects.publish(config_bytes).await,
         }
     }
 
@@ -255,7 +290,7 @@ impl Depot {
     pub(crate) fn repository(&self) -> Option<&Repository> {
         match self {
             Self::Registry { repository, .. } => Some(repository),
-            Self::Layout(_) => None,
+            Self::Layout(_) | Self::Objects(_) => None,
         }
     }
 }

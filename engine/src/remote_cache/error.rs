@@ -87,6 +87,26 @@ pub enum RemoteCacheError {
         /// How often we tried.
         rounds: usize,
     },
+    /// The object store, or what it answers.
+    #[error(transparent)]
+    Objects(Box<object_store::Error>),
+    /// A server does not do what it is asked for.
+    #[error("the server answers {request} with status {status}")]
+    Answer {
+        /// Of HTTP.
+        status: u16,
+        /// What it was asked for.
+        request: &'static str,
+    },
+    /// A text is no URL.
+    #[error("`{url}` is not a valid URL")]
+    Url {
+        /// The text.
+        url: String,
+    },
+    /// A server cannot be asked.
+    #[error(transparent)]
+    Http(#[from] crate::HttpError),
     /// It took too long.
     #[error("no answer within {} s", waited.as_secs_f32())]
     TimedOut {
@@ -101,12 +121,19 @@ impl From<registry::RegistryError> for RemoteCacheError {
     }
 }
 
+impl From<object_store::Error> for RemoteCacheError {
+    fn from(error: object_store::Error) -> Self {
+        Self::Objects(Box::new(error))
+    }
+}
+
 impl RemoteCacheError {
     /// Whether the network or the other side is to blame.
     pub fn is_network(&self) -> bool {
         match self {
             Self::Image(error) => error.is_network(),
-            Self::TimedOut { .. } | Self::Busy { .. } => true,
+            Self::TimedOut { .. } | Self::Busy { .. } | Self::Objects(_) | Self::Answer { .. } => true,
+            Self::Http(error) => error.fault() == crate::Fault::Network,
             _ => false,
         }
     }
@@ -116,7 +143,11 @@ impl RemoteCacheError {
         let mut line = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            line += &format!(": {error}");
+            let text = error.to_string();
+            // Some libraries repeat their causes.
+            if !line.contains(&text) {
+                line += &format!(": {text}");
+            }
             cause = error.source();
         }
         line.replace('\n', " ")

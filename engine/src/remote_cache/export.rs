@@ -13,10 +13,7 @@ use super::away::{AwayLayer, Link, Origin};
 use super::catalogue::{BlobEntry, Catalogue, Draft, LayerEntry, MountEntry, RecordEntry, StateEntry};
 use super::depot::Found;
 use super::send::Sending;
-use super::{
-    CacheExport, CacheFailure, CacheFormat, CacheMode, Depot, RemoteCacheError, TravellingMounts, Trod,
-    mounts,
-};
+use super::{CacheExport, CacheFailure, CacheMode, Depot, RemoteCacheError, TravellingMounts, Trod, mounts};
 use crate::BuildError;
 use crate::blocking::blocking;
 use crate::images::{LayerTar, compressed};
@@ -103,6 +100,9 @@ impl Ended<'_> {
         let states = self.states(&results).await?;
         // What cannot be read is replaced: it is of no use to anybody.
         let mut there = self.there(&depot, export).await.ok().flatten();
+        if there.is_none() {
+            depot.prepare().await?;
+        }
         let mounts = self.mounts(&depot, export, there.as_ref().map(|found| &found.catalogue)).await;
         let (mut blobs, doubtful) = (HashMap::new(), self.worker.imports.doubtful_layers());
         for _ in 0..ROUNDS_MAX {
@@ -113,9 +113,10 @@ impl Ended<'_> {
             let lost = self.send(&sending, &results).await?;
             let mut draft = self.draft(old, results.iter().filter(|it| !it.needs(&lost)), &states, &blobs);
             mounts.iter().for_each(|mount| draft.mount(mount.clone()));
-            let Some(catalogue) = draft.finish() else { return Ok(()) };
+            let Some(catalogue) = draft.finish() else { return depot.renew(blobs.into_values()).await };
             if depot.current().await? == manifest {
-                return depot.publish(&catalogue, export).await;
+                depot.publish(&catalogue, export).await?;
+                return depot.renew(blobs.into_values()).await;
             }
             there = depot.read().await?;
         }
@@ -131,7 +132,7 @@ impl Ended<'_> {
         there: Option<&Catalogue>,
     ) -> Vec<MountEntry> {
         let mut entries = Vec::new();
-        if export.format != CacheFormat::Slipway || self.mounts != TravellingMounts::All {
+        if !export.takes_mounts() || self.mounts != TravellingMounts::All {
             return entries;
         }
         let used = self.worker.used_mounts.lock().expect("no holder of the lock panics").clone();

@@ -1,7 +1,8 @@
 //! Caches that outlive the machine: which layers belong to which keys, and the layers, outside the store.
 //!
 //! A remote cache is one document, the [catalogue](catalogue::Catalogue), and the blobs of the layers that it names,
-//! kept together as an OCI artifact: in a repository of a registry, or in a directory. It is never needed. Whatever
+//! kept together as an OCI artifact in a repository of a registry or in a directory, or as objects of an object store. It
+//! is never needed. Whatever
 //! cannot be read, does not come in time or is not what it should be is a miss, and one line of the log.
 
 mod away;
@@ -14,6 +15,7 @@ mod import;
 mod inline;
 mod layout;
 mod mounts;
+mod objects;
 mod send;
 mod trail;
 
@@ -32,6 +34,7 @@ pub(crate) use export::Ended;
 pub(crate) use import::Imports;
 pub(crate) use inline::INLINE_KEY;
 pub use mounts::Listing;
+pub use objects::{ObjectPlace, ObjectService, ObjectSettings};
 pub(crate) use trail::{Trail, Trod};
 
 /// How long a catalogue is waited for, when nobody says otherwise. Longer than any registry in use needs, and shorter
@@ -115,6 +118,13 @@ pub struct CacheExport {
     pub timeout: Option<Duration>,
 }
 
+impl CacheExport {
+    /// Whether cache mounts go along: wherever nobody but us looks for what we write.
+    pub(crate) fn takes_mounts(&self) -> bool {
+        self.format == CacheFormat::Slipway || matches!(self.place, CachePlace::Objects(_))
+    }
+}
+
 /// Where a remote cache is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CachePlace {
@@ -127,6 +137,8 @@ pub enum CachePlace {
         /// Its name there.
         tag: String,
     },
+    /// An object store.
+    Objects(Box<ObjectPlace>),
 }
 
 impl std::fmt::Display for CachePlace {
@@ -134,6 +146,7 @@ impl std::fmt::Display for CachePlace {
         match self {
             Self::Registry(reference) => f.write_str(&reference.familiar()),
             Self::Directory { path, tag } => write!(f, "{}:{tag}", path.display()),
+            Self::Objects(place) => place.fmt(f),
         }
     }
 }

@@ -11,7 +11,9 @@ use engine::remote_cache::{
 use image::Reference;
 
 use super::super::csv::{CsvError, fields};
+use super::cache_objects;
 use super::destination::{OutputError, boolean, compression, wrong};
+use super::environment::Environment;
 use crate::output::parse_age;
 
 /// The name of a cache in a directory when nobody gives one, as in BuildKit.
@@ -29,6 +31,10 @@ const TO_OPTIONS: [&str; 10] = [
     "timeout",
     "tag",
 ];
+
+/// What one in an object store understands: it has no documents of a registry.
+const OBJECTS_TO_OPTIONS: &[&str] =
+    &["type", "mode", "compression", "compression-level", "force-compression", "ignore-error", "timeout"];
 
 /// One `--cache-from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,13 +68,13 @@ pub(crate) enum CacheError {
     Name { name: String, problem: String },
     #[error(transparent)]
     Value(#[from] OutputError),
-    #[error("invalid value `{value}` of `timeout`: {problem}")]
-    Timeout { value: String, problem: String },
+    #[error("invalid value `{value}` of `{name}`: {problem}")]
+    Duration { name: &'static str, value: String, problem: String },
 }
 
 /// `NAME=VALUE` in order, with what `type` says; a bare name is a registry's.
-struct Pairs {
-    kind: String,
+pub(super) struct Pairs {
+    pub(super) kind: String,
     pairs: Vec<(String, String)>,
 }
 
@@ -101,12 +107,13 @@ impl Pairs {
             // Its layers leave with the image, in the form of the image.
             return self.only(&["type", "mode"]);
         }
-        let place: &[&str] = match self.kind.as_str() {
-            "registry" => &["ref"],
-            "local" => &[directory],
-            _ => &["ref", directory],
+        let place: Vec<&'static str> = match self.kind.as_str() {
+            "registry" => vec!["ref"],
+            "local" => vec![directory],
+            "slipway" => vec!["ref", directory],
+            kind => cache_objects::place_options(kind),
         };
-        self.only(&[place, others].concat())
+        self.only(&[&place, others].concat())
     }
 
     fn only(&self, known: &[&'static str]) -> Result<(), CacheError> {
@@ -121,23 +128,26 @@ impl Pairs {
     }
 
     /// The last value of an option that is not empty.
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         let last = self.pairs.iter().rev().find(|(known, _)| known == name);
         last.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    fn boolean(&self, name: &str) -> Result<Option<bool>, CacheError> {
+    pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>, CacheError> {
         Ok(self.get(name).map(|value| boolean(name, value)).transpose()?)
     }
 
     fn timeout(&self) -> Result<Option<Duration>, CacheError> {
-        let parse = |value: &str| {
-            parse_age(value).map_err(|problem| CacheError::Timeout { value: value.to_owned(), problem })
-        };
+        let wrong =
+            |value: &str, problem| CacheError::Duration { name: "timeout", value: value.to_owned(), problem };
+        let parse = |value: &str| parse_age(value).map_err(|problem| wrong(value, problem));
         self.get("timeout").map(parse).transpose()
     }
 
-    fn place(&self, directory: &'static str) -> Result<CachePlace, CacheError> {
+    fn place(&self, directory: &'static str, environment: &Environment) -> Result<CachePlace, CacheError> {
+        if cache_objects::KINDS.contains(&self.kind.as_str()) {
+            return Ok(CachePlace::Objects(Box::new(cache_objects::place(self, environment)?)));
+        }
         let no_place = |needed| CacheError::NoPlace { kind: self.kind.clone(), needed };
         match (self.get("ref"), self.get(directory)) {
             (Some(_), Some(_)) => Err(CacheError::TwoPlaces),
@@ -166,9 +176,21 @@ impl FromStr for FromSpec {
     type Err = CacheError;
 
     fn from_str(text: &str) -> Result<Self, CacheError> {
-        let pairs = Pairs::parse(text, &["local", "registry", "slipway"])?;
-        pairs.check("src", &["type", "tag", "timeout"])?;
-        Ok(Self(CacheImport { place: pairs.place("src")?, timeout: pairs.timeout()? }))
+        Self::parse(text, &Environment::of_process())
+    }
+}
+
+impl FromSpec {
+    fn parse(text: &str, environment: &Environment) -> Result<Self, CacheError> {
+        let pairs = Pairs::parse(text, &["azblob", "gcs", "local", "registry", "s3", "slipway"])?;
+        pairs.check(
+            "src",
+            match cache_objects::KINDS.contains(&pairs.kind.as_str()) {
+                true => &["type", "timeout"],
+                false => &["type", "tag", "timeout"],
+            },
+        )?;
+        Ok(Self(CacheImport { place: pairs.place("src", environment)?, timeout: pairs.timeout()? }))
     }
 }
 
@@ -176,12 +198,24 @@ impl FromStr for ToSpec {
     type Err = CacheError;
 
     fn from_str(text: &str) -> Result<Self, CacheError> {
-        let pairs = Pairs::parse(text, &["inline", "local", "registry", "slipway"])?;
-        pairs.check("dest", &TO_OPTIONS)?;
+        Self::parse(text, &Environment::of_process())
+    }
+}
+
+impl ToSpec {
+    fn parse(text: &str, environment: &Environment) -> Result<Self, CacheError> {
+        let pairs = Pairs::parse(text, &["azblob", "gcs", "inline", "local", "registry", "s3", "slipway"])?;
+        match cache_objects::KINDS.contains(&pairs.kind.as_str()) {
+            true => {
+                let own = cache_objects::export_options(&pairs.kind);
+                pairs.check("dest", &[OBJECTS_TO_OPTIONS, own].concat())?;
+            }
+            false => pairs.check("dest", &TO_OPTIONS)?,
+        }
         if pairs.kind == "inline" {
             return Ok(Self::Inline);
         }
-        let place = pairs.place("dest")?;
+        let place = pairs.place("dest", environment)?;
         if let CachePlace::Registry(name) = &place
             && name.digest().is_some()
         {
@@ -238,14 +272,14 @@ mod tests {
     use super::*;
 
     fn from(text: &str) -> String {
-        match text.parse::<FromSpec>() {
+        match FromSpec::parse(text, &Environment::default()) {
             Ok(FromSpec(CacheImport { place, timeout })) => format!("{place} {timeout:?}"),
             Err(error) => error.to_string(),
         }
     }
 
     fn to(text: &str) -> String {
-        match text.parse::<ToSpec>() {
+        match ToSpec::parse(text, &Environment::default()) {
             Ok(ToSpec::Inline) => "inline".to_owned(),
             Ok(ToSpec::Export(CacheExport {
                 place,
@@ -280,6 +314,12 @@ mod tests {
             "type=registry",
             "type=local",
             "type=s3,bucket=x",
+            "type=s3,bucket=x,region=r,name=a;b,prefix=p/",
+            "type=s3,bucket=x,region=r,mode=max",
+            "type=azblob",
+            "type=azblob,account_url=https://me.example,prefix=p",
+            "type=gcs,bucket=x,tag=y",
+            "type=oss",
             "type=registry,ref=A",
             "type=registry,ref=a,dest=x",
             "type=registry,ref=a,timeout=x",
@@ -297,12 +337,40 @@ mod tests {
         type=slipway                         `type=slipway` needs `ref=NAME` or `src=DIR`
         type=registry                        `type=registry` needs `ref=NAME`
         type=local                           `type=local` needs `src=DIR`
-        type=s3,bucket=x                     unknown type `s3`, expected one of local, registry, slipway
+        type=s3,bucket=x                     `type=s3` needs `region=NAME`, or AWS_REGION in the environment
+        type=s3,bucket=x,region=r,name=a;b,prefix=p/ s3://x/p/manifests/a;b None
+        type=s3,bucket=x,region=r,mode=max   unknown option `mode` of `type=s3`, expected one of bucket, region, endpoint_url, use_path_style, access_key_id, secret_access_key, session_token, prefix, manifests_prefix, blobs_prefix, name, type, timeout
+        type=azblob                          `type=azblob` needs `account_url=URL`, or BUILDKIT_AZURE_STORAGE_ACCOUNT_URL in the environment
+        type=azblob,account_url=https://me.example,prefix=p azblob://buildkit-cache/p/manifests/buildkit None
+        type=gcs,bucket=x,tag=y              unknown option `tag` of `type=gcs`, expected one of bucket, endpoint_url, credentials, prefix, manifests_prefix, blobs_prefix, name, type, timeout
+        type=oss                             unknown type `oss`, expected one of azblob, gcs, local, registry, s3, slipway
         type=registry,ref=A                  invalid cache name `A`: invalid reference format: repository name `library/A` must be lowercase
         type=registry,ref=a,dest=x           unknown option `dest` of `type=registry`, expected one of ref, type, tag, timeout
         type=registry,ref=a,timeout=x        invalid value `x` of `timeout`: invalid age `x`, expected a time like 30m, 1h30m, 7d or 2w
         a,b                                  invalid field `a`, expected NAME=VALUE
         ");
+    }
+
+    #[test]
+    fn the_environment_says_what_the_attributes_do_not() {
+        let environment = Environment::of(&[
+            ("AWS_BUCKET", "bucket"),
+            ("AWS_REGION", "region"),
+            ("AWS_ACCESS_KEY_ID", "key"),
+            ("AWS_ENDPOINT_URL", "http://host:1/"),
+        ]);
+        let setting = |text: &str, name: &str| match FromSpec::parse(text, &environment).unwrap().0.place {
+            CachePlace::Objects(place) => place.settings.get(name).map(str::to_owned),
+            other => panic!("{other}"),
+        };
+        let endpoint = "aws_endpoint_url_s3";
+        assert_eq!(setting("type=s3", endpoint).unwrap(), "http://bucket.host:1");
+        assert_eq!(setting("type=s3,use_path_style=true", endpoint).unwrap(), "http://host:1");
+        assert_eq!(setting("type=s3", "aws_access_key_id").unwrap(), "key");
+        assert_eq!(setting("type=s3,access_key_id=other", "aws_access_key_id").unwrap(), "other");
+        let shown =
+            format!("{:?}", FromSpec::parse("type=s3,secret_access_key=hidden", &environment).unwrap());
+        assert!(!shown.contains("hidden") && shown.contains("aws_secret_access_key"), "{shown}");
     }
 
     #[test]
@@ -319,7 +387,9 @@ mod tests {
             "type=registry,ref=a,ignore-error=maybe",
             "type=inline",
             "type=inline,ref=a",
-            "type=s3,bucket=x",
+            "type=s3,bucket=x,region=r,upload_parallelism=0",
+            "type=s3,bucket=x,region=r,touch_refresh=24h,upload_parallelism=8,mode=max",
+            "type=s3,bucket=x,region=r,image-manifest=true",
         ];
         let shown: Vec<_> = texts.iter().map(|text| format!("{text}\n  {}", to(text))).collect();
         insta::assert_snapshot!(shown.join("\n"), @r"
@@ -345,8 +415,12 @@ mod tests {
           inline
         type=inline,ref=a
           unknown option `ref` of `type=inline`, expected one of type, mode
-        type=s3,bucket=x
-          unknown type `s3`, expected one of inline, local, registry, slipway
+        type=s3,bucket=x,region=r,upload_parallelism=0
+          invalid value `0` of `upload_parallelism`, expected a positive number
+        type=s3,bucket=x,region=r,touch_refresh=24h,upload_parallelism=8,mode=max
+          s3://x/manifests/buildkit BuildKit Max None Keep Oci Manifest Ignored None
+        type=s3,bucket=x,region=r,image-manifest=true
+          unknown option `image-manifest` of `type=s3`, expected one of bucket, region, endpoint_url, use_path_style, access_key_id, secret_access_key, session_token, prefix, manifests_prefix, blobs_prefix, name, type, mode, compression, compression-level, force-compression, ignore-error, timeout, upload_parallelism, touch_refresh
         ");
     }
 }

@@ -2,9 +2,11 @@
 
 mod annotation;
 mod attest;
+mod cache_objects;
 mod caches;
 mod call;
 mod destination;
+mod environment;
 pub(super) mod inquire;
 pub(super) mod named_context;
 mod reproduce;
@@ -79,16 +81,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME=PATH")]
     build_context: Vec<String>,
     /// Caches outside the store to find results in: an image name, or
-    /// "type=registry,ref=NAME", "type=local,src=DIR", "type=slipway,ref=NAME|src=DIR"
+    /// "type=registry,ref=NAME", "type=local,src=DIR", "type=slipway,ref=NAME|src=DIR", "type=s3,bucket=NAME,region=NAME",
+    /// "type=azblob,account_url=URL", "type=gcs,bucket=NAME"
     #[arg(long, value_name = "CACHE")]
     cache_from: Vec<FromSpec>,
-    /// Which directories of "RUN --mount=type=cache" travel with caches of "type=slipway": none ("none"), those that
+    /// Which directories of "RUN --mount=type=cache" travel with caches of "type=slipway" and of object stores: none ("none"), those that
     /// are not here yet ("import"), and those that were used as well ("all")
     #[arg(long, value_enum, value_name = "WHICH", default_value = "all")]
     #[arg(hide_default_value = true, hide_possible_values = true)]
     cache_mounts: CacheMountsArg,
     /// Caches outside the store to keep results in: an image name, or
-    /// "type=registry,ref=NAME", "type=local,dest=DIR", "type=slipway,ref=NAME|dest=DIR", "type=inline", with "mode=min|max" and more
+    /// "type=registry,ref=NAME", "type=local,dest=DIR", "type=slipway,ref=NAME|dest=DIR", "type=inline",
+    /// "type=s3,bucket=NAME,region=NAME", "type=azblob,account_url=URL", "type=gcs,bucket=NAME", with "mode=min|max" and more
     #[arg(long, value_name = "CACHE")]
     cache_to: Vec<ToSpec>,
     /// Run steps again whose cached result is older than this ("30m", "24h", "7d")

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, getxattr, openat};
 use rustix::io::Errno;
@@ -67,6 +67,19 @@ impl Store {
                 self.copy_layers_from_now_on(&format!("{call}: {source}"));
                 self.copied_view(&lowers)
             }
+            Err((call, source)) => Err(StoreError::View { call, layers: layers.len(), source }),
+        }
+    }
+
+    /// The merged view of `layers` and a directory in the form of an upper one on top of them, read-only. What a container
+    /// writes to it meanwhile may be seen or not.
+    pub fn view_below(&self, layers: &[LayerId], upper: &Path) -> Result<TreeView, StoreError> {
+        let lowers = self.lower_paths(layers)?;
+        self.narrow_leases()?;
+        let lowers = [upper.to_owned()].into_iter().chain(lowers).chain([self.disk().path("empty")]);
+        let lowers: Vec<PathBuf> = lowers.collect();
+        match mount_lowers(&lowers) {
+            Ok(root) => Ok(TreeView { root, _copy: None }),
             Err((call, source)) => Err(StoreError::View { call, layers: layers.len(), source }),
         }
     }

@@ -121,9 +121,14 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Volume(VolumeCommand),
     Attach(container::attach::Args),
+    Commit(container::commit::Args),
     Create(Box<container::create::Args>),
     Daemon(daemon::Args),
+    Diff(container::diff::Args),
+    Export(container::export::Args),
     Fmt(fmt::Args),
+    #[command(subcommand)]
+    Generate(GenerateCommand),
     Graph(graph::Args),
     History(history::Args),
     Import(import::Args),
@@ -143,6 +148,7 @@ pub(crate) enum Command {
     Tag(tag::Args),
     Top(container::top::Args),
     Unpause(container::unpause::Args),
+    Update(container::update::Args),
     Wait(container::wait::Args),
     Why(why::Args),
 }
@@ -162,8 +168,11 @@ pub(crate) enum BuilderCommand {
 #[command(override_usage = "slipway container COMMAND", help_template = HELP, arg_required_else_help = true, subcommand_value_name = "COMMAND")]
 pub(crate) enum ContainerCommand {
     Attach(container::attach::Args),
+    Commit(container::commit::Args),
     Create(Box<container::create::Args>),
+    Diff(container::diff::Args),
     Exec(Box<container::exec::Args>),
+    Export(container::export::Args),
     Inspect(inspect::Args),
     Kill(container::kill::Args),
     Logs(container::logs::Args),
@@ -181,7 +190,15 @@ pub(crate) enum ContainerCommand {
     Stop(container::stop::Args),
     Top(container::top::Args),
     Unpause(container::unpause::Args),
+    Update(container::update::Args),
     Wait(container::wait::Args),
+}
+
+/// Write files for other programs
+#[derive(Debug, Subcommand)]
+#[command(override_usage = "slipway generate COMMAND", help_template = HELP, arg_required_else_help = true, subcommand_value_name = "COMMAND")]
+pub(crate) enum GenerateCommand {
+    Systemd(container::systemd::Args),
 }
 
 /// Manage the store

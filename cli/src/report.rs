@@ -345,7 +345,10 @@ impl From<ContainerError> for Report {
             ContainerError::Store(source) => Self::of_store(source),
             ContainerError::NoCommand { image } => Self::of(Exit::Failure, &error)
                 .hint(format!("say what to run: `slipway run {image} COMMAND`")),
-            ContainerError::Sandbox(source) | ContainerError::Exec { source } => Self::of(
+            ContainerError::Sandbox(source)
+            | ContainerError::Exec { source }
+            | ContainerError::Freeze { source }
+            | ContainerError::Update { source } => Self::of(
                 match source.exit_code() {
                     Some(127) => Exit::NotFound,
                     Some(126) => Exit::NotExecutable,

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use crate::cgroup::{Account, Cgroups, Resources};
+use crate::cgroup::{Account, Cgroups, Resources, no_freezer};
 use crate::child::{Exit, Outcome, Terminal, Usage, exit_of, lost, may_change_network, upper_of};
 use crate::error::{OrKernel, SandboxError};
 use crate::init;
@@ -214,11 +214,28 @@ impl Resident {
         if self.freezer.is_none() {
             self.freezer = Cgroups::make(&Resources { freezer: true, ..Resources::default() })?;
         }
-        let freezer = self.freezer.as_ref().ok_or_else(|| lost("has no group that can be frozen"))?;
+        let freezer = self.freezer.as_ref().filter(|groups| groups.can_freeze());
+        let freezer = freezer.ok_or_else(no_freezer)?;
         if is_frozen {
             gather(freezer, || self.members(others))?;
         }
         freezer.freeze(is_frozen)
+    }
+
+    /// Changes what the sandbox may use. One without a group for it gets one now. `others` are companions.
+    ///
+    /// # Errors
+    ///
+    /// A limit that the kernel refuses, or that this machine has no control groups for.
+    pub fn limit(&mut self, resources: &Resources, others: &[i32]) -> Result<(), SandboxError> {
+        if let Some(groups) = self.groups.as_ref().filter(|groups| groups.can_limit(resources)) {
+            return groups.limit(resources);
+        }
+        let Some(groups) = Cgroups::make(resources)? else { return Ok(()) };
+        gather(&groups, || self.members(others))?;
+        // The old ones are empty, and go.
+        self.groups = Some(groups);
+        Ok(())
     }
 
     /// What was used so far, if the specification asked for the account.

@@ -37,8 +37,12 @@ pub enum EntryKind {
 }
 
 /// Hears of every entry, in the order of the layer's tar.
-pub(crate) fn contents(layer: Files<'_>, take: &mut dyn FnMut(LayerEntry)) -> Result<(), WriteError> {
-    each_batch(layer, |batch| {
+///
+/// # Errors
+///
+/// As those of [`super::write_tar`], but for output.
+pub fn contents<'a>(layer: impl Into<Files<'a>>, take: &mut dyn FnMut(LayerEntry)) -> Result<(), WriteError> {
+    each_batch(layer.into(), |batch| {
         batch.into_iter().map(entry).for_each(&mut *take);
         Ok(())
     })

@@ -34,8 +34,7 @@ pub(crate) mod xattr;
 
 pub use apply::{Applied, apply, unpack_archive};
 pub use assembly::PlaceError;
-pub(crate) use contents::contents;
-pub use contents::{EntryKind, LayerEntry};
+pub use contents::{EntryKind, LayerEntry, contents};
 pub use decompress::{BombError, Compression, decompress};
 pub use error::ApplyError;
 pub use limits::Limits;

@@ -69,7 +69,7 @@ impl Layer {
 
     /// Hears of every entry of the layer, in the order of its tar.
     pub fn contents(&self, take: &mut dyn FnMut(layer::LayerEntry)) -> Result<(), StoreError> {
-        Ok(layer::contents((&self.files()?).into(), take)?)
+        Ok(layer::contents(&self.files()?, take)?)
     }
 
     /// Writes the layer as a tar: the same layer gives the same bytes. Modification times later than

@@ -45,7 +45,8 @@ pub(crate) mod volume;
 pub(crate) mod why;
 
 use crate::arguments::{
-    Arguments, BuilderCommand, Command, ContainerCommand, Global, ImageCommand, StoreCommand, SystemCommand,
+    Arguments, BuilderCommand, Command, ContainerCommand, GenerateCommand, Global, ImageCommand,
+    StoreCommand, SystemCommand,
 };
 use crate::report::{Exit, Report};
 
@@ -80,6 +81,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
         Command::Exec(args) => container::exec::run(*args, &global),
         Command::Ps(args) => container::ps::run(&args, &global),
         Command::Container(command) => run_container(command, &global),
+        Command::Commit(args) => container::commit::run(args, &global),
+        Command::Diff(args) => container::diff::run(&args, &global),
+        Command::Export(args) => container::export::run(&args, &global),
+        Command::Generate(GenerateCommand::Systemd(args)) => container::systemd::run(&args, &global),
+        Command::Update(args) => container::update::run(args, &global),
         Command::Attach(args) => container::attach::run(&args, &global),
         Command::Create(args) => container::create::run(*args, &global),
         Command::Kill(args) => container::kill::run(&args, &global),
@@ -130,6 +136,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
 
 fn run_container(command: ContainerCommand, global: &Global) -> Result<Exit, Report> {
     match command {
+        ContainerCommand::Commit(args) => container::commit::run(args, global),
+        ContainerCommand::Diff(args) => container::diff::run(&args, global),
+        ContainerCommand::Export(args) => container::export::run(&args, global),
+        ContainerCommand::Update(args) => container::update::run(args, global),
         ContainerCommand::Attach(args) => container::attach::run(&args, global),
         ContainerCommand::Create(args) => container::create::run(*args, global),
         ContainerCommand::Exec(args) => container::exec::run(*args, global),

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FOREVER: &str = "trap 'echo bye; exit 4' TERM; echo ready; while true; do sleep 0.05; done";
 
 /// Waits for something that happens in another process.
-fn wait_until(what: &str, is_true: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, is_true: impl Fn() -> bool) {
     let begin = Instant::now();
     while !is_true() {
         assert!(begin.elapsed() < PATIENCE, "{what}");
@@ -22,12 +22,12 @@ fn wait_until(what: &str, is_true: impl Fn() -> bool) {
     }
 }
 
-fn inspect(world: &World, name: &str, template: &str) -> String {
+pub(crate) fn inspect(world: &World, name: &str, template: &str) -> String {
     world.ok(["inspect", "-f", template, name]).trim_end().to_owned()
 }
 
 /// Starts a container in the background, and waits until it has written its first line.
-fn start(world: &World, options: &[&str], script: &str) -> String {
+pub(crate) fn start(world: &World, options: &[&str], script: &str) -> String {
     let command = ["bb", "sh", "-c", script];
     let id = world.ok([&["run", "-d"], options, &command[..]].concat()).trim().to_owned();
     wait_until("the container writes nothing", || !world.ok(["logs", &id]).is_empty());
@@ -35,7 +35,7 @@ fn start(world: &World, options: &[&str], script: &str) -> String {
 }
 
 /// The process that keeps a container.
-fn monitor(world: &World, name: &str) -> u32 {
+pub(crate) fn monitor(world: &World, name: &str) -> u32 {
     let pid = inspect(world, name, "{{.State.Pid}}");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
@@ -281,14 +281,20 @@ fn the_truth_is_told_after_the_monitor_was_killed() {
 #[test]
 fn a_client_that_is_killed_leaves_the_container_alone() {
     let world = World::new();
-    let mut client = spawn(&mut world.command(["run", "--name", "web", "bb", "sh", "-c", FOREVER]));
+    let script = "trap 'exit 4' TERM; echo ready; while true; do echo again; sleep 0.05; done";
+    let mut client = spawn(&mut world.command(["run", "--name", "web", "bb", "sh", "-c", script]));
     let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
     client.kill().unwrap();
     client.wait().unwrap();
     assert_eq!(inspect(&world, "web", "{{.State.Status}}"), "running");
     let mut attached = spawn(world.command(["attach", "web"]).stdin(Stdio::null()));
+    // It is connected when it hears something.
+    let mut heard = BufReader::new(attached.stdout.take().unwrap());
+    heard.read_line(&mut String::new()).unwrap();
+    let rest = std::thread::spawn(move || heard.lines().map_while(Result::ok).count());
     world.ok(["stop", "web"]);
+    rest.join().unwrap();
     assert_eq!(attached.wait().unwrap().code(), Some(4));
 }
 

@@ -5,9 +5,11 @@
 #![allow(clippy::unwrap_used, reason = "what a test cannot do is a failure of the test")]
 
 mod build;
+mod commit;
 mod containers;
 #[cfg(feature = "generate")]
 mod generate;
+mod health;
 mod help;
 mod images;
 mod limits;

@@ -97,7 +97,8 @@ fn a_user_with_a_single_id_builds_and_runs() {
 const CONTAINER_SCRIPT: &str = "slipway import rootfs.tar bb > id &&
     slipway run -d --name web bb sh -c 'trap \"exit 4\" TERM; echo ready; while true; do sleep 0.05; done' > id &&
     until slipway logs web | grep -q ready; do sleep 0.05; done &&
-    slipway exec web id -u && slipway ps --format '{{.Names}} {{.State}}' && slipway stop web && slipway wait web &&
+    slipway exec web touch /new && slipway diff web | grep -x 'A /new' > id && slipway commit web saved > id &&
+    slipway run --rm saved ls /new > id && slipway export web | tar t | grep -x new > id && slipway exec web id -u && slipway ps --format '{{.Names}} {{.State}}' && slipway stop web && slipway wait web &&
     slipway start web && slipway rm -f web && slipway ps -aq && ls .local/share/slipway/containers";
 
 #[test]

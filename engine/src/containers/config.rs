@@ -98,7 +98,7 @@ impl Config {
             working_dir: settings.working_dir.clone().unwrap_or_else(|| defaults.working_dir.clone()),
             user: settings.user.clone().unwrap_or_else(|| defaults.user.clone()),
             stop_signal: settings.stop_signal.clone().unwrap_or_else(|| defaults.stop_signal.clone()),
-            healthcheck: defaults.healthcheck.clone(),
+            healthcheck: settings.health.apply(defaults.healthcheck.as_ref()),
             exposed_ports: exposed_ports(&settings, image),
             volumes: defaults.volumes.keys().cloned().collect(),
             hostname,

@@ -32,6 +32,18 @@ pub enum ContainerError {
         /// The cause.
         source: SandboxError,
     },
+    /// This machine lets nobody stand still.
+    #[error("cannot pause the container, or let it go on")]
+    Freeze {
+        /// The cause.
+        source: SandboxError,
+    },
+    /// What a container may use cannot be changed.
+    #[error("cannot update the container")]
+    Update {
+        /// The cause.
+        source: SandboxError,
+    },
     /// The network that was asked for has no way to the host.
     #[error(transparent)]
     HostGateway(#[from] NoHostGateway),

@@ -135,7 +135,7 @@ fn holds(container: &Container, name: &str, value: &str, now: Timestamp) -> bool
         "since" => value.parse().is_ok_and(|created: i64| config.created_unix_ns > created),
         "until" => parse_moment(value, now)
             .is_some_and(|moment| i128::from(config.created_unix_ns) < moment.as_nanosecond()),
-        "health" => value == "none",
+        "health" => state.health.as_ref().map_or("none", |health| &health.status) == value,
         _ => matches!(value, "false" | "0"),
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::home::Home;
-use super::{Config, Container, State, Status};
+use super::{Config, Container, Health, HealthResult, State, Status};
 use crate::Engine;
 use crate::networks::Place;
 use crate::run::Grants;
@@ -99,6 +99,25 @@ pub struct InspectedState {
     pub started_at: String,
     /// RFC 3339.
     pub finished_at: String,
+    /// How it is, if somebody looks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Value>,
+}
+
+fn inspected_health(health: &Health) -> Value {
+    let check = |check: &HealthResult| {
+        json!({
+            "Start": time(check.start_unix_ns),
+            "End": time(check.end_unix_ns),
+            "ExitCode": check.exit_code,
+            "Output": check.output,
+        })
+    };
+    json!({
+        "Status": health.status,
+        "FailingStreak": health.failing_streak,
+        "Log": health.checks.iter().map(check).collect::<Vec<_>>(),
+    })
 }
 
 impl InspectedState {
@@ -115,6 +134,7 @@ impl InspectedState {
             error: state.error.clone(),
             started_at: time(state.started_unix_ns),
             finished_at: time(state.finished_unix_ns),
+            health: state.health.as_ref().map(inspected_health),
         }
     }
 }

@@ -3,8 +3,10 @@
 //! Each has a directory in the store and, while it runs, a monitor: a process of our own binary that keeps it. There is no
 //! daemon; every process sees the containers of its store, and steers them through their monitors.
 
+mod commit;
 mod config;
 mod create;
+mod diff;
 mod error;
 mod exec;
 mod filter;
@@ -19,6 +21,7 @@ pub mod signal;
 mod start;
 mod state;
 mod steer;
+mod update;
 mod watch;
 mod wire;
 
@@ -27,8 +30,10 @@ use serde::Serialize;
 use crate::Engine;
 use home::Home;
 
+pub use commit::CommitRequest;
 pub use config::{Config, STOP_TIMEOUT_S_DEFAULT};
 pub use create::Creation;
+pub use diff::Change;
 pub use error::ContainerError;
 pub use exec::ExecRequest;
 pub use executor::Stream;
@@ -37,9 +42,10 @@ pub use inspect::ContainerInspection;
 pub use log::{LogEntry, LogOptions};
 pub use name::SHORT_ID_DIGITS;
 pub use session::{Session, SessionEvent, SessionWriter};
-pub use settings::{LogLimits, Restart, Settings};
-pub use state::{State, Status};
+pub use settings::{HealthSettings, LogLimits, Restart, Settings};
+pub use state::{Health, HealthResult, State, Status};
 pub use steer::{Logs, Removal};
+pub use update::Update;
 pub use watch::Watch;
 
 /// A time (2026-01-31, RFC 3339, seconds since 1970) or an age (10m, 1h30m), as Docker's options take them.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use image::Platform;
+use image::{Healthcheck, Platform};
 use serde::{Deserialize, Serialize};
 
 use crate::network::Dns;
@@ -57,6 +57,8 @@ pub struct Settings {
     pub stop_signal: Option<String>,
     /// Seconds between that signal and SIGKILL; negative for ever.
     pub stop_timeout_s: Option<i64>,
+    /// `--health-cmd` and its like.
+    pub health: HealthSettings,
     /// When it is started again.
     pub restart: Restart,
     /// Whether it goes when it ends.
@@ -69,6 +71,50 @@ impl Settings {
     /// What the container has of networks that nobody shares with it.
     pub fn network_alone(&self) -> graph::Network {
         if self.networks.is_shared() { graph::Network::None } else { self.network }
+    }
+}
+
+/// The only word of a check that is none.
+const NO_CHECK: &str = "NONE";
+
+/// How to find out whether a container is well; what is not set comes from the image.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealthSettings {
+    /// Whether nobody is to find out, whatever the image says.
+    pub is_disabled: bool,
+    /// A command for the shell of the container; its code 0 means that all is well.
+    pub command: Option<String>,
+    /// Between two checks, ns.
+    pub interval_ns: Option<i64>,
+    /// After which a check has failed, ns.
+    pub timeout_ns: Option<i64>,
+    /// Time in which failures do not count, ns.
+    pub start_period_ns: Option<i64>,
+    /// Between two checks in that time, ns.
+    pub start_interval_ns: Option<i64>,
+    /// Failures in a row that make it unhealthy.
+    pub retries: Option<i64>,
+}
+
+impl HealthSettings {
+    /// What these settings make of the check of an image.
+    pub(crate) fn apply(&self, image: Option<&Healthcheck>) -> Option<Healthcheck> {
+        if self.is_disabled {
+            // Also for images that are made of the container.
+            return Some(Healthcheck { test: vec![NO_CHECK.to_owned()], ..Healthcheck::default() });
+        }
+        let mut check = image.cloned().unwrap_or_default();
+        if let Some(command) = &self.command {
+            check.test = vec!["CMD-SHELL".to_owned(), command.clone()];
+        }
+        let set = |field: &mut i64, value: Option<i64>| *field = value.unwrap_or(*field);
+        set(&mut check.interval, self.interval_ns);
+        set(&mut check.timeout, self.timeout_ns);
+        set(&mut check.start_period, self.start_period_ns);
+        set(&mut check.start_interval, self.start_interval_ns);
+        set(&mut check.retries, self.retries);
+        (!check.test.is_empty()).then_some(check)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::run::{files, rootfs};
 use crate::volumes;
 
 /// Says that `fs` has everything: its layers were copied there, since this kernel does not stack them.
-const COPIED: &str = "copied";
+pub(super) const COPIED: &str = "copied";
 
 impl Engine {
     /// Starts a container and connects with its streams; only connects if it runs. Returns when the program was executed.
@@ -103,7 +103,8 @@ impl Engine {
     }
 }
 
-fn layers(config: &Config) -> Vec<LayerId> {
+/// The layers of the image, lowest first.
+pub(super) fn layers(config: &Config) -> Vec<LayerId> {
     config.layers.iter().filter_map(|layer| layer.parse().ok()).collect()
 }
 

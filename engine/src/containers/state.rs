@@ -63,6 +63,34 @@ pub struct State {
     pub ports: Vec<PublishedPort>,
     /// Whether somebody stopped it, so that its restart policy rests.
     pub is_stopped_by_hand: bool,
+    /// How it is, if somebody looks.
+    pub health: Option<Health>,
+}
+
+/// How a container is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// `starting`, `healthy` or `unhealthy`.
+    pub status: String,
+    /// Failures in a row.
+    pub failing_streak: i64,
+    /// The last checks, the newest last.
+    pub checks: Vec<HealthResult>,
+}
+
+/// One check.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealthResult {
+    /// When it began, in nanoseconds since 1970.
+    pub start_unix_ns: i64,
+    /// When it ended.
+    pub end_unix_ns: i64,
+    /// 0 is well; -1 took too long.
+    pub exit_code: i32,
+    /// What it has said.
+    pub output: String,
 }
 
 /// What a process ends with that the kernel has killed with SIGKILL.
@@ -92,7 +120,7 @@ mod tests {
     #[test]
     fn state_v1_never_changes() {
         let state = State { status: Status::Running, pid: 7, started_unix_ns: 5, ..State::default() };
-        insta::assert_snapshot!(serde_json::to_string(&state).unwrap(), @r#"{"status":"running","pid":7,"exit_code":0,"error":"","oom_killed":false,"started_unix_ns":5,"finished_unix_ns":0,"restart_count":0,"ports":[],"is_stopped_by_hand":false}"#);
+        insta::assert_snapshot!(serde_json::to_string(&state).unwrap(), @r#"{"status":"running","pid":7,"exit_code":0,"error":"","oom_killed":false,"started_unix_ns":5,"finished_unix_ns":0,"restart_count":0,"ports":[],"is_stopped_by_hand":false,"health":null}"#);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::session::{Session, ask};
 use super::start::refusal;
 use super::watch::Watch;
 use super::wire::{Reply, Request, Streams};
-use super::{Config, Container, LogEntry, LogOptions, Status, name, signal};
+use super::{Config, Container, LogEntry, LogOptions, Restart, Status, name, signal};
 use crate::Engine;
 
 /// Whether a container goes that runs.
@@ -69,7 +69,7 @@ impl Engine {
     ///
     /// [`ContainerError::NotRunning`] and the like; that this machine has no way to do so.
     pub fn pause_container(&self, name: &str) -> Result<(), ContainerError> {
-        match self.done(name, &Request::Freeze(true)) {
+        match self.freeze(name, true) {
             Err(ContainerError::Paused { id }) => {
                 Err(ContainerError::WrongState { id, problem: "is already paused".to_owned() })
             }
@@ -83,7 +83,14 @@ impl Engine {
     ///
     /// [`ContainerError::NotRunning`] and the like.
     pub fn unpause_container(&self, name: &str) -> Result<(), ContainerError> {
-        self.done(name, &Request::Freeze(false))
+        self.freeze(name, false)
+    }
+
+    fn freeze(&self, name: &str, is_frozen: bool) -> Result<(), ContainerError> {
+        match self.done(name, &Request::Freeze(is_frozen)) {
+            Err(ContainerError::Exec { source }) => Err(ContainerError::Freeze { source }),
+            result => result,
+        }
     }
 
     fn done(&self, name: &str, request: &Request) -> Result<(), ContainerError> {
@@ -304,6 +311,16 @@ fn number_of(text: &str) -> Result<i32, ContainerError> {
 }
 
 impl Container {
+    /// Whether its restart policy wants it to run, and it does not: as after a restart of the machine.
+    pub fn is_to_run(&self) -> bool {
+        let is_wanted = match self.config.settings.restart {
+            Restart::Always => true,
+            Restart::UnlessStopped => !self.state.is_stopped_by_hand,
+            Restart::No | Restart::OnFailure(_) => false,
+        };
+        is_wanted && !self.state.status.is_alive() && self.state.started_unix_ns != 0
+    }
+
     /// Whether it can be talked to.
     pub fn is_running(&self) -> bool {
         matches!(self.state.status, Status::Running | Status::Paused)

@@ -61,6 +61,8 @@ pub(crate) enum Request {
     Freeze(bool),
     /// Answers when the container ends.
     Wait,
+    /// Other limits for what runs.
+    Limit(Box<executor::Resources>),
     /// The configuration on disk has changed.
     Reload,
     /// Which processes there are.
@@ -97,6 +99,17 @@ pub(crate) enum Reply {
     Exited(End),
     /// Processes of the container, by the host's numbers.
     Members(Vec<i32>),
+}
+
+impl Reply {
+    /// What went wrong, for people.
+    pub(crate) fn problem(&self) -> String {
+        match self {
+            Self::Failed(error) => error.to_string(),
+            Self::Problem(text) => text.clone(),
+            other => format!("{other:?}"),
+        }
+    }
 }
 
 /// How a command ended.

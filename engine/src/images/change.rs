@@ -33,9 +33,31 @@ const NO_PATH: &str = "/imported.invalid/no/path";
 ///
 /// [`ImageError::Change`] for another instruction, [`ImageError::ChangeText`] for one that is wrong.
 pub(super) fn run_config(changes: &[String], platform: &Platform) -> Result<RunConfig, ImageError> {
+    let mut empty = ImageConfig::empty(platform);
     if changes.is_empty() {
         return Ok(RunConfig::default());
     }
+    empty.config.set_env("PATH", NO_PATH);
+    let mut config = run_config_on(changes, empty)?;
+    config.env.retain(|pair| *pair != format!("PATH={NO_PATH}"));
+    for pair in &mut config.env {
+        *pair = pair.replace(NO_PATH, "");
+    }
+    Ok(config)
+}
+
+/// What the changes make of the config of an image.
+///
+/// # Errors
+///
+/// As those of [`run_config`].
+pub(crate) fn run_config_on(changes: &[String], mut base: ImageConfig) -> Result<RunConfig, ImageError> {
+    if changes.is_empty() {
+        return Ok(base.config);
+    }
+    let platform = base.platform();
+    // Nothing is built: its triggers stay triggers.
+    let mut triggers = std::mem::take(&mut base.config.on_build);
     let text = format!("FROM {BASE}\n{}\n", changes.join("\n"));
     let wrong = |diagnostics: Vec<Diagnostic>| wrong(&diagnostics, &text);
     let Parsed { dockerfile, diagnostics } = frontend::parse(&text);
@@ -51,15 +73,11 @@ pub(super) fn run_config(changes: &[String], platform: &Platform) -> Result<RunC
         return Err(wrong(diagnostics));
     }
     let plan = frontend::plan(&dockerfile, &PlanOptions::new(platform.clone())).map_err(wrong)?;
-    let base: Reference = BASE.parse().expect("it is a constant name");
-    let mut empty = ImageConfig::empty(platform);
-    empty.config.set_env("PATH", NO_PATH);
-    let bases = BTreeMap::from([((base, platform.clone()), empty)]);
+    let reference: Reference = BASE.parse().expect("it is a constant name");
+    let bases = BTreeMap::from([((reference, platform), base)]);
     let mut config = plan.lower(&bases).map_err(wrong)?.config.config;
-    config.env.retain(|pair| *pair != format!("PATH={NO_PATH}"));
-    for pair in &mut config.env {
-        *pair = pair.replace(NO_PATH, "");
-    }
+    triggers.append(&mut config.on_build);
+    config.on_build = triggers;
     Ok(config)
 }
 

@@ -170,6 +170,15 @@ struct Group {
     directory: PathBuf,
 }
 
+impl Group {
+    fn limit(&self, resources: &Resources) -> Result<(), SandboxError> {
+        match self.version {
+            Version::One => v1::limit(&self.directory, &self.controllers, resources),
+            Version::Two => v2::limit(&self.directory, &self.controllers, resources),
+        }
+    }
+}
+
 impl Cgroups {
     /// Makes the groups with their limits; `None` if none are needed.
     pub(crate) fn make(resources: &Resources) -> Result<Option<Self>, SandboxError> {
@@ -190,11 +199,7 @@ impl Cgroups {
                 Err(error) => return Err(error),
             };
             made.groups.push(Group { version: hierarchy.version, controllers, directory });
-            let group = made.groups.last().expect("it was just added");
-            match group.version {
-                Version::One => v1::limit(&group.directory, &group.controllers, resources)?,
-                Version::Two => v2::limit(&group.directory, &group.controllers, resources)?,
-            }
+            made.groups.last().expect("it was just added").limit(resources)?;
         }
         Ok(Some(made))
     }
@@ -204,6 +209,18 @@ impl Cgroups {
         self.groups.iter().map(|group| group.directory.join(PROCESSES)).collect()
     }
 
+    /// Whether there is a group for everything that these limits are about.
+    pub(crate) fn can_limit(&self, resources: &Resources) -> bool {
+        let has = |controller: Controller| self.groups.iter().any(|it| it.controllers.contains(&controller));
+        Controller::ALL.into_iter().all(|it| has(it) || !resources.needs(it))
+    }
+
+    /// Changes the limits.
+    pub(crate) fn limit(&self, resources: &Resources) -> Result<(), SandboxError> {
+        check(resources)?;
+        self.groups.iter().try_for_each(|group| group.limit(resources))
+    }
+
     /// Stops everybody in the groups where they are, or lets them go on. Waits until they stand still.
     pub(crate) fn freeze(&self, is_frozen: bool) -> Result<(), SandboxError> {
         let freezer = self
@@ -211,7 +228,7 @@ impl Cgroups {
             .iter()
             .find(|it| it.version == Version::Two || it.controllers.contains(&Controller::Freezer));
         match freezer {
-            None => Err(no_controller(Controller::Freezer)),
+            None => Err(no_freezer()),
             Some(group) if group.version == Version::One => v1::freeze(&group.directory, is_frozen),
             Some(group) => v2::freeze(&group.directory, is_frozen),
         }
@@ -312,6 +329,11 @@ fn assign<'a>(
         }
     }
     Ok(assigned)
+}
+
+/// Nobody can be frozen.
+pub(crate) fn no_freezer() -> SandboxError {
+    no_controller(Controller::Freezer)
 }
 
 fn no_controller(controller: Controller) -> SandboxError {

@@ -1,9 +1,13 @@
 //! The commands for containers, one file for each, and what they have in common.
 
 pub(crate) mod attach;
+pub(crate) mod commit;
 pub(crate) mod create;
+pub(crate) mod diff;
 mod environment;
 pub(crate) mod exec;
+pub(crate) mod export;
+mod health;
 pub(crate) mod kill;
 pub(crate) mod logs;
 mod mounts;
@@ -22,8 +26,10 @@ mod settings;
 pub(crate) mod start;
 mod stdio;
 pub(crate) mod stop;
+pub(crate) mod systemd;
 pub(crate) mod top;
 pub(crate) mod unpause;
+pub(crate) mod update;
 pub(crate) mod wait;
 
 pub(crate) use obtain::{Obtaining, Says, obtain};

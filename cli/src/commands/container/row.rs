@@ -136,7 +136,14 @@ fn status(container: &Container, now: SystemTime) -> String {
     };
     match state.status {
         Status::Created => "Created".to_owned(),
-        Status::Running => format!("Up {}", since(state.started_unix_ns)),
+        Status::Running => {
+            let health = match state.health.as_ref().map(|health| health.status.as_str()) {
+                None => String::new(),
+                Some("starting") => " (health: starting)".to_owned(),
+                Some(status) => format!(" ({status})"),
+            };
+            format!("Up {}{health}", since(state.started_unix_ns))
+        }
         Status::Paused => format!("Up {} (Paused)", since(state.started_unix_ns)),
         Status::Restarting => {
             format!("Restarting ({}) {} ago", state.exit_code, since(state.finished_unix_ns))

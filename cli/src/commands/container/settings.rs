@@ -8,7 +8,7 @@ use engine::Dns;
 use engine::containers::{LogLimits, Restart, Settings};
 use image::Platform;
 
-use super::{Obtaining, Says, environment, mounts, networks, privileges};
+use super::{Obtaining, Says, environment, health, mounts, networks, privileges};
 use crate::commands::limits::ContainerLimitArgs;
 use crate::commands::prune::parse_size;
 use crate::commands::pull_policy::PullArg;
@@ -112,6 +112,8 @@ pub(crate) struct SettingsArgs {
     #[command(flatten)]
     limits: ContainerLimitArgs,
     #[command(flatten)]
+    health: health::HealthArgs,
+    #[command(flatten)]
     mounts: mounts::MountArgs,
     #[command(flatten)]
     networks: networks::NetworkArgs,
@@ -179,6 +181,7 @@ impl SettingsArgs {
             labels: labels(&self.label_file, &self.label)?,
             stop_signal: self.stop_signal,
             stop_timeout_s: self.stop_timeout,
+            health: self.health.settings()?,
             restart: self.restart,
             auto_remove: self.rm,
             log: log_limits(self.log_driver, &self.log_opt),

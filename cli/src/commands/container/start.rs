@@ -1,7 +1,7 @@
 //! `slipway start`.
 
 use engine::Engine;
-use engine::containers::Streams;
+use engine::containers::{Container, Streams};
 
 use super::{Keyboard, attach, each};
 use crate::arguments::Global;
@@ -18,7 +18,7 @@ use crate::store;
 )]
 pub(crate) struct Args {
     /// Names or IDs
-    #[arg(value_name = "CONTAINER", required = true, hide = true)]
+    #[arg(value_name = "CONTAINER", required_unless_present = "restart_policy", hide = true)]
     containers: Vec<String>,
     /// Attach STDOUT/STDERR and forward signals
     #[arg(short, long)]
@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// Attach the STDIN of the container
     #[arg(short, long)]
     interactive: bool,
+    /// Start all containers whose restart policy wants them to run, as after a restart of the machine
+    #[arg(long, conflicts_with_all = ["containers", "attach", "interactive"])]
+    restart_policy: bool,
     #[command(flatten)]
     attaching: super::attach::AttachingArgs,
 }
@@ -33,13 +36,22 @@ pub(crate) struct Args {
 /// Starts containers, or one, to stay connected with it.
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
     let engine = store::open_with_networks(global)?;
+    if args.restart_policy {
+        let wanted = engine.containers()?.into_iter().filter(Container::is_to_run);
+        let names: Vec<String> = wanted.map(|container| container.config.name).collect();
+        return start_all(&engine, &names);
+    }
     if args.attach || args.interactive {
         return match args.containers.as_slice() {
             [name] => attached(args, &engine, name),
             _ => Err(Report::mistake("you cannot start and attach multiple containers at once")),
         };
     }
-    each(&args.containers, |name| {
+    start_all(&engine, &args.containers)
+}
+
+fn start_all(engine: &Engine, names: &[String]) -> Result<Exit, Report> {
+    each(names, |name| {
         engine.start_container(name, Streams::default(), console::window_size(), None).map(|_| ())
     })
 }

@@ -57,6 +57,7 @@ impl Monitor {
                 self.state.started_unix_ns = now_unix_ns();
                 self.state.ports = running.connected.ports().to_vec();
                 self.running = Some(running);
+                self.begin_checkups();
                 self.note();
                 Reply::Started { sees_all }
             }
@@ -140,7 +141,9 @@ impl Monitor {
             Source::Exec(number) => {
                 let Some(index) = self.execs.iter().position(|exec| exec.number == number) else { return };
                 let ended = self.execs.swap_remove(index).companion.reap();
-                self.tell_end(source, &End::of(ended.map_or(EXIT_NOT_STARTED, code_of)));
+                let code = ended.map_or(EXIT_NOT_STARTED, code_of);
+                self.end_checkup(source, code);
+                self.tell_end(source, &End::of(code));
             }
             Source::Container => {
                 if let Some(running) = self.running.take() {
@@ -156,6 +159,7 @@ impl Monitor {
         self.state.ports.clear();
         self.log.finish();
         self.timers.kill = None;
+        self.checkup = None;
         let outcome = resident.reap();
         let code = outcome.as_ref().map_or(EXIT_NOT_STARTED, |outcome| code_of(outcome.exit));
         let note = outcome.ok().and_then(|outcome| outcome.account?.memory_kill());

@@ -5,6 +5,7 @@
 //! kernel kills the container, and lets go of the lock by which everybody knows that it lives.
 
 mod client;
+mod health;
 mod life;
 mod pump;
 mod requests;
@@ -114,6 +115,8 @@ struct Monitor {
     execs: Vec<Exec>,
     execs_begun: u32,
     log: Writer,
+    /// Looks how the container is, while it runs.
+    checkup: Option<health::Checkup>,
     timers: Timers,
     /// How the container was started, for when it is started again.
     beginning: Option<life::Beginning>,
@@ -166,6 +169,7 @@ impl Monitor {
             execs: Vec::new(),
             execs_begun: 0,
             log,
+            checkup: None,
             timers: Timers::default(),
             beginning: None,
             restart_delay: life::RESTART_DELAY_MIN,
@@ -231,7 +235,8 @@ impl Monitor {
             }
             add(Token::End(source), end, PollFlags::IN);
         }
-        let timeout = self.timers.next().map(|at| timespec(at.saturating_duration_since(Instant::now())));
+        let next = [self.timers.next(), self.next_checkup()].into_iter().flatten().min();
+        let timeout = next.map(|at| timespec(at.saturating_duration_since(Instant::now())));
         match poll(&mut fds, timeout.as_ref()) {
             Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
             result => result?,
@@ -287,6 +292,7 @@ impl Monitor {
             self.timers.restart = None;
             self.start_again();
         }
+        self.check_health(now);
     }
 }
 

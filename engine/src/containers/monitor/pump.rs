@@ -12,7 +12,7 @@ impl Monitor {
     /// Reads what a command has written. False when nothing has come.
     pub(super) fn pump_output(&mut self, source: Source) -> bool {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let Self { running, execs, clients, log, .. } = self;
+        let Self { running, execs, clients, log, checkup, .. } = self;
         let task = match source {
             Source::Container => running.as_mut().map(|running| &mut running.task),
             Source::Exec(number) => {
@@ -23,6 +23,9 @@ impl Monitor {
             task.read_outputs(&mut buffer, |stream, bytes| {
                 if source == Source::Container {
                     log.write(stream, bytes);
+                }
+                if let Some(checkup) = checkup.as_mut() {
+                    checkup.hear(source, bytes);
                 }
                 let kind = match stream {
                     executor::Stream::Stdout => Kind::Stdout,

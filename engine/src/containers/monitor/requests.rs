@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use executor::{Io, SandboxError, Spec, WindowSize};
+use executor::{Io, Resources, SandboxError, Spec, WindowSize};
 
 use super::life::Beginning;
 use super::task::{Input, Task};
@@ -33,6 +33,10 @@ impl Monitor {
                 self.clients[index].reply(&reply);
             }
             Request::Wait => self.wait_for_end(index),
+            Request::Limit(resources) => {
+                let reply = self.limit(&resources);
+                self.clients[index].reply(&reply);
+            }
             Request::Reload => self.reload(index),
             Request::Members => {
                 let others = self.companions();
@@ -90,7 +94,12 @@ impl Monitor {
         }
     }
 
-    fn start_exec(&mut self, spec: &Spec, tty: Option<WindowSize>, streams: Streams) -> Result<Exec, Reply> {
+    pub(super) fn start_exec(
+        &mut self,
+        spec: &Spec,
+        tty: Option<WindowSize>,
+        streams: Streams,
+    ) -> Result<Exec, Reply> {
         let Some(running) = &self.running else { return Err(Reply::Refused(Refusal::NotRunning)) };
         if self.state.status == Status::Paused {
             return Err(Reply::Refused(Refusal::Paused));
@@ -197,6 +206,16 @@ impl Monitor {
         Reply::Done
     }
 
+    fn limit(&mut self, resources: &Resources) -> Reply {
+        let others = self.companions();
+        match &mut self.running {
+            None => Reply::Refused(Refusal::NotRunning),
+            Some(running) => {
+                running.resident.limit(resources, &others).map_or_else(Reply::Failed, |()| Reply::Done)
+            }
+        }
+    }
+
     fn wait_for_end(&mut self, index: usize) {
         if self.running.is_none() && self.timers.restart.is_none() {
             self.clients[index].reply(&Reply::Exited(End::of(self.state.exit_code)));
@@ -208,6 +227,9 @@ impl Monitor {
     fn reload(&mut self, index: usize) {
         let reply = match self.home.config() {
             Ok(config) => {
+                if let Some(beginning) = &mut self.beginning {
+                    beginning.spec.resources = config.settings.resources.clone();
+                }
                 self.config = config;
                 Reply::Done
             }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::object_server::{BUCKET, ObjectServer, throttled};
 use crate::support::Home;
 
-/// A step with a mount, and one with 9 MiB that are no smaller when compressed: they travel in parts.
+/// Builds of other tests as well: a step with a mount, and one with 9 MiB that are no smaller when compressed: they travel in parts.
 const DOCKERFILE: &str = "\
 FROM base
 COPY f /f
@@ -15,7 +15,7 @@ RUN --mount=type=cache,target=/c cat /f >> /c/seen && cat /c/seen > /seen
 RUN cat /f > /g
 COPY large /large
 ";
-const ALL_HIT: &str = "\
+pub(crate) const ALL_HIT: &str = "\
 hit [2/5] COPY f /f
 hit [3/5] RUN --mount=type=cache,target=/c cat /f >> /c/seen && cat /c/seen > /seen
 hit [4/5] RUN cat /f > /g
@@ -29,13 +29,13 @@ const SERVICE_ACCOUNT: &str =
     r#"{"private_key": "", "private_key_id": "", "client_email": "", "disable_oauth": true}"#;
 
 /// A home with a base image that others can load, and the context of the build.
-struct Builder {
-    home: Home,
-    base: String,
+pub(crate) struct Builder {
+    pub(crate) home: Home,
+    pub(crate) base: String,
 }
 
 impl Builder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = Home::new();
         let base = home.path("base-image.tar").to_str().unwrap().to_owned();
         home.ok(&["save", "-o", &base, "base"]);
@@ -43,7 +43,7 @@ impl Builder {
     }
 
     /// Builds with these flags in a fresh store.
-    fn fresh(&self, text: &str, flags: &[&str]) -> (Home, String) {
+    pub(crate) fn fresh(&self, text: &str, flags: &[&str]) -> (Home, String) {
         let other = Home::without_base();
         other.ok(&["load", "-q", "-i", &self.base]);
         let log = build(&other, text, flags);
@@ -51,7 +51,7 @@ impl Builder {
     }
 }
 
-fn build(home: &Home, text: &str, flags: &[&str]) -> String {
+pub(crate) fn build(home: &Home, text: &str, flags: &[&str]) -> String {
     let context = home.context(DOCKERFILE, &[("f", text)]);
     fs::write(format!("{context}/large"), noise(LARGE_BYTES)).unwrap();
     home.log(&[&["-t", "app"], flags, &[&context]].concat())
@@ -69,14 +69,14 @@ fn noise(count: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(count / 8).flat_map(u64::to_le_bytes).collect()
 }
 
-fn sorted(log: &str) -> String {
+pub(crate) fn sorted(log: &str) -> String {
     let mut lines: Vec<_> = log.lines().collect();
     lines.sort_unstable();
     lines.join("\n")
 }
 
 /// A fresh store finds everything in the cache, and a changed file what lies below it; mounts travel.
-fn round_trip(cache: &str) {
+pub(crate) fn round_trip(cache: &str) {
     let builder = Builder::new();
     let to = format!("{cache},mode=max,ignore-error=false");
     build(&builder.home, "one\n", &["--cache-to", &to]);
@@ -160,7 +160,7 @@ fn azure() {
 
 #[test]
 fn google() {
-    let server = ObjectServer::google();
+    let server = ObjectServer::stand_in();
     let builder = Builder::new();
     let cache = format!("type=gcs,bucket={BUCKET},endpoint_url=http://{}", server.authority);
     let context = builder.home.context("FROM base\nRUN echo 1 > /f\n", &[]);

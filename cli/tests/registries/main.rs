@@ -9,6 +9,7 @@ mod access;
 mod attestations;
 mod build;
 mod caches;
+mod caches_actions;
 mod caches_lost;
 mod caches_mounts;
 mod caches_objects;

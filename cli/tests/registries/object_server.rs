@@ -49,8 +49,8 @@ impl ObjectServer {
         Some(Self::start(command))
     }
 
-    /// A stand-in for Google's.
-    pub(crate) fn google() -> Self {
+    /// A stand-in for Google's, and for the cache service of GitHub Actions.
+    pub(crate) fn stand_in() -> Self {
         let mut command = Command::new("python3");
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/registries/objects.py"));
         Self::start(command)

@@ -1,4 +1,4 @@
-//! Where a remote cache is kept: a repository of a registry, a directory, or an object store.
+//! Where a remote cache is kept: a repository of a registry, a directory, an object store, or a service like one.
 
 use std::sync::Arc;
 
@@ -6,7 +6,9 @@ use cache::Store;
 use image::{BlobDigest, Descriptor, Digest, Index, Manifest, MediaType, Reference};
 use registry::{Fetch, Kind, RegistryError, Repository};
 
+use super::actions::Actions;
 use super::inline;
+use super::keyed::Keyed;
 use super::layout::Layout;
 use super::objects::Objects;
 use super::{CacheExport, CacheFormat, CachePlace, CacheShape, Catalogue, RemoteCacheError};
@@ -33,8 +35,8 @@ pub(crate) enum Depot {
     Registry { repository: Repository, name: Reference },
     /// A tag of a directory.
     Layout(Layout),
-    /// Names in an object store.
-    Objects(Objects),
+    /// Names in an object store, or in a service like one.
+    Keyed(Keyed),
 }
 
 /// A catalogue as it was found.
@@ -52,7 +54,8 @@ impl Depot {
                 Self::Registry { repository: engine.registries.repository(name)?, name: name.clone() }
             }
             CachePlace::Directory { path, tag } => Self::Layout(Layout::new(path, tag)),
-            CachePlace::Objects(place) => Self::Objects(Objects::new(place)?),
+            CachePlace::Objects(place) => Self::Keyed(Keyed::Objects(Objects::new(place)?)),
+            CachePlace::Actions(place) => Self::Keyed(Keyed::Actions(Actions::new(place)?)),
         })
     }
 
@@ -68,14 +71,14 @@ impl Depot {
                 let layout = layout.clone();
                 Ok(blocking(move || layout.named()).await?.map(|descriptor| descriptor.digest.0))
             }
-            Self::Objects(objects) => objects.version().await,
+            Self::Keyed(keyed) => keyed.version().await,
         }
     }
 
     /// The catalogue; none when nothing has the name.
     pub(super) async fn read(&self) -> Result<Option<Found>, RemoteCacheError> {
-        if let Self::Objects(objects) = self {
-            let Some((manifest, bytes)) = objects.catalogue().await? else { return Ok(None) };
+        if let Self::Keyed(keyed) = self {
+            let Some((manifest, bytes)) = keyed.catalogue().await? else { return Ok(None) };
             return Ok(Some(Found { catalogue: Catalogue::parse(&bytes)?, manifest }));
         }
         let Some((manifest, kind, bytes)) = self.manifest().await? else { return Ok(None) };
@@ -97,7 +100,7 @@ impl Depot {
                 let index = repository.manifest(name).await?;
                 choose(repository, name, index, &crate::default_platform()).await?.bytes
             }
-            (Kind::Index, Self::Layout(_) | Self::Objects(_)) => return Ok(None),
+            (Kind::Index, Self::Layout(_) | Self::Keyed(_)) => return Ok(None),
         };
         let manifest = Manifest::parse(&bytes)?;
         if MediaType::parse(&manifest.config.media_type) != Some(MediaType::Config) {
@@ -116,7 +119,7 @@ impl Depot {
                 blocking(move || layout.document(&blob, CATALOGUE_BYTES_MAX)).await
             }
             // Its catalogue is under a name, and no blob.
-            Self::Objects(_) => Err(RemoteCacheError::NotACache { media_type: blob.media_type }),
+            Self::Keyed(_) => Err(RemoteCacheError::NotACache { media_type: blob.media_type }),
         }
     }
 
@@ -138,7 +141,7 @@ impl Depot {
                 };
                 blocking(read).await
             }
-            Self::Objects(_) => Ok(None),
+            Self::Keyed(_) => Ok(None),
         }
     }
 
@@ -157,7 +160,7 @@ impl Depot {
                 };
                 blocking(copy).await
             }
-            Self::Objects(objects) => objects.fetch(store, blob).await,
+            Self::Keyed(keyed) => keyed.fetch(store, blob).await,
         }
     }
 
@@ -166,7 +169,7 @@ impl Depot {
         match self {
             Self::Registry { repository, .. } => Ok(repository.has_blob(blob).await?),
             Self::Layout(layout) => Ok(layout.has(blob)),
-            Self::Objects(objects) => objects.has(blob).await,
+            Self::Keyed(keyed) => keyed.has(blob).await,
         }
     }
 
@@ -187,14 +190,14 @@ impl Depot {
                 };
                 blocking(copy).await
             }
-            Self::Objects(objects) => objects.send(store, blob).await,
+            Self::Keyed(keyed) => keyed.send(store, blob).await,
         }
     }
 
     /// Makes the place for a cache that is not there yet, where that is up to us.
     pub(super) async fn prepare(&self) -> Result<(), RemoteCacheError> {
         match self {
-            Self::Objects(objects) => objects.prepare().await,
+            Self::Keyed(keyed) => keyed.prepare().await,
             Self::Registry { .. } | Self::Layout(_) => Ok(()),
         }
     }
@@ -205,7 +208,7 @@ impl Depot {
         blobs: impl IntoIterator<Item = Descriptor>,
     ) -> Result<(), RemoteCacheError> {
         match self {
-            Self::Objects(objects) => objects.renew(blobs).await,
+            Self::Keyed(keyed) => keyed.renew(blobs).await,
             Self::Registry { .. } | Self::Layout(_) => Ok(()),
         }
     }
@@ -221,7 +224,7 @@ impl Depot {
                 let source = Arc::new(BlobFile::open(store, &blob.digest)?);
                 Ok(repository.replace_blob(blob, &source, &|_| ()).await?)
             }
-            Self::Layout(_) | Self::Objects(_) => self.send(store, blob).await,
+            Self::Layout(_) | Self::Keyed(_) => self.send(store, blob).await,
         }
     }
 
@@ -230,7 +233,8 @@ impl Depot {
         match self {
             Self::Registry { repository, .. } => Ok(verify_blob(repository, blob).await?),
             // What was written was read as it was written.
-            Self::Layout(_) | Self::Objects(_) => Ok(()),
+            Self::Layout(_) => Ok(()),
+            Self::Keyed(keyed) => keyed.verify(blob).await,
         }
     }
 
@@ -282,7 +286,7 @@ impl Depot {
                 };
                 blocking(write).await
             }
-            Self::Objects(objects) => objects.publish(config_bytes).await,
+            Self::Keyed(keyed) => keyed.publish(config_bytes).await,
         }
     }
 
@@ -290,7 +294,7 @@ impl Depot {
     pub(crate) fn repository(&self) -> Option<&Repository> {
         match self {
             Self::Registry { repository, .. } => Some(repository),
-            Self::Layout(_) | Self::Objects(_) => None,
+            Self::Layout(_) | Self::Keyed(_) => None,
         }
     }
 }

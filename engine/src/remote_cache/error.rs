@@ -98,6 +98,26 @@ pub enum RemoteCacheError {
         /// What it was asked for.
         request: &'static str,
     },
+    /// A server does not do what it is asked for, and does not say why.
+    #[error("the server refuses {request}")]
+    Refused {
+        /// What it was asked for.
+        request: &'static str,
+    },
+    /// What a server answers is not of its protocol.
+    #[error("the answer to {request} is not of its protocol")]
+    NoAnswer {
+        /// What it was asked for.
+        request: &'static str,
+        /// The cause.
+        source: serde_json::Error,
+    },
+    /// A blob that should be there is not.
+    #[error("blob {digest} is gone")]
+    Gone {
+        /// Which.
+        digest: image::BlobDigest,
+    },
     /// A text is no URL.
     #[error("`{url}` is not a valid URL")]
     Url {
@@ -132,7 +152,8 @@ impl RemoteCacheError {
     pub fn is_network(&self) -> bool {
         match self {
             Self::Image(error) => error.is_network(),
-            Self::TimedOut { .. } | Self::Busy { .. } | Self::Objects(_) | Self::Answer { .. } => true,
+            Self::TimedOut { .. } | Self::Busy { .. } | Self::Objects(_) => true,
+            Self::Answer { .. } | Self::Refused { .. } | Self::NoAnswer { .. } | Self::Gone { .. } => true,
             Self::Http(error) => error.fault() == crate::Fault::Network,
             _ => false,
         }

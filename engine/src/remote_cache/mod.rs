@@ -1,10 +1,11 @@
 //! Caches that outlive the machine: which layers belong to which keys, and the layers, outside the store.
 //!
 //! A remote cache is one document, the [catalogue](catalogue::Catalogue), and the blobs of the layers that it names,
-//! kept together as an OCI artifact in a repository of a registry or in a directory, or as objects of an object store. It
+//! kept together as an OCI artifact in a repository of a registry or in a directory, or under names in an object store. It
 //! is never needed. Whatever
 //! cannot be read, does not come in time or is not what it should be is a miss, and one line of the log.
 
+mod actions;
 mod away;
 mod buildkit;
 mod catalogue;
@@ -13,11 +14,13 @@ mod error;
 mod export;
 mod import;
 mod inline;
+mod keyed;
 mod layout;
 mod mounts;
 mod objects;
 mod send;
 mod trail;
+mod transfer;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +29,7 @@ use image::Reference;
 
 use crate::images::{LayerForm, MediaTypes};
 
+pub use actions::{ActionsPlace, ActionsToken};
 pub(crate) use away::{AwayBase, AwayLayer, AwayLayers, Link, Lost, Origin};
 pub use catalogue::{Catalogue, CatalogueError};
 pub(crate) use depot::Depot;
@@ -121,7 +125,8 @@ pub struct CacheExport {
 impl CacheExport {
     /// Whether cache mounts go along: wherever nobody but us looks for what we write.
     pub(crate) fn takes_mounts(&self) -> bool {
-        self.format == CacheFormat::Slipway || matches!(self.place, CachePlace::Objects(_))
+        self.format == CacheFormat::Slipway
+            || matches!(self.place, CachePlace::Objects(_) | CachePlace::Actions(_))
     }
 }
 
@@ -139,6 +144,8 @@ pub enum CachePlace {
     },
     /// An object store.
     Objects(Box<ObjectPlace>),
+    /// The cache service of GitHub Actions.
+    Actions(ActionsPlace),
 }
 
 impl std::fmt::Display for CachePlace {
@@ -147,6 +154,7 @@ impl std::fmt::Display for CachePlace {
             Self::Registry(reference) => f.write_str(&reference.familiar()),
             Self::Directory { path, tag } => write!(f, "{}:{tag}", path.display()),
             Self::Objects(place) => place.fmt(f),
+            Self::Actions(place) => place.fmt(f),
         }
     }
 }

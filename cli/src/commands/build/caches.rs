@@ -11,6 +11,7 @@ use engine::remote_cache::{
 use image::Reference;
 
 use super::super::csv::{CsvError, fields};
+use super::cache_actions;
 use super::cache_objects;
 use super::destination::{OutputError, boolean, compression, wrong};
 use super::environment::Environment;
@@ -32,13 +33,13 @@ const TO_OPTIONS: [&str; 10] = [
     "tag",
 ];
 
-/// What one in an object store understands: it has no documents of a registry.
-const OBJECTS_TO_OPTIONS: &[&str] =
+/// What one under names understands, which has no documents of a registry.
+const KEYED_TO_OPTIONS: &[&str] =
     &["type", "mode", "compression", "compression-level", "force-compression", "ignore-error", "timeout"];
 
-/// One `--cache-from`.
+/// One `--cache-from`: a service may have several caches that we may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FromSpec(pub(super) CacheImport);
+pub(crate) struct FromSpec(pub(super) Vec<CacheImport>);
 
 /// One `--cache-to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +112,7 @@ impl Pairs {
             "registry" => vec!["ref"],
             "local" => vec![directory],
             "slipway" => vec!["ref", directory],
+            cache_actions::KIND => cache_actions::PLACE_OPTIONS.to_vec(),
             kind => cache_objects::place_options(kind),
         };
         self.only(&[&place, others].concat())
@@ -125,6 +127,11 @@ impl Pairs {
             }),
             None => Ok(()),
         }
+    }
+
+    /// Whether it is a place that knows names and bytes, and no documents of a registry.
+    fn is_keyed(&self) -> bool {
+        self.kind == cache_actions::KIND || cache_objects::KINDS.contains(&self.kind.as_str())
     }
 
     /// The last value of an option that is not empty.
@@ -145,6 +152,9 @@ impl Pairs {
     }
 
     fn place(&self, directory: &'static str, environment: &Environment) -> Result<CachePlace, CacheError> {
+        if self.kind == cache_actions::KIND {
+            return Ok(CachePlace::Actions(cache_actions::written(self, environment)?));
+        }
         if cache_objects::KINDS.contains(&self.kind.as_str()) {
             return Ok(CachePlace::Objects(Box::new(cache_objects::place(self, environment)?)));
         }
@@ -182,15 +192,20 @@ impl FromStr for FromSpec {
 
 impl FromSpec {
     fn parse(text: &str, environment: &Environment) -> Result<Self, CacheError> {
-        let pairs = Pairs::parse(text, &["azblob", "gcs", "local", "registry", "s3", "slipway"])?;
-        pairs.check(
-            "src",
-            match cache_objects::KINDS.contains(&pairs.kind.as_str()) {
-                true => &["type", "timeout"],
-                false => &["type", "tag", "timeout"],
-            },
-        )?;
-        Ok(Self(CacheImport { place: pairs.place("src", environment)?, timeout: pairs.timeout()? }))
+        let pairs = Pairs::parse(text, &["azblob", "gcs", "gha", "local", "registry", "s3", "slipway"])?;
+        let others: &[&str] = match pairs.is_keyed() {
+            true => &["type", "timeout"],
+            false => &["type", "tag", "timeout"],
+        };
+        pairs.check("src", others)?;
+        let timeout = pairs.timeout()?;
+        let places = match pairs.kind.as_str() {
+            cache_actions::KIND => {
+                cache_actions::read(&pairs, environment)?.into_iter().map(CachePlace::Actions).collect()
+            }
+            _ => vec![pairs.place("src", environment)?],
+        };
+        Ok(Self(places.into_iter().map(|place| CacheImport { place, timeout }).collect()))
     }
 }
 
@@ -204,11 +219,12 @@ impl FromStr for ToSpec {
 
 impl ToSpec {
     fn parse(text: &str, environment: &Environment) -> Result<Self, CacheError> {
-        let pairs = Pairs::parse(text, &["azblob", "gcs", "inline", "local", "registry", "s3", "slipway"])?;
-        match cache_objects::KINDS.contains(&pairs.kind.as_str()) {
+        let pairs =
+            Pairs::parse(text, &["azblob", "gcs", "gha", "inline", "local", "registry", "s3", "slipway"])?;
+        match pairs.is_keyed() {
             true => {
                 let own = cache_objects::export_options(&pairs.kind);
-                pairs.check("dest", &[OBJECTS_TO_OPTIONS, own].concat())?;
+                pairs.check("dest", &[KEYED_TO_OPTIONS, own].concat())?;
             }
             false => pairs.check("dest", &TO_OPTIONS)?,
         }
@@ -273,7 +289,11 @@ mod tests {
 
     fn from(text: &str) -> String {
         match FromSpec::parse(text, &Environment::default()) {
-            Ok(FromSpec(CacheImport { place, timeout })) => format!("{place} {timeout:?}"),
+            Ok(FromSpec(imports)) => {
+                let shown =
+                    imports.iter().map(|CacheImport { place, timeout }| format!("{place} {timeout:?}"));
+                shown.collect::<Vec<_>>().join(" ")
+            }
             Err(error) => error.to_string(),
         }
     }
@@ -319,6 +339,9 @@ mod tests {
             "type=azblob",
             "type=azblob,account_url=https://me.example,prefix=p",
             "type=gcs,bucket=x,tag=y",
+            "type=gha,url_v2=https://host",
+            "type=gha,url_v2=https://host,token=x,scope=s",
+            "type=gha,url_v2=https://host,token=x,version=1",
             "type=oss",
             "type=registry,ref=A",
             "type=registry,ref=a,dest=x",
@@ -343,7 +366,10 @@ mod tests {
         type=azblob                          `type=azblob` needs `account_url=URL`, or BUILDKIT_AZURE_STORAGE_ACCOUNT_URL in the environment
         type=azblob,account_url=https://me.example,prefix=p azblob://buildkit-cache/p/manifests/buildkit None
         type=gcs,bucket=x,tag=y              unknown option `tag` of `type=gcs`, expected one of bucket, endpoint_url, credentials, prefix, manifests_prefix, blobs_prefix, name, type, timeout
-        type=oss                             unknown type `oss`, expected one of azblob, gcs, local, registry, s3, slipway
+        type=gha,url_v2=https://host         `type=gha` needs `token=TEXT`, or ACTIONS_RUNTIME_TOKEN in the environment
+        type=gha,url_v2=https://host,token=x,scope=s gha:s None
+        type=gha,url_v2=https://host,token=x,version=1 invalid value `1` of `version`, expected 2
+        type=oss                             unknown type `oss`, expected one of azblob, gcs, gha, local, registry, s3, slipway
         type=registry,ref=A                  invalid cache name `A`: invalid reference format: repository name `library/A` must be lowercase
         type=registry,ref=a,dest=x           unknown option `dest` of `type=registry`, expected one of ref, type, tag, timeout
         type=registry,ref=a,timeout=x        invalid value `x` of `timeout`: invalid age `x`, expected a time like 30m, 1h30m, 7d or 2w
@@ -359,10 +385,11 @@ mod tests {
             ("AWS_ACCESS_KEY_ID", "key"),
             ("AWS_ENDPOINT_URL", "http://host:1/"),
         ]);
-        let setting = |text: &str, name: &str| match FromSpec::parse(text, &environment).unwrap().0.place {
-            CachePlace::Objects(place) => place.settings.get(name).map(str::to_owned),
-            other => panic!("{other}"),
-        };
+        let setting =
+            |text: &str, name: &str| match FromSpec::parse(text, &environment).unwrap().0.remove(0).place {
+                CachePlace::Objects(place) => place.settings.get(name).map(str::to_owned),
+                other => panic!("{other}"),
+            };
         let endpoint = "aws_endpoint_url_s3";
         assert_eq!(setting("type=s3", endpoint).unwrap(), "http://bucket.host:1");
         assert_eq!(setting("type=s3,use_path_style=true", endpoint).unwrap(), "http://host:1");

@@ -2,6 +2,7 @@
 
 mod annotation;
 mod attest;
+mod cache_actions;
 mod cache_objects;
 mod caches;
 mod call;
@@ -82,7 +83,7 @@ pub(crate) struct Args {
     build_context: Vec<String>,
     /// Caches outside the store to find results in: an image name, or
     /// "type=registry,ref=NAME", "type=local,src=DIR", "type=slipway,ref=NAME|src=DIR", "type=s3,bucket=NAME,region=NAME",
-    /// "type=azblob,account_url=URL", "type=gcs,bucket=NAME"
+    /// "type=azblob,account_url=URL", "type=gcs,bucket=NAME", "type=gha"
     #[arg(long, value_name = "CACHE")]
     cache_from: Vec<FromSpec>,
     /// Which directories of "RUN --mount=type=cache" travel with caches of "type=slipway" and of object stores: none ("none"), those that
@@ -92,7 +93,7 @@ pub(crate) struct Args {
     cache_mounts: CacheMountsArg,
     /// Caches outside the store to keep results in: an image name, or
     /// "type=registry,ref=NAME", "type=local,dest=DIR", "type=slipway,ref=NAME|dest=DIR", "type=inline",
-    /// "type=s3,bucket=NAME,region=NAME", "type=azblob,account_url=URL", "type=gcs,bucket=NAME", with "mode=min|max" and more
+    /// "type=s3,bucket=NAME,region=NAME", "type=azblob,account_url=URL", "type=gcs,bucket=NAME", "type=gha", with "mode=min|max" and more
     #[arg(long, value_name = "CACHE")]
     cache_to: Vec<ToSpec>,
     /// Run steps again whose cached result is older than this ("30m", "24h", "7d")

@@ -73,7 +73,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         provenance,
         sbom,
         caches: RemoteCaches {
-            imports: args.cache_from.into_iter().map(|spec| spec.0).collect(),
+            imports: args.cache_from.into_iter().flat_map(|spec| spec.0).collect(),
             inline: if args.cache_to.contains(&ToSpec::Inline) {
                 InlineCache::Present
             } else {

@@ -4,13 +4,12 @@
 mod place;
 mod prepare;
 mod services;
-mod transfer;
+mod upload;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cache::Store;
-use futures_util::stream::StreamExt as _;
 use image::{Descriptor, Digest};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt as _, PutPayload};
@@ -18,9 +17,9 @@ use tokio::sync::Semaphore;
 
 use super::RemoteCacheError;
 use super::depot::{BLOB_BYTES_MAX, CATALOGUE_BYTES_MAX};
+use super::transfer::{document, receive};
 pub use place::{ObjectPlace, ObjectService, ObjectSettings};
 use services::Service;
-use transfer::receive;
 
 /// A cache in an object store.
 pub(crate) struct Objects {
@@ -61,19 +60,7 @@ impl Objects {
             let path = Self::path(&self.place.manifests_prefix, name)?;
             let Some(found) = there(self.service.objects().get(&path).await)? else { continue };
             let version = version(&found.meta);
-            let too_large =
-                |size_bytes| RemoteCacheError::TooLarge { size_bytes, size_bytes_max: CATALOGUE_BYTES_MAX };
-            if found.meta.size > CATALOGUE_BYTES_MAX {
-                return Err(too_large(found.meta.size));
-            }
-            let (mut stream, mut bytes) = (found.into_stream(), Vec::new());
-            while let Some(piece) = stream.next().await {
-                bytes.extend_from_slice(&piece?);
-                if bytes.len() as u64 > CATALOGUE_BYTES_MAX {
-                    return Err(too_large(bytes.len() as u64));
-                }
-            }
-            return Ok(Some((version, bytes)));
+            return Ok(Some((version, document(found.into_stream(), CATALOGUE_BYTES_MAX).await?)));
         }
         Ok(None)
     }
@@ -98,7 +85,7 @@ impl Objects {
         let _slot = self.slots.acquire().await.expect("nobody closes the slots");
         let missing = || cache::StoreError::NoBlob { digest: blob.digest };
         let file = store.open_blob(&blob.digest)?.ok_or_else(missing)?;
-        transfer::send(self.service.objects(), &self.blob_path(blob)?, file, blob.size_bytes).await
+        upload::send(self.service.objects(), &self.blob_path(blob)?, file, blob.size_bytes).await
     }
 
     /// Makes these bytes the catalogue. Its blobs are there already.

@@ -111,7 +111,7 @@ impl Ended<'_> {
             self.find_blobs(&old, &results, (export, image), &mut blobs).await?;
             let sending = Sending { depot: &depot, blobs: &blobs, known: &old.blobs(), doubtful: &doubtful };
             let lost = self.send(&sending, &results).await?;
-            let mut draft = self.draft(old, results.iter().filter(|it| !it.needs(&lost)), &states, &blobs);
+            let mut draft = self.draft(old, &results, &states, (&blobs, &lost));
             mounts.iter().for_each(|mount| draft.mount(mount.clone()));
             let Some(catalogue) = draft.finish() else { return depot.renew(blobs.into_values()).await };
             if depot.current().await? == manifest {
@@ -316,19 +316,21 @@ impl Ended<'_> {
         blocking(compress).await
     }
 
-    fn draft<'a>(
+    /// What there was and what this build adds, without anything that needs a layer that is `lost`.
+    fn draft(
         &self,
         old: Catalogue,
-        results: impl Iterator<Item = &'a Outcome>,
+        results: &[Outcome],
         states: &[StateEntry],
-        blobs: &HashMap<DiffId, Descriptor>,
+        (blobs, lost): (&HashMap<DiffId, Descriptor>, &BTreeSet<DiffId>),
     ) -> Draft {
         let distrusted = self.worker.imports.distrusted_layers();
+        let is_bad = |diff_id: &DiffId| distrusted.contains(diff_id) || lost.contains(diff_id);
         let is_broken = |old: &Catalogue, record: &RecordEntry| {
-            old.chain(record.layer).iter().any(|layer| distrusted.contains(&layer.diff_id))
+            old.chain(record.layer).iter().any(|layer| is_bad(&layer.diff_id))
         };
         let mut draft = Draft::new(old, self.now_unix_s(), is_broken);
-        for Outcome { key, trod, layers } in results {
+        for Outcome { key, trod, layers } in results.iter().filter(|result| !result.needs(lost)) {
             let entries = layers.iter().map(|layer| LayerEntry {
                 diff_id: layer.diff_id,
                 parent: None,

@@ -49,11 +49,25 @@ impl Arguments {
     }
 
     fn read_frequent(words: &[OsString]) -> Option<Self> {
-        match words.get(1)?.to_str()? {
-            "build" => Alone::read(words, |args| Command::Build(Box::new(args))),
-            "exec" => Alone::read(words, |args| Command::Exec(Box::new(args))),
-            "run" => Alone::read(words, |args| Command::Run(Box::new(args))),
+        let at = command_place(words)?;
+        match words[at].to_str()? {
+            "build" => Alone::read(words, at, |args| Command::Build(Box::new(args))),
+            "exec" => Alone::read(words, at, |args| Command::Exec(Box::new(args))),
+            "run" => Alone::read(words, at, |args| Command::Run(Box::new(args))),
             _ => None,
+        }
+    }
+}
+
+/// Which of the words is the command: the first after the flags of [`Global`].
+fn command_place(words: &[OsString]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        at += match words.get(at)?.to_str()? {
+            "--root" => 2,
+            "-D" | "--debug" => 1,
+            word if word.starts_with("--root=") => 1,
+            _ => return Some(at),
         }
     }
 }
@@ -69,9 +83,9 @@ struct Alone<T: Args> {
 
 impl<T: Args> Alone<T> {
     /// None when it is not understood.
-    fn read(words: &[OsString], command: fn(T) -> Command) -> Option<Arguments> {
-        let name_and_rest = words[..1].iter().chain(&words[2..]);
-        let Self { global, args } = Self::try_parse_from(name_and_rest).ok()?;
+    fn read(words: &[OsString], at: usize, command: fn(T) -> Command) -> Option<Arguments> {
+        let others = words[..at].iter().chain(&words[at + 1..]);
+        let Self { global, args } = Self::try_parse_from(others).ok()?;
         Some(Arguments { global, command: command(args) })
     }
 }

@@ -32,11 +32,9 @@ impl Ahead {
             missed.insert(id) && missed.len() == 1
         };
         if is_first {
-            tokio::task::spawn_blocking(move || {
-                // First, since it takes longer, and on its own.
-                crate::network::prepare(network);
-                prepare();
-            });
+            // First, since it takes longer, and on its own.
+            tokio::task::spawn_blocking(move || crate::network::prepare(network));
+            tokio::task::spawn_blocking(prepare);
         }
     }
 

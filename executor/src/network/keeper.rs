@@ -71,22 +71,25 @@ pub(crate) fn run() -> ! {
 fn keep(control: &OwnedFd) -> Result<(), NetworkError> {
     sys::reset_signals().or_network(|| String::from("rt_sigaction(SIG_DFL)"))?;
     std::env::set_current_dir("/").or_network(|| String::from("chdir(\"/\")"))?;
+    // It comes about while we look around.
+    let mut namespace = new_namespace()?;
     let (mut way, network) = open()?;
     let told = |result: io::Result<()>| result.or_network(|| String::from("sendmsg(control)"));
     told(send(control, &News::Ready(network), &[]))?;
     loop {
-        make(&mut way, control)?;
+        make(&mut way, namespace, control)?;
         reap();
         let request: Option<(More, _)> = receive(control).or_network(|| String::from("recvmsg(control)"))?;
         if request.is_none() {
             return Ok(());
         }
+        namespace = new_namespace()?;
     }
 }
 
-/// Makes one namespace, hands it over, and then connects it: the sandbox sets itself up meanwhile.
-fn make(way: &mut Way, control: &OwnedFd) -> Result<(), NetworkError> {
-    let namespace = new_namespace()?;
+/// Hands a new namespace over, and then connects it: the sandbox sets itself up meanwhile.
+fn make(way: &mut Way, namespace: NewNamespace, control: &OwnedFd) -> Result<(), NetworkError> {
+    let namespace = namespace.wait()?;
     let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).or_network(|| String::from("pipe2()"));
     let (gate, opener) = pipe()?;
     let mut fds = vec![namespace.descriptor.as_fd(), gate.as_fd(), namespace.diagnosis.as_fd()];
@@ -137,22 +140,33 @@ pub(super) fn open() -> Result<(Way, PrivateNetwork), NetworkError> {
     Err(NetworkError::NoOutlet { reasons })
 }
 
-/// Makes a namespace in a child process: without privileges over the host's network nobody comes back to it.
-fn new_namespace() -> Result<Namespace, NetworkError> {
-    let mut fds = in_child(libc::CLONE_NEWNET as u64, open_own_namespace)?.into_iter();
-    match (fds.next(), fds.next(), fds.next()) {
-        (Some(descriptor), Some(netlink), Some(diagnosis)) => {
-            Ok(Namespace { descriptor, netlink: Netlink::from(netlink), diagnosis })
+/// A namespace that a child process makes: without privileges over the host's network nobody comes back to it.
+struct NewNamespace(InChild);
+
+fn new_namespace() -> Result<NewNamespace, NetworkError> {
+    in_child(libc::CLONE_NEWNET as u64, open_own_namespace).map(NewNamespace)
+}
+
+impl NewNamespace {
+    fn wait(self) -> Result<Namespace, NetworkError> {
+        let mut fds = self.0.wait()?.into_iter();
+        match (fds.next(), fds.next(), fds.next()) {
+            (Some(descriptor), Some(netlink), Some(diagnosis)) => {
+                Ok(Namespace { descriptor, netlink: Netlink::from(netlink), diagnosis })
+            }
+            _ => Err(NetworkError::Keeper { problem: String::from("lost a child process") }),
         }
-        _ => Err(NetworkError::Keeper { problem: String::from("lost a child process") }),
     }
 }
 
-/// What a child process in new namespaces opens, and hands over.
+/// A child process in new namespaces, which opens something there.
+pub(super) struct InChild(OwnedFd);
+
+/// Starts one.
 pub(super) fn in_child(
     namespaces: u64,
     open: impl FnOnce() -> Result<Vec<OwnedFd>, NetworkError>,
-) -> Result<Vec<OwnedFd>, NetworkError> {
+) -> Result<InChild, NetworkError> {
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .or_network(|| String::from("socketpair(AF_UNIX, SOCK_SEQPACKET)"))?;
@@ -163,11 +177,17 @@ pub(super) fn in_child(
         let _ = send(&theirs, &made.as_ref().err(), &fds);
         std::process::exit(0);
     }
-    drop(theirs);
-    let (error, fds) = receive::<Option<NetworkError>>(&ours)
-        .or_network(|| String::from("recvmsg(namespace)"))?
-        .unwrap_or_default();
-    error.map_or(Ok(fds), Err)
+    Ok(InChild(ours))
+}
+
+impl InChild {
+    /// What it has opened.
+    pub(super) fn wait(self) -> Result<Vec<OwnedFd>, NetworkError> {
+        let (error, fds) = receive::<Option<NetworkError>>(&self.0)
+            .or_network(|| String::from("recvmsg(namespace)"))?
+            .unwrap_or_default();
+        error.map_or(Ok(fds), Err)
+    }
 }
 
 /// In a namespace: it, a socket to set it up, and a socket for questions about it. Its loopback interface is up.

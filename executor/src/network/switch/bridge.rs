@@ -56,7 +56,7 @@ pub(super) struct Made {
 impl Bridge {
     /// Makes the bridge, and a way out if there shall be one and the machine has one.
     pub(super) fn open(plan: &SwitchPlan) -> Result<Self, NetworkError> {
-        let mut fds = in_child(libc::CLONE_NEWNET as u64, inside)?.into_iter();
+        let mut fds = in_child(libc::CLONE_NEWNET as u64, inside)?.wait()?.into_iter();
         let lost = || NetworkError::Keeper { problem: String::from("lost a child process") };
         let mut next = || fds.next().ok_or_else(lost);
         let namespace =
@@ -88,8 +88,8 @@ impl Bridge {
         running: Option<&OwnedFd>,
     ) -> Result<Made, NetworkError> {
         let fds = match running {
-            None => in_child(libc::CLONE_NEWNET as u64, || container(None))?,
-            Some(namespace) => in_child(0, || container(Some(namespace)))?,
+            None => in_child(libc::CLONE_NEWNET as u64, || container(None))?.wait()?,
+            Some(namespace) => in_child(0, || container(Some(namespace)))?.wait()?,
         };
         let lost = || NetworkError::Keeper { problem: String::from("lost a child process") };
         let mut fds = fds.into_iter();

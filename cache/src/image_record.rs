@@ -111,6 +111,20 @@ impl Store {
         self.disk().remove(&image_name(id))
     }
 
+    /// Forgets an image unless it has a name; whether it did. Who names an image at the same time looks afterwards
+    /// whether it is there, and puts it once more if it is not.
+    pub fn forget_unnamed(&self, id: &ImageId) -> Result<bool, StoreError> {
+        let Some(image) = self.image(id)? else { return Ok(false) };
+        if self.named_images()?.contains(id) || !self.remove_image(id)? {
+            return Ok(false);
+        }
+        if self.named_images()?.contains(id) {
+            self.put_image(&image)?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
     /// Ids of the images whose hexadecimal digits begin with `id_prefix`, in order.
     pub fn find_images(&self, id_prefix: &str) -> Result<Vec<ImageId>, StoreError> {
         if id_prefix.len() > 64 || !id_prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {

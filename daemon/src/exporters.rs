@@ -168,6 +168,11 @@ pub(crate) fn stored_names(exports: &[Export]) -> Vec<Reference> {
     exports.iter().flat_map(names).collect()
 }
 
+/// Whether the image is to stay in the store, with a name or without.
+pub(crate) fn keep_image(exports: &[Export]) -> bool {
+    exports.iter().any(|export| matches!(export, Export::Image { .. }))
+}
+
 /// Sends a result everywhere.
 pub(crate) struct Exporting<'a> {
     pub(crate) engine: &'a Engine,

@@ -25,8 +25,10 @@ use std::sync::Arc;
 
 use engine::{Engine, Entitlement, registries};
 use image::Hasher;
+use tonic::Status;
 
 use builds::Builds;
+use failure::chain;
 use listen::Listener;
 pub use listen::{Address, InvalidAddress};
 use session::{KeptDirectories, Sessions};
@@ -68,13 +70,22 @@ pub enum DaemonError {
 
 /// What all calls share.
 pub(crate) struct Daemon {
-    pub(crate) engine: Engine,
+    /// What the engine of a build is made of. It never looks into the store: what it found there would stay for as long
+    /// as the daemon lives.
+    template: Engine,
     pub(crate) settings: Settings,
     /// Who we are, for clients that have several.
     pub(crate) worker: String,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) builds: Arc<Builds>,
     pub(crate) kept: Arc<KeptDirectories>,
+}
+
+impl Daemon {
+    /// An engine for one piece of work.
+    pub(crate) fn engine(&self) -> Result<Engine, Status> {
+        self.template.anew().map_err(|error| Status::internal(chain(&error)))
+    }
 }
 
 /// Serves clients until the future is dropped: their builds are canceled then, and nothing is left of them.
@@ -97,7 +108,7 @@ pub async fn serve(
     }
     let worker = Hasher::new("worker/v1").field("root", root.as_os_str().as_encoded_bytes()).finish();
     let daemon = Rc::new(Daemon {
-        engine,
+        template: engine,
         settings,
         worker: worker.hex()[..25].to_owned(),
         sessions: Arc::new(Sessions::new()),

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use engine::remote_cache::RemoteCaches;
 use engine::report::Reporting;
 use engine::{
-    Agents, BuildOutcome, BuildRequest, Client, Context, ContextMode, DockerfileSource, Engine, Entitlement,
-    Entitlements, Explaining, Named, NamedContext, Network, Provided, RemoteFiles, Secrets, StreamContent,
-    default_platform, registries,
+    Agents, BuildOutcome, BuildRequest, Client, Context, ContextMode, DeviceGrant, DockerfileSource, Engine,
+    Entitlement, Entitlements, Explaining, Named, NamedContext, Network, Provided, RemoteFiles, Secrets,
+    StreamContent, default_platform, registries,
 };
 use image::Reference;
 use tokio::sync::Mutex;
@@ -167,11 +167,9 @@ pub(crate) fn entitlements(daemon: &Daemon, wanted: &[String]) -> Result<Entitle
             .parse()
             .map_err(|error: engine::UnknownEntitlement| Status::invalid_argument(error.to_string()))?;
         let is_device = matches!(entitlement, Entitlement::Device(_));
-        let is_allowed = daemon
-            .settings
-            .entitlements
-            .iter()
-            .any(|known| *known == entitlement || (is_device && matches!(known, Entitlement::Device(_))));
+        let is_allowed = daemon.settings.entitlements.iter().any(|known| {
+            *known == entitlement || (is_device && *known == Entitlement::Device(DeviceGrant::All))
+        });
         match is_allowed {
             true => Ok(entitlement),
             false => Err(Status::permission_denied(format!("entitlement {text} is not allowed"))),
@@ -244,13 +242,14 @@ pub(crate) async fn prepare(
 
 impl Prepared {
     /// The engine as this client sees it: with its credentials, secrets and agents.
-    pub(crate) fn engine(&self, daemon: &Daemon) -> Engine {
-        let Some(session) = &self.session else { return daemon.engine.clone() };
+    pub(crate) fn engine(&self, daemon: &Daemon) -> Result<Engine, Status> {
+        let engine = daemon.engine()?;
+        let Some(session) = &self.session else { return Ok(engine) };
         let settings = daemon.settings.registries.clone();
         let credentials = settings.credentials.asking(Arc::new(ClientCredentials(session.clone())));
         let client = SessionClient { session: session.clone(), agents: Mutex::default() };
-        let engine = daemon.engine.clone().with_client(Arc::new(client));
-        engine.with_registries(registries::Settings { credentials, ..settings })
+        let engine = engine.with_client(Arc::new(client));
+        Ok(engine.with_registries(registries::Settings { credentials, ..settings }))
     }
 
     /// Builds the image, with these names in the store.

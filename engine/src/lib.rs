@@ -162,6 +162,18 @@ impl Engine {
         Self { client: Some(client), ..self }
     }
 
+    /// The same engine with an opening of the store of its own.
+    ///
+    /// What an opening of the store has found stays until that opening ends, so who lives long works with one for each
+    /// build.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::open`].
+    pub fn anew(&self) -> Result<Self, StoreError> {
+        Ok(Self { store: Arc::new(Store::open(self.root())?), ..self.clone() })
+    }
+
     /// Where the store is.
     pub fn root(&self) -> &Path {
         self.store.root()

@@ -297,6 +297,8 @@ pub struct BuildOutcome {
     pub image: ImageId,
     /// The images, one for each platform.
     pub images: Vec<(Platform, ImageId)>,
+    /// Whether none of them was in the store before.
+    pub are_new: bool,
     /// Their new names.
     pub tags: Vec<Reference>,
     /// Their manifest in the registry, when it was pushed, or the index over them.

@@ -1,8 +1,10 @@
 //! Builds that `buildx` asks for: contexts, secrets, failures, questions.
 
 use std::fs;
+use std::process::Command;
 
 use crate::client::Served;
+use crate::support::check;
 
 /// Steps whose result was there.
 fn cached(shown: &str) -> usize {
@@ -134,15 +136,23 @@ fn questions_are_answered_without_a_build() {
 #[test]
 fn builders_can_be_looked_at_and_pruned() {
     let Some(served) = Served::start(&[]) else { return };
-    let context = served.home.context("FROM base\nRUN echo some > /file", &[]);
+    let context = served.home.context("FROM base\nRUN head -c 4000000 /dev/zero > /file", &[]);
+    let bytes = || {
+        let sum = check(Command::new("du").arg("-sb").arg(served.home.store().join("layers")));
+        sum.split('\t').next().unwrap().parse::<u64>().unwrap()
+    };
+    let base_bytes = bytes();
     served.build(&[&context]);
     assert_eq!(cached(&served.build(&[&context])), 1);
+    assert!(bytes() > base_bytes + 4_000_000);
     let shown = served.ok(&["inspect"]);
     assert!(shown.contains("running") && shown.contains("linux/"), "{shown}");
     let usage = served.ok(&["du"]);
     assert!(usage.contains("Reclaimable:"), "{usage}");
     let pruned = served.ok(&["prune", "--force", "--all"]);
     assert!(pruned.contains("Total:"), "{pruned}");
+    // A daemon keeps nothing of the builds that have ended.
+    assert!(bytes() < base_bytes + 100_000, "{pruned}");
     assert_eq!(cached(&served.build(&[&context])), 0);
 }
 

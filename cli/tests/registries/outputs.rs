@@ -102,8 +102,19 @@ fn cache_only_leaves_no_name_and_times_need_an_epoch() {
     let context = context(&home);
     home.ok(&["build", "-q", "-t", "app", "-o", "type=cacheonly", &context]);
     assert_eq!(home.fails(&["inspect", "app"]).0, 1);
+    let images = || home.ok(&["images", "-aq", "--no-trunc"]);
+    let base = images();
+    assert_eq!(base.lines().count(), 1, "nor an image without one");
     let log = home.log(&["-t", "app", &context]);
     assert!(log.starts_with("hit "), "{log}");
+    // Neither does an archive, and what has a name stays.
+    let named = images();
+    let tar = format!("type=tar,dest={}", home.path("files.tar").display());
+    home.ok(&["build", "-q", "-o", &tar, &context]);
+    assert_eq!(images(), named);
+    home.ok(&["rmi", "app"]);
+    home.ok(&["build", "-q", "-o", &tar, &context]);
+    assert_eq!(images(), base);
     let output = format!("type=oci,rewrite-timestamp=true,dest={}", home.path("x.tar").display());
     let (code, error) = home.fails(&["build", "-q", "-o", &output, &context]);
     assert_eq!(code, 1);

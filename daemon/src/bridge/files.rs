@@ -82,6 +82,12 @@ pub(super) async fn stat_file(
     let found = look(&daemon, &build, &r#ref, &path, |root, path| {
         let path = path.trim_end_matches('/');
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if matches!(name, "." | "..") {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the last name of a path is one of a file",
+            ));
+        }
         if name.is_empty() {
             let found = statat(root, ".", AtFlags::SYMLINK_NOFOLLOW)?;
             return describe(root, ".", ".", &found);
@@ -101,8 +107,8 @@ async fn look<T: Send + 'static>(
     look: impl Fn(BorrowedFd<'_>, &str) -> io::Result<T> + Send + 'static,
 ) -> Result<T, Status> {
     let result = build.bridge.get(name)?;
-    let image = result.image(daemon, build).await?;
-    let (engine, path) = (daemon.engine.clone(), path.to_owned());
+    let (engine, image) = result.image(daemon, build).await?;
+    let (engine, path) = (engine.clone(), path.to_owned());
     let looked = tokio::task::spawn_blocking(move || {
         let mut found = None;
         let opened = engine.with_files(&image, &mut |root| {

@@ -7,9 +7,11 @@ mod questions;
 mod solve;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use engine::{BuildOutcome, Engine};
 use hyper::body::Incoming;
 use image::ImageId;
 use tokio::sync::{OnceCell, watch};
@@ -35,10 +37,10 @@ const BUILD: &str = "buildkit-controlapi-buildid";
 const RESULTS_MAX: usize = 4096;
 
 /// A result that a client has, and can look into: built at the latest then.
-#[derive(Debug)]
 pub(crate) struct BridgeResult {
     pub(crate) prepared: Arc<Prepared>,
-    image: OnceCell<ImageId>,
+    /// With the engine that built it, which keeps its layers in the store.
+    built: OnceCell<(Engine, BuildOutcome)>,
 }
 
 /// What a client has at the end.
@@ -81,7 +83,7 @@ impl Bridge {
 
     /// The name of a new result.
     fn add(&self, prepared: Prepared) -> Result<(String, Arc<BridgeResult>), Status> {
-        let result = Arc::new(BridgeResult { prepared: Arc::new(prepared), image: OnceCell::new() });
+        let result = Arc::new(BridgeResult { prepared: Arc::new(prepared), built: OnceCell::new() });
         Ok((self.adopt(result.clone())?, result))
     }
 
@@ -102,14 +104,32 @@ impl Bridge {
     }
 }
 
+impl fmt::Debug for BridgeResult {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("BridgeResult").field("prepared", &self.prepared).finish_non_exhaustive()
+    }
+}
+
+impl Drop for BridgeResult {
+    fn drop(&mut self) {
+        if let Some((engine, outcome)) = self.built.get()
+            && let Err(error) = engine.forget_unnamed(outcome)
+        {
+            tracing::debug!(%error, "cannot take the image of a result away");
+        }
+    }
+}
+
 impl BridgeResult {
-    /// The image of the result.
-    async fn image(&self, daemon: &Daemon, build: &Build) -> Result<ImageId, Status> {
-        let built = self.image.get_or_try_init(|| async {
-            let engine = self.prepared.engine(daemon);
-            Ok::<_, Status>(self.prepared.build(&engine, Vec::new(), &build.feed).await?.image)
+    /// The image of the result, and an engine that has it.
+    async fn image(&self, daemon: &Daemon, build: &Build) -> Result<(&Engine, ImageId), Status> {
+        let built = self.built.get_or_try_init(|| async {
+            let engine = self.prepared.engine(daemon)?;
+            let outcome = self.prepared.build(&engine, Vec::new(), &build.feed).await?;
+            Ok::<_, Status>((engine, outcome))
         });
-        built.await.copied()
+        let (engine, outcome) = built.await?;
+        Ok((engine, outcome.image))
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn answer(
     if question == DESCRIBE {
         return Ok(metadata(&described(), &described_text(), None));
     }
-    let engine = prepared.engine(daemon);
+    let engine = prepared.engine(daemon)?;
     let request = prepared.request.clone();
     let failed = |error: &engine::BuildError| failure::status(error, prepared.source.as_ref(), feed);
     let context =

@@ -10,6 +10,7 @@ use crate::Daemon;
 use crate::bridge::Returned;
 use crate::builds::{About, Build};
 use crate::exporters::{self, Export, Exporting, Facts};
+use crate::failure::chain;
 use crate::proto::control::{CacheOptions, Exporter, SolveRequest, SolveResponse};
 use crate::run::{self, Prepared};
 use crate::session::Session;
@@ -92,12 +93,16 @@ async fn built(
     session: Option<&Arc<Session>>,
     build: &Build,
 ) -> Result<Facts, Status> {
-    let engine = prepared.engine(daemon);
+    let engine = prepared.engine(daemon)?;
     let outcome = prepared.build(&engine, exporters::stored_names(exports), &build.feed).await?;
-    let members = outcome.images.into_iter().map(|(_, id)| Member { id, predicates: Vec::new() });
+    let members = outcome.images.iter().map(|(_, id)| Member { id: *id, predicates: Vec::new() });
     let set = ImageSet { members: members.collect() };
     let exporting = Exporting { engine: &engine, session, feed: &build.feed, image: outcome.image, set };
-    if exports.is_empty() { Ok(Facts::new()) } else { exporting.run(exports).await }
+    let facts = if exports.is_empty() { Ok(Facts::new()) } else { exporting.run(exports).await };
+    if !exporters::keep_image(exports) {
+        engine.forget_unnamed(&outcome).map_err(|error| Status::internal(chain(&error)))?;
+    }
+    facts
 }
 
 /// Which frontends there are.

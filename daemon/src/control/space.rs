@@ -40,7 +40,7 @@ pub(super) async fn prune(daemon: Rc<Daemon>, request: PruneRequest) -> Result<R
     options.until_age_s = options.until_age_s.max(keep_s);
     let known: BTreeMap<String, UsageItem> =
         items(&daemon).await?.into_iter().map(|item| (item.id.clone(), item)).collect();
-    let engine = daemon.engine.clone();
+    let engine = daemon.engine()?;
     let pruned = joined(tokio::task::spawn_blocking(move || engine.prune_cache(&options))).await?;
     let pruned = pruned.map_err(|error| Status::internal(chain(&error)))?;
     let gone = pruned.ids.into_iter().map(move |id| {
@@ -65,7 +65,7 @@ fn passes(item: &UsageItem, filters: &PruneOptions) -> bool {
 }
 
 async fn items(daemon: &Daemon) -> Result<Vec<UsageItem>, Status> {
-    let engine = daemon.engine.clone();
+    let engine = daemon.engine()?;
     let usage = joined(tokio::task::spawn_blocking(move || engine.disk_usage())).await?;
     Ok(usage.map_err(|error| Status::internal(chain(&error)))?.cache)
 }

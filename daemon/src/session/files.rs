@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::stream;
@@ -84,16 +83,17 @@ impl Session {
         let name = format!("{}\0{}\0{}", self.shared_key, wanted.name, wanted.follow.join("\0"));
         let opened = tokio::task::spawn_blocking(move || kept.take(&name));
         let directory = joined(opened).await?.map_err(|error| Status::internal(error.to_string()))?;
-        self.copy(directory.path(), wanted, on_bytes).await?;
-        Ok(directory)
+        self.copy(directory, wanted, on_bytes).await
     }
 
+    /// The directory goes along with who writes into it: nobody else gets it before that has ended, even when nobody
+    /// waits for it any more.
     async fn copy(
         &self,
-        directory: &Path,
+        directory: KeptDirectory,
         wanted: &Wanted,
         on_bytes: impl Fn(u64) + Send + 'static,
-    ) -> Result<(), Status> {
+    ) -> Result<KeptDirectory, Status> {
         // Requests are small and as many as there are files; one that waited for the client could wait for ever, since
         // that waits for us to take its data.
         let (ask, asked) = mpsc::unbounded_channel::<Packet>();
@@ -102,10 +102,9 @@ impl Session {
         let mut request = Request::new(asked);
         *request.metadata_mut() = wanted.metadata();
         let mut arriving = self.caller.bidi::<Packet, Packet>(DIFF_COPY, request).await?;
-        let directory = directory.to_owned();
         let received = tokio::task::spawn_blocking(move || {
-            let mut receiving = Receiving::open(&directory, brought, ask)?;
-            receive(&mut receiving, &on_bytes)
+            let mut receiving = Receiving::open(directory.path(), brought, ask)?;
+            receive(&mut receiving, &on_bytes).map(|()| directory)
         });
         let pump = async {
             while let Some(packet) = arriving.message().await? {
@@ -118,7 +117,7 @@ impl Session {
         };
         let (pumped, received) = futures_util::future::join(pump, joined(received)).await;
         match (pumped, received?) {
-            (_, Ok(())) => Ok(()),
+            (_, Ok(directory)) => Ok(directory),
             // A client that ends the call says why.
             (Err(status), Err(_)) => Err(status),
             (Ok(()), Err(error)) => Err(Status::failed_precondition(error.to_string())),

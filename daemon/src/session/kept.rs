@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use image::Hasher;
@@ -20,10 +21,14 @@ const UNUSED_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const FILES: &str = "files";
 const LOCK: &str = "lock";
 
+/// How often somebody looks for them.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
 /// The directories of a store; any number of processes may use them.
 #[derive(Debug)]
 pub(crate) struct KeptDirectories {
     root: PathBuf,
+    swept: Mutex<SystemTime>,
 }
 
 /// A directory that nobody else uses until it is dropped.
@@ -40,13 +45,15 @@ impl KeptDirectories {
     /// Those beneath `root`. What nobody has used for long is removed.
     pub(crate) fn open(root: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&root)?;
-        let kept = Self { root };
-        kept.remove_unused(SystemTime::now());
+        let now = SystemTime::now();
+        let kept = Self { root, swept: Mutex::new(now) };
+        kept.remove_unused(now);
         Ok(kept)
     }
 
     /// A directory for what has this name: one that was used for it before, if there is one that is free.
     pub(crate) fn take(&self, name: &str) -> io::Result<KeptDirectory> {
+        self.sweep();
         let digest = Hasher::new("client-directory/v1").field("name", name).finish();
         let directory = self.root.join(digest.hex());
         for number in 0..DIRECTORIES_MAX {
@@ -60,6 +67,19 @@ impl KeptDirectories {
             }
         }
         Err(io::Error::other(format!("{DIRECTORIES_MAX} builds use this directory of the client already")))
+    }
+
+    /// The same from time to time: a daemon may live long.
+    fn sweep(&self) {
+        let now = SystemTime::now();
+        {
+            let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+            if now.duration_since(*swept).is_ok_and(|age| age < SWEEP_INTERVAL) {
+                return;
+            }
+            *swept = now;
+        }
+        self.remove_unused(now);
     }
 
     /// Best effort: what cannot be removed now is removed later.

@@ -65,6 +65,8 @@ pub(crate) struct Receiving {
     open: Vec<OpenDirectory>,
     /// What was asked for and is not complete, by its number.
     wanted: HashMap<u32, WantedFile>,
+    /// The numbers of these, by their paths.
+    wanted_ids: HashMap<String, u32>,
     /// Directories whose times are set when nothing more is written to them.
     times: Vec<(String, i64)>,
 }
@@ -79,6 +81,9 @@ struct WantedFile {
     path: String,
     mode: Mode,
     mtime_ns: i64,
+    /// Whether it is there already, empty, since another name of it was wanted.
+    is_there: bool,
+    /// Open from its first data to its end.
     file: Option<File>,
 }
 
@@ -95,7 +100,8 @@ impl Receiving {
             names: BTreeSet::new(),
         };
         let root = open_root(root).map_err(failed)?;
-        Ok(Self { root, packets, ask, open: vec![top], wanted: HashMap::new(), times: Vec::new() })
+        let (wanted, wanted_ids) = (HashMap::new(), HashMap::new());
+        Ok(Self { root, packets, ask, open: vec![top], wanted, wanted_ids, times: Vec::new() })
     }
 
     fn next(&mut self) -> Result<(PacketType, Packet), ReceiveError> {
@@ -259,19 +265,23 @@ impl Receiving {
         }
         self.clear(name, found.map(|found| FileType::from_raw_mode(found.st_mode)))?;
         let path = stat.path.clone();
-        self.wanted.insert(id, WantedFile { path, mode, mtime_ns: stat.mod_time, file: None });
+        self.wanted_ids.insert(path.clone(), id);
+        self.wanted
+            .insert(id, WantedFile { path, mode, mtime_ns: stat.mod_time, is_there: false, file: None });
         self.send(PacketType::PacketReq, id).map_err(Failed::Other)
     }
 
     /// A second name of a file that has been described before.
     fn link(&mut self, target: &str, name: &str) -> Result<(), Failed> {
         split(target).map_err(Failed::Other)?;
-        // What is still on its way is written through either name, if it is there.
-        let arriving = self.wanted.values_mut().find(|wanted| wanted.path == target);
+        // What is still on its way is written through either name, if it is there. Not kept open: there may be many.
+        let arriving = self.wanted_ids.get(target).and_then(|id| self.wanted.get_mut(id));
         if let Some(wanted) = arriving
             && wanted.file.is_none()
+            && !wanted.is_there
         {
-            wanted.file = Some(create(&self.root, &wanted.path)?);
+            create(&self.root, &wanted.path)?;
+            wanted.is_there = true;
         }
         let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
@@ -317,7 +327,8 @@ impl Receiving {
         let path = wanted.path.clone();
         let failed = |source| ReceiveError::Write { path: path.clone(), source };
         if wanted.file.is_none() {
-            wanted.file = Some(create(&self.root, &wanted.path).map_err(failed)?);
+            let open = if wanted.is_there { reopen } else { create };
+            wanted.file = Some(open(&self.root, &wanted.path).map_err(failed)?);
         }
         let file = wanted.file.as_mut().expect("it was opened above");
         if !packet.data.is_empty() {
@@ -327,6 +338,7 @@ impl Receiving {
         let times = times(wanted.mtime_ns);
         rustix::fs::futimens(&*file, &times).map_err(|error| failed(error.into()))?;
         self.wanted.remove(&packet.id);
+        self.wanted_ids.remove(&path);
         Ok(())
     }
 
@@ -398,6 +410,12 @@ fn create(root: &OwnedFd, path: &str) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     Ok(openat2(root, path, flags, Mode::RUSR | Mode::WUSR, beneath)?.into())
+}
+
+/// One that [`create`] has made.
+fn reopen(root: &OwnedFd, path: &str) -> io::Result<File> {
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    Ok(openat2(root, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), beneath)?.into())
 }
 
 fn remove(directory: &OwnedFd, name: &OsStr, kind: FileType) -> io::Result<()> {

@@ -32,6 +32,10 @@ pub(super) struct Images {
     pub(super) images: Vec<(Platform, ImageId)>,
     /// The same, as they leave.
     pub(super) set: ImageSet,
+    /// Their records, of those that have all of their layers here.
+    stored: Vec<StoredImage>,
+    /// Whether none of them was there before.
+    pub(super) are_new: bool,
     /// The only one, if its layers are not all here.
     pub(super) away: Option<Away>,
 }
@@ -68,9 +72,10 @@ pub(super) async fn finish(
     let mut images = put_images(worker, request, &built, &ended).await?;
     let (store, tags) = (worker.store.clone(), request.tags.clone());
     let (id, all) = (images.named(), images.images.clone());
+    let stored = images.stored.clone();
     // A name is of an image that is here. Whoever asks for it by name gets it from the registry.
     if images.away.is_none() {
-        blocking(move || with_room(&store, || name(&store, &tags, id, &all))).await?;
+        blocking(move || with_room(&store, || name(&store, &tags, id, (&all, &stored)))).await?;
     }
     worker.steps.complete(step);
     if request.outputs.iter().any(|output| output.is_described()) {
@@ -144,7 +149,7 @@ async fn put_images(
     ended: &Ended<'_>,
 ) -> Result<Images, BuildError> {
     let solved = ended.solved;
-    let (mut images, mut away) = (Vec::new(), None);
+    let (mut images, mut stored, mut are_new, mut away) = (Vec::new(), Vec::new(), true, None);
     for ((target, settled), fewer) in built.targets.iter().zip(&solved.targets).zip(&built.fewer) {
         let layers = settled.output.layers().map(|layers| layers.ids.to_vec());
         let time = settled.output.layers().map_or(0, |layers| layers.created_unix_ns);
@@ -161,7 +166,11 @@ async fn put_images(
         };
         let fewer = *fewer;
         let id = if is_here {
-            blocking(move || with_room(&made.store.clone(), || made.put_with(fewer, time))).await?
+            let put = move || with_room(&made.store.clone(), || made.put_with(fewer, time));
+            let (image, is_new) = blocking(put).await?;
+            are_new &= is_new;
+            stored.push(image);
+            stored[stored.len() - 1].id
         } else {
             let config_of = links.clone();
             let (id, config) =
@@ -173,7 +182,7 @@ async fn put_images(
     }
     let member = |(_, id): &(Platform, ImageId)| Member { id: *id, predicates: Vec::new() };
     let set = ImageSet { members: images.iter().map(member).collect() };
-    Ok(Images { images, set, away })
+    Ok(Images { images, set, stored, are_new, away })
 }
 
 /// The config of an image, which says what its layers are the results of, if that is asked for.
@@ -196,11 +205,15 @@ fn name(
     store: &Store,
     tags: &[Reference],
     id: ImageId,
-    images: &[(Platform, ImageId)],
+    (images, stored): (&[(Platform, ImageId)], &[StoredImage]),
 ) -> Result<(), StoreError> {
     for tag in tags {
         store.tag(tag, &id)?;
         platforms::remember_set(store, tag, images)?;
+    }
+    // A build that wanted no image may have made the same ones, and forgotten them.
+    if !tags.is_empty() {
+        stored.iter().try_for_each(|image| store.put_image(image))?;
     }
     // A name promises that the image survives a power cut; without one it is as good as its cache. Does
     // nothing when nothing was written.
@@ -284,15 +297,15 @@ struct Made {
 
 impl Made {
     /// The same with fewer layers.
-    fn put_with(&mut self, fewer: Fewer, created_unix_ns: i64) -> Result<ImageId, StoreError> {
+    fn put_with(&mut self, fewer: Fewer, created_unix_ns: i64) -> Result<(StoredImage, bool), StoreError> {
         let Self { store, layers, known_diff_ids, config, .. } = self;
         let store = store.clone();
         fewer.apply(&store, &mut Chain { layers, known_diff_ids, config }, created_unix_ns)?;
         self.put()
     }
 
-    /// Stores the image, without a name.
-    fn put(&self) -> Result<ImageId, StoreError> {
+    /// Stores the image, without a name. Returns whether it was not there.
+    fn put(&self) -> Result<(StoredImage, bool), StoreError> {
         let Self { store, clamp_mtime, known_diff_ids, created_unix_ns, config, layers, tags } = self;
         let clamp_mtime = *clamp_mtime;
         let (diff_ids, size_bytes) = diff_ids(store, layers, known_diff_ids.clone(), clamp_mtime)?;
@@ -311,10 +324,11 @@ impl Made {
         let is_new = |tag| store.resolve(tag).map(|old| old != Some(id));
         let any_new = tags.iter().map(is_new).collect::<Result<Vec<_>, _>>()?.contains(&true);
         // An image that is there may be of a build that gave it no name, and so made no promise.
-        if any_new || store.image(&id)?.is_none() {
+        let is_missing = store.image(&id)?.is_none();
+        if any_new || is_missing {
             store.put_image(&image)?;
         }
-        Ok(id)
+        Ok((image, is_missing))
     }
 }
 

@@ -135,6 +135,7 @@ impl Engine {
         let count = |wanted| solved.vertices.iter().flatten().filter(|it| it.origin == wanted).count();
         Ok(BuildOutcome {
             image: finished.images.named(),
+            are_new: finished.images.are_new,
             images: finished.images.images,
             tags: request.tags,
             manifest: finished.manifest,

@@ -154,6 +154,19 @@ impl Engine {
         tag(&self.store, source, target)
     }
 
+    /// Takes the images of a build out of the store again, for somebody who did not want any there. Those that were there
+    /// before or have a name stay; so does the cache.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read or written.
+    pub fn forget_unnamed(&self, outcome: &crate::BuildOutcome) -> Result<(), ImageError> {
+        if !outcome.are_new || !outcome.tags.is_empty() {
+            return Ok(());
+        }
+        Ok(outcome.images.iter().try_for_each(|(_, id)| self.store.forget_unnamed(id).map(drop))?)
+    }
+
     /// See [`remove`].
     pub fn remove_image(&self, name: &str, options: RemoveOptions) -> Result<Vec<Removed>, ImageError> {
         remove(&self.store, name, options)

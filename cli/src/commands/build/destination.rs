@@ -23,6 +23,13 @@ pub(crate) enum OutputSpec {
     Export(Output),
 }
 
+/// Whether the image is to stay in the store, with a name or without: as long as nothing else is asked for.
+pub(super) fn want_image(outputs: &[OutputSpec]) -> bool {
+    let wants =
+        |output: &OutputSpec| matches!(output, OutputSpec::Store | OutputSpec::Export(Output::Image(_)));
+    outputs.is_empty() || outputs.iter().any(wants)
+}
+
 /// Why a text is no `--output`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OutputError {

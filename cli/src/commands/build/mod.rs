@@ -248,6 +248,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
     let reports = ReportFiles::new(&args.report, args.trace.as_deref());
     let settings = args.registry.clone().settings()?;
     let explaining = if mode == Mode::Quiet { Explaining::Nothing } else { Explaining::First };
+    let wants_image = destination::want_image(&args.output) || args.load || args.push;
     let request = BuildRequest { reporting: reports.reporting(), explaining, ..request::from(args)? };
     // An archive on standard output has no place for anything else.
     let prints_id = is_quiet && !request.outputs.iter().any(destination::goes_to_stdout);
@@ -268,6 +269,9 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
         Ok(result) => result.map_err(|error| failed(error, &warnings, global))?,
         Err(Interrupted) => return Ok(Exit::Interrupted),
     };
+    if !wants_image {
+        engine.forget_unnamed(&outcome)?;
+    }
     reported?;
     files.write(&outcome)?;
     if mode != Mode::Rawjson {

@@ -3,6 +3,7 @@
 mod graph;
 mod page;
 mod shape;
+mod summary;
 mod text;
 mod timeline;
 mod trace_events;
@@ -10,6 +11,8 @@ mod trace_events;
 pub(crate) use text::escape;
 
 use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -35,6 +38,10 @@ enum Form {
     Page,
     /// Chrome's trace events.
     Trace,
+    /// Some lines of Markdown.
+    Summary,
+    /// The same, behind what others have written to the file.
+    AddedSummary,
 }
 
 impl ReportFiles {
@@ -49,6 +56,13 @@ impl ReportFiles {
         });
         let traces = trace.map(|path| (path.to_owned(), Form::Trace));
         Self { files: reports.chain(traces).collect(), report: Arc::default() }
+    }
+
+    /// And `--summary`, with a file that CI systems show.
+    pub(crate) fn with_summaries(mut self, own: Option<&Path>, shown: Option<&Path>) -> Self {
+        self.files.extend(own.map(|path| (path.to_owned(), Form::Summary)));
+        self.files.extend(shown.map(|path| (path.to_owned(), Form::AddedSummary)));
+        self
     }
 
     /// Whether the engine has to report.
@@ -76,6 +90,9 @@ impl ReportFiles {
         let Some(report) = report else { return Ok(()) };
         self.files.iter().try_for_each(|(path, form)| {
             let text = form.text(&report);
+            if *form == Form::AddedSummary {
+                return add(path, &text).map_err(|error| Report::file(path, &error));
+            }
             files::replace(path, Durability::Fast, |file| {
                 file.write_all(text.as_bytes()).map_err(|error| Report::file(path, &error))
             })
@@ -89,8 +106,13 @@ impl Form {
             Self::Json => json(report) + "\n",
             Self::Page => page::page(report),
             Self::Trace => trace_events::trace(report),
+            Self::Summary | Self::AddedSummary => summary::summary(report),
         }
     }
+}
+
+fn add(path: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().append(true).create(true).open(path)?.write_all(text.as_bytes())
 }
 
 fn json(report: &BuildReport) -> String {

@@ -4,7 +4,7 @@ use crate::caches_objects::{ALL_HIT, Builder, build, round_trip, sorted};
 use crate::object_server::{ObjectServer, throttled};
 
 /// A token as the service gives them: which branches may be read (1) and written (2). The stand-in looks at the end.
-fn token(branches: &[(&str, u32)], end: &str) -> String {
+pub(crate) fn token(branches: &[(&str, u32)], end: &str) -> String {
     let branches = branches
         .iter()
         .map(|(name, permission)| format!(r#"{{\"Scope\":\"refs/{name}\",\"Permission\":{permission}}}"#));

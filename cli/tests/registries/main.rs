@@ -10,6 +10,7 @@ mod attestations;
 mod build;
 mod caches;
 mod caches_actions;
+mod caches_auto;
 mod caches_lost;
 mod caches_mounts;
 mod caches_objects;

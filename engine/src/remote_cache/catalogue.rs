@@ -91,6 +91,9 @@ pub(super) struct RecordEntry {
     pub(super) layer: Option<u32>,
     /// When the step ended, in nanoseconds since 1970.
     pub(super) created: i64,
+    /// How long it took, in milliseconds, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) took: Option<u64>,
     /// When a build used it last, about, in seconds since 1970.
     pub(super) used: i64,
 }
@@ -457,7 +460,7 @@ mod tests {
     }
 
     fn record(key: u8, layer: Option<u32>, used: i64) -> RecordEntry {
-        RecordEntry { key: digest(key), offered: None, layer, created: 5, used }
+        RecordEntry { key: digest(key), offered: None, layer, created: 5, took: None, used }
     }
 
     /// Two records, the second on top of the first.

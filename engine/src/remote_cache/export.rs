@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cache::LayerId;
 use graph::{BuildGraph, Op, VertexId};
@@ -343,6 +344,7 @@ impl Ended<'_> {
                 offered: (trod.offered != *key).then_some(trod.offered),
                 layer,
                 created: trod.created_unix_ns,
+                took: trod.ran.then(|| self.worker.meter.took(trod.vertex)).map(milliseconds),
                 used: self.now_unix_s(),
             };
             draft.record(record, trod.ran);
@@ -354,4 +356,8 @@ impl Ended<'_> {
     fn now_unix_s(&self) -> i64 {
         crate::ops::now_unix_ns() / NANOSECONDS
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

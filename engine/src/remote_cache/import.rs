@@ -35,6 +35,8 @@ pub(crate) struct Imports {
     /// Layers that were looked for, by the place of the cache: chains have most of their layers in common.
     links: Mutex<HashMap<(usize, DiffId), Link>>,
     distrusted: Mutex<Distrusted>,
+    /// How long steps took elsewhere whose results were found; in milliseconds.
+    took: Mutex<HashMap<VertexId, u64>>,
 }
 
 #[derive(Default)]
@@ -91,6 +93,7 @@ impl Imports {
             epoch,
             links: Mutex::default(),
             distrusted: Mutex::default(),
+            took: Mutex::default(),
         }
     }
 
@@ -193,6 +196,9 @@ impl Imports {
             description: vertex.label.name.clone(),
             ingredients: vertex.op.ingredients(),
         };
+        if let Some(took) = entry.took {
+            self.took.lock().expect("no holder of the lock panics").insert(id, took);
+        }
         let (created_unix_ns, ingredients) = (entry.created, record.ingredients.clone());
         let output = match here {
             Some(ids) => {
@@ -229,6 +235,12 @@ impl Imports {
             }
         }
         None
+    }
+
+    /// How long a step took elsewhere, if its result comes from there.
+    pub(crate) fn took(&self, id: VertexId) -> Option<Duration> {
+        let took = self.took.lock().expect("no holder of the lock panics").get(&id).copied();
+        took.map(Duration::from_millis)
     }
 
     /// What steps came to that continued this, as far as a catalogue has come already.

@@ -93,6 +93,7 @@ fn reported(id: StepId, span: &Span, began: SystemTime) -> ReportedStep {
             Some((_, Ending::Cached { age })) => Some(age.as_secs()),
             _ => None,
         },
+        saved_us: None,
         reasons: Vec::new(),
         error: match ended {
             Some((_, Ending::Failed(error))) => Some(error.clone()),
@@ -120,6 +121,8 @@ impl ReportedStep {
         self.commit_us = microseconds(measured.commit);
         self.digest_us = microseconds(measured.digest);
         self.usage = measured.usage;
+        self.saved_us =
+            worker.imports.took(id).filter(|_| self.result == StepResult::Cached).map(microseconds);
         self.layer_bytes = layer_bytes(&worker.store, &measured.layers);
     }
 }

@@ -43,6 +43,12 @@ impl Meter {
         self.add(id, |measured| *part(measured) += begin.elapsed());
     }
 
+    /// How long a step took to come to its result.
+    pub(crate) fn took(&self, id: VertexId) -> Duration {
+        let measured = self.of(id);
+        measured.run + measured.commit
+    }
+
     /// What was measured of a step.
     pub(super) fn of(&self, id: VertexId) -> Measured {
         self.0.lock().expect("no holder of the lock panics").get(&id).cloned().unwrap_or_default()

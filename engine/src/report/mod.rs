@@ -82,6 +82,8 @@ pub struct ReportedStep {
     pub key: Option<String>,
     /// How old its result is, when it was there.
     pub age_s: Option<u64>,
+    /// How long it took elsewhere, when its result is from a remote cache that knows.
+    pub saved_us: Option<u64>,
     /// Why it was not.
     pub reasons: Vec<ReportedReason>,
     /// Why it failed.

@@ -191,7 +191,7 @@ impl FromStr for FromSpec {
 }
 
 impl FromSpec {
-    fn parse(text: &str, environment: &Environment) -> Result<Self, CacheError> {
+    pub(super) fn parse(text: &str, environment: &Environment) -> Result<Self, CacheError> {
         let pairs = Pairs::parse(text, &["azblob", "gcs", "gha", "local", "registry", "s3", "slipway"])?;
         let others: &[&str] = match pairs.is_keyed() {
             true => &["type", "timeout"],
@@ -218,7 +218,7 @@ impl FromStr for ToSpec {
 }
 
 impl ToSpec {
-    fn parse(text: &str, environment: &Environment) -> Result<Self, CacheError> {
+    pub(super) fn parse(text: &str, environment: &Environment) -> Result<Self, CacheError> {
         let pairs =
             Pairs::parse(text, &["azblob", "gcs", "gha", "inline", "local", "registry", "s3", "slipway"])?;
         match pairs.is_keyed() {

@@ -3,6 +3,7 @@
 mod annotation;
 mod attest;
 mod cache_actions;
+mod cache_auto;
 mod cache_objects;
 mod caches;
 mod call;
@@ -18,6 +19,7 @@ pub(super) mod sources;
 mod squash;
 mod ssh;
 
+use environment::Environment;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -81,6 +83,11 @@ pub(crate) struct Args {
     )]
     #[arg(long, value_name = "NAME=PATH")]
     build_context: Vec<String>,
+    /// Let the environment of a CI system say which caches outside the store there are ("auto"): GitHub Actions, GitLab, Jenkins,
+    /// Kubernetes, or the repository that SLIPWAY_CACHE names
+    #[arg(long, value_enum, value_name = "WHICH", default_value = "none")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
+    cache: CacheArg,
     /// Caches outside the store to find results in: an image name, or
     /// "type=registry,ref=NAME", "type=local,src=DIR", "type=slipway,ref=NAME|src=DIR", "type=s3,bucket=NAME,region=NAME",
     /// "type=azblob,account_url=URL", "type=gcs,bucket=NAME", "type=gha"
@@ -194,12 +201,22 @@ pub(crate) struct Args {
     limits: super::limits::LimitArgs,
     #[command(flatten)]
     surroundings: super::surroundings::SurroundingsArgs,
+    /// Write to a file what was cached, what ran and why, in Markdown. With "--cache=auto" GitHub shows the same
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
     /// Set the target build stage to build
     #[arg(long, value_name = "STAGE")]
     target: Option<String>,
     /// Write the times of the steps to a file, in the format of Chrome's trace events
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+}
+
+/// `--cache`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum CacheArg {
+    None,
+    Auto,
 }
 
 /// `--cache-mounts`.
@@ -245,7 +262,12 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
     let mode = if args.quiet { Mode::Quiet } else { args.progress };
     let (is_quiet, files) = (args.quiet, result_files::ResultFiles::new(&args));
     let checks_first = args.check_reproducible;
-    let reports = ReportFiles::new(&args.report, args.trace.as_deref());
+    let shown = match args.cache {
+        CacheArg::Auto => cache_auto::summary_file(&Environment::of_process()),
+        CacheArg::None => None,
+    };
+    let reports = ReportFiles::new(&args.report, args.trace.as_deref())
+        .with_summaries(args.summary.as_deref(), shown.as_deref());
     let settings = args.registry.clone().settings()?;
     let explaining = if mode == Mode::Quiet { Explaining::Nothing } else { Explaining::First };
     let wants_image = destination::want_image(&args.output) || args.load || args.push;

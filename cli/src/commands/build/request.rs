@@ -13,16 +13,18 @@ use engine::{Agents, BuildRequest, Context, Entitlement, ImageOutput, Network, N
 use image::Platform;
 
 use super::super::EPOCH_NAME;
-use super::Args;
 use super::annotation::AnnotationSpec;
 use super::attest::AttestSpec;
+use super::cache_auto::Auto;
 use super::caches::ToSpec;
 use super::destination::{OutputSpec, goes_to_stdout};
+use super::environment::Environment;
 use super::named_context::named_contexts;
 use super::secret;
 use super::sources::sources;
 use super::squash::SquashArg;
 use super::ssh::{self, SshSpec};
+use super::{Args, CacheArg};
 use crate::console;
 use crate::report::Report;
 
@@ -33,6 +35,14 @@ const PROXY_NAMES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PR
 pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
     let build_args = build_args(&args.build_arg)?;
     let (context, dockerfile) = sources(&args.path, args.file)?;
+    let auto = match args.cache {
+        CacheArg::Auto => Auto::of(&Environment::of_process()),
+        CacheArg::None => Auto::default(),
+    };
+    if let Some(remark) = &auto.remark {
+        console::print_error(remark);
+    }
+    let (cache_from, cache_to) = ([args.cache_from, auto.from].concat(), [args.cache_to, auto.to].concat());
     let is_cache_only = args.output.contains(&OutputSpec::CacheOnly);
     let outputs = annotated(outputs(args.output, args.push)?, args.annotation)?;
     let tags = tags(args.tag)?;
@@ -73,13 +83,13 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
         provenance,
         sbom,
         caches: RemoteCaches {
-            imports: args.cache_from.into_iter().flat_map(|spec| spec.0).collect(),
-            inline: if args.cache_to.contains(&ToSpec::Inline) {
+            imports: cache_from.into_iter().flat_map(|spec| spec.0).collect(),
+            inline: if cache_to.contains(&ToSpec::Inline) {
                 InlineCache::Present
             } else {
                 InlineCache::Absent
             },
-            exports: exports(args.cache_to),
+            exports: exports(cache_to),
             layers: if is_cache_only { KeptLayers::Needed } else { KeptLayers::All },
             mounts: args.cache_mounts.into(),
         },

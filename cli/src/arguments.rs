@@ -10,9 +10,9 @@ use crate::commands::manifest::ManifestCommand;
 use crate::commands::network::NetworkCommand;
 use crate::commands::volume::VolumeCommand;
 use crate::commands::{
-    HELP, build, builder_gc, builder_logs, builder_prune, container, daemon, df, doctor, explore, fmt, graph,
-    history, image_copy, image_prune, images, import, info, inspect, load, login, logout, pull, push, rmi,
-    run, save, search, store_check, system_prune, tag, version, why,
+    HELP, build, builder_gc, builder_logs, builder_prune, ci_init, container, daemon, df, doctor, explore,
+    fmt, graph, history, image_copy, image_prune, images, import, info, inspect, load, login, logout, pull,
+    push, rmi, run, save, search, store_check, system_prune, tag, version, why,
 };
 use crate::report::Exit;
 
@@ -127,6 +127,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Manifest(ManifestCommand),
     #[command(subcommand)]
+    Ci(CiCommand),
+    #[command(subcommand)]
     Store(StoreCommand),
     #[command(subcommand)]
     System(SystemCommand),
@@ -213,6 +215,13 @@ pub(crate) enum ContainerCommand {
 #[command(override_usage = "slipway generate COMMAND", help_template = HELP, arg_required_else_help = true, subcommand_value_name = "COMMAND")]
 pub(crate) enum GenerateCommand {
     Systemd(container::systemd::Args),
+}
+
+/// Build in CI systems
+#[derive(Debug, Subcommand)]
+#[command(override_usage = "slipway ci COMMAND", help_template = HELP, arg_required_else_help = true, subcommand_value_name = "COMMAND")]
+pub(crate) enum CiCommand {
+    Init(ci_init::Args),
 }
 
 /// Manage the store

@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod builder_gc;
 pub(crate) mod builder_logs;
 pub(crate) mod builder_prune;
+pub(crate) mod ci_init;
 pub(crate) mod container;
 mod csv;
 pub(crate) mod daemon;
@@ -45,7 +46,7 @@ pub(crate) mod volume;
 pub(crate) mod why;
 
 use crate::arguments::{
-    Arguments, BuilderCommand, Command, ContainerCommand, GenerateCommand, Global, ImageCommand,
+    Arguments, BuilderCommand, CiCommand, Command, ContainerCommand, GenerateCommand, Global, ImageCommand,
     StoreCommand, SystemCommand,
 };
 use crate::report::{Exit, Report};
@@ -104,6 +105,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
         Command::Builder(BuilderCommand::Gc(args)) => builder_gc::run(&args, &global),
         Command::Builder(BuilderCommand::Logs(args)) => builder_logs::run(&args, &global),
         Command::Builder(BuilderCommand::Prune(args)) => builder_prune::run(&args, &global),
+        Command::Ci(CiCommand::Init(args)) => ci_init::run(&args),
         Command::Store(StoreCommand::Check(args)) => store_check::run(&args, &global),
         Command::System(SystemCommand::Df(args)) => df::run(&args, &global),
         Command::System(SystemCommand::Prune(args)) => system_prune::run(&args, &global),

@@ -19,6 +19,7 @@ mod hostile;
 mod lists;
 mod object_server;
 mod outputs;
+mod pipelines;
 mod platforms;
 mod pull;
 mod push;

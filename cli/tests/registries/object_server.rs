@@ -145,7 +145,7 @@ pub(crate) fn throttled(server: &str) -> String {
 }
 
 /// Where the servers are; where nobody promises them, their tests are left out.
-fn servers() -> Option<PathBuf> {
+pub(crate) fn servers() -> Option<PathBuf> {
     let given = std::env::var_os("SLIPWAY_SERVERS").map(PathBuf::from);
     assert!(given.is_some() || std::env::var_os("CI").is_none(), "the tests need `cargo xtask test`");
     given

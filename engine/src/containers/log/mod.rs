@@ -122,6 +122,28 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_misses_no_file_that_is_made_while_it_looks() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        let limits = LogLimits { file_bytes_max: 100, files_max: 100_000, ..LogLimits::default() };
+        let count = 5_000;
+        let writer = std::thread::spawn(move || {
+            let mut writer = Writer::new(&path, limits);
+            (0..count).for_each(|number| writer.write(Stream::Stdout, format!("{number}\n").as_bytes()));
+        });
+        let mut reader = Reader::new(directory.path(), &LogOptions::default()).unwrap();
+        let mut next = 0;
+        while next < count {
+            let mut check = |entry: LogEntry| {
+                assert_eq!(entry.log.trim().parse(), Ok(next));
+                next += 1;
+            };
+            reader.read(&mut check).unwrap();
+        }
+        writer.join().unwrap();
+    }
+
+    #[test]
     fn what_is_no_entry_is_passed_over() {
         let directory = tempfile::tempdir().unwrap();
         let entry = "{\"log\":\"x\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-01T00:00:00Z\"}\n";

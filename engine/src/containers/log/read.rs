@@ -100,7 +100,14 @@ impl Reader {
 
     fn next_number(&self) -> Option<u32> {
         let (number, _) = self.current.as_ref()?;
-        numbers(&self.directory).into_iter().find(|other| other > number)
+        let is_there = |number: &u32| file_of(&self.directory, *number).exists();
+        if is_there(&(number + 1)) {
+            return Some(number + 1);
+        }
+        // The next ones may be gone. A list may have a new file and not the one that was made before it, when both came
+        // while it was read.
+        let newest = *numbers(&self.directory).last()?;
+        (number + 1..=newest).find(is_there)
     }
 
     fn read_file(&mut self, to: &mut dyn FnMut(LogEntry)) -> io::Result<()> {

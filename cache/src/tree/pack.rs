@@ -22,8 +22,8 @@ use crate::layer::{PlaceError, Summary, WHITEOUT_PREFIX, WriteError, summary_of}
 
 /// Fewer files are made as fast as they are packed, and need not be unpacked.
 const FILES_MIN: u64 = 256;
-/// What is planned is in memory, some 400 bytes for each file.
-const FILES_MAX: u64 = 50_000;
+/// What is planned is in memory, some 500 bytes for each file.
+const FILES_MAX: usize = 25_000;
 /// Packing saves what files cost beside their bytes: larger ones are not worth it.
 const MEAN_BYTES_MAX: u64 = 64 << 10;
 /// A layer that is unpacked later is there twice.
@@ -49,7 +49,7 @@ pub fn plan(
     mtime: Option<i64>,
     actions: &[Action<'_>],
 ) -> Result<Option<Packing>, TreeError> {
-    let mut assembly = Assembly::planned(base);
+    let mut assembly = Assembly::planned(base, FILES_MAX);
     let mut copied = Copied::default();
     let mtime = mtime.map(|seconds| Timestamp { seconds, nanoseconds: 0 });
     for action in actions {
@@ -57,7 +57,7 @@ pub fn plan(
             Err(TreeError::Place(PlaceError::Unplanned)) => return Ok(None),
             done => done?,
         }
-        if copied.files > FILES_MAX || copied.size_bytes > BYTES_MAX {
+        if copied.size_bytes > BYTES_MAX {
             return Ok(None);
         }
     }

@@ -10,9 +10,12 @@ use crate::layer::work::Content;
 /// What the nodes of a layer would be, by their numbers. Directories are known by the assembly itself.
 #[derive(Default)]
 pub(crate) struct Plan {
-    files: HashMap<u32, (Attributes, PlannedContent)>,
+    // In boxes: each is near a thousand bytes, and a map that grows has them twice.
+    files: HashMap<u32, Box<(Attributes, PlannedContent)>>,
     /// Files that have further names, and stay when the first one is replaced.
     linked: HashSet<u32>,
+    /// With more files it is no use.
+    files_max: usize,
 }
 
 /// What a node would be, besides a directory.
@@ -46,8 +49,18 @@ pub(crate) enum PlannedKind {
 }
 
 impl Plan {
-    pub(super) fn add(&mut self, node: NodeId, attributes: Attributes, content: PlannedContent) {
-        self.files.insert(node.0, (attributes, content));
+    /// Fails with one file too many.
+    pub(super) fn add(
+        &mut self,
+        node: NodeId,
+        attributes: Attributes,
+        content: PlannedContent,
+    ) -> Result<()> {
+        if self.files.len() >= self.files_max {
+            return Err(PlaceError::Unplanned);
+        }
+        self.files.insert(node.0, Box::new((attributes, content)));
+        Ok(())
     }
 
     pub(super) fn forget(&mut self, node: NodeId) {
@@ -58,17 +71,17 @@ impl Plan {
 
     /// The node that a name of a file leads to.
     fn file_of(&self, node: NodeId) -> NodeId {
-        match self.files.get(&node.0) {
-            Some((_, PlannedContent::Link(file))) => *file,
+        match self.files.get(&node.0).map(|planned| &planned.1) {
+            Some(PlannedContent::Link(file)) => *file,
             _ => node,
         }
     }
 }
 
 impl<'a> Assembly<'a, '_> {
-    /// Begins a layer that is only planned, on `base`.
-    pub(crate) fn planned(base: Option<std::os::fd::BorrowedFd<'a>>) -> Self {
-        Self::with(Target::Plan(Plan::default()), base)
+    /// Begins a layer that is only planned, on `base`, with `files_max` files at most.
+    pub(crate) fn planned(base: Option<std::os::fd::BorrowedFd<'a>>, files_max: usize) -> Self {
+        Self::with(Target::Plan(Plan { files_max, ..Plan::default() }), base)
     }
 
     /// Whether nothing is made, only planned.
@@ -84,14 +97,16 @@ impl<'a> Assembly<'a, '_> {
     }
 
     /// Gives the planned file `target` the further name `made`; all its names have these attributes from now on.
-    pub(super) fn plan_link(&mut self, target: NodeId, made: NodeId, attributes: &Attributes) {
+    pub(super) fn plan_link(&mut self, target: NodeId, made: NodeId, attributes: &Attributes) -> Result<()> {
         let plan = self.plan().expect("the caller plans");
         let file = plan.file_of(target);
-        plan.add(made, attributes.clone(), PlannedContent::Link(file));
+        plan.add(made, attributes.clone(), PlannedContent::Link(file))?;
         plan.linked.insert(file.0);
-        if let Some((theirs, _)) = plan.files.get_mut(&file.0) {
+        if let Some(planned) = plan.files.get_mut(&file.0) {
+            let theirs = &mut planned.0;
             *theirs = Attributes { xattrs: std::mem::take(&mut theirs.xattrs), ..attributes.clone() };
         }
+        Ok(())
     }
 
     /// What was planned, in the order of the layer's tar: parents before what is in them, names in byte order. What has
@@ -143,12 +158,13 @@ impl<'a> Assembly<'a, '_> {
 impl Plan {
     /// What all names of a file have.
     fn shared(&self, file: NodeId) -> Attributes {
-        let (attributes, _) = &self.files[&file.0];
+        let (attributes, _) = &*self.files[&file.0];
         Attributes { xattrs: Vec::new(), ..attributes.clone() }
     }
 
     fn take(&mut self, file: NodeId) -> (Attributes, PlannedKind) {
-        let (attributes, content) = self.files.get_mut(&file.0).expect("what is in the layer is planned");
+        let planned = self.files.get_mut(&file.0).expect("what is in the layer is planned");
+        let (attributes, content) = &mut **planned;
         let attributes = attributes.clone();
         let kind = match std::mem::replace(content, PlannedContent::Fifo) {
             PlannedContent::File(content) => PlannedKind::File(content),

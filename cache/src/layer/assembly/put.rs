@@ -147,7 +147,7 @@ impl Assembly<'_, '_> {
         let made = self.add_file(parent, name, Kind::File(Shared::of(&attributes)), covers);
         let path = self.checked_path(made)?;
         if let Some(plan) = self.plan() {
-            plan.add(made, attributes, PlannedContent::File(content));
+            plan.add(made, attributes, PlannedContent::File(content))?;
             return Ok(made);
         }
         let directory = self.descriptor(parent)?;
@@ -188,7 +188,7 @@ impl Assembly<'_, '_> {
         let made = self.add_file(parent, name, Kind::Symlink(Arc::from(target)), covers);
         let path = self.checked_path(made)?;
         if let Some(plan) = self.plan() {
-            plan.add(made, attributes.clone(), PlannedContent::Symlink(target.to_vec()));
+            plan.add(made, attributes.clone(), PlannedContent::Symlink(target.to_vec()))?;
             return Ok(made);
         }
         let directory = self.descriptor(parent)?;
@@ -211,7 +211,7 @@ impl Assembly<'_, '_> {
         if self.is_planned() && kind == FileType::Fifo {
             let made = self.add_file(parent, name, Kind::Other, covers);
             let plan = self.plan().expect("just looked");
-            plan.add(made, attributes.clone(), PlannedContent::Fifo);
+            plan.add(made, attributes.clone(), PlannedContent::Fifo)?;
             return Ok(Some(made));
         }
         let directory = self.descriptor(parent)?;
@@ -261,7 +261,7 @@ impl Assembly<'_, '_> {
         let made = self.add_file(parent, name, kind, covers);
         if self.is_planned() {
             self.checked_path(made)?;
-            self.plan_link(target, made, attributes);
+            self.plan_link(target, made, attributes)?;
             return Ok(());
         }
         let from_directory = self.descriptor(self.node(target).parent)?;

@@ -297,7 +297,8 @@ pub(super) fn image_names(store: &Store) -> Result<Vec<String>, StoreError> {
 /// What containers stand on, also when their images are gone: a file of each names its layers, a line for each.
 pub(super) fn layers_of_containers(store: &Store) -> Result<Vec<LayerId>, StoreError> {
     let mut layers = Vec::new();
-    for id in store.disk().names("containers")? {
+    let all = store.disk().names("containers")?;
+    for id in all.iter().filter(|id| !id.starts_with(CONTAINER_GONE)) {
         let name = format!("containers/{id}/layers");
         // One that is removed in this moment stands on nothing any more.
         let Some(bytes) = store.disk().read(&name, CONTAINER_LAYERS_BYTES_MAX)? else { continue };
@@ -306,6 +307,9 @@ pub(super) fn layers_of_containers(store: &Store) -> Result<Vec<LayerId>, StoreE
     }
     Ok(layers)
 }
+
+/// How the names of directories begin whose containers have ended, and which only have to be deleted.
+const CONTAINER_GONE: &str = ".gone-";
 
 /// An image has some hundred layers at most, and the name of each is 32 bytes.
 const CONTAINER_LAYERS_BYTES_MAX: u64 = 1 << 20;

@@ -22,5 +22,5 @@ fn completions_and_man_pages_are_written() {
     let page = fs::read_to_string(directory.path().join("out/man1/slipway-build.1")).unwrap();
     assert!(page.contains("build\\-arg"), "{page}");
     let completions = fs::read_to_string(directory.path().join("out/completions/slipway.bash")).unwrap();
-    assert!(completions.contains("--build-arg") && !completions.contains("__generate"), "{completions}");
+    assert!(completions.contains("--build-arg") && !completions.contains(" __generate"), "{completions}");
 }

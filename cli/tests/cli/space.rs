@@ -1,8 +1,10 @@
 //! What the store takes, and what pruning gives back.
 
+use std::io::Write;
+use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::{World, signal, spawn};
+use crate::support::{World, spawn};
 
 /// Longer than the clock of any file system is coarse.
 const SETTLED: Duration = Duration::from_millis(100);
@@ -81,7 +83,8 @@ fn questions_are_asked_and_answered() {
 #[test]
 fn what_a_container_uses_stays() {
     let world = built();
-    let mut run = spawn(&mut world.command(["run", "--rm", "demo", "sh", "-c", "sleep 30; cat copy"]));
+    let mut command = world.command(["run", "--rm", "-i", "demo", "sh", "-c", "read line; cat copy"]);
+    let mut run = spawn(command.stdin(Stdio::piped()));
     while !world.ok(["system", "df", "--format", "{{.Type}}={{.Active}}"]).contains("Images=2") {
         std::thread::sleep(Duration::from_millis(20));
         assert!(run.try_wait().unwrap().is_none());
@@ -89,7 +92,8 @@ fn what_a_container_uses_stays() {
     world.ok(["system", "prune", "-a", "-f"]);
     assert_eq!(world.ok(["images", "-q"]).lines().count(), 2, "the base is a part of it");
     assert_eq!(world.ok(["run", "--rm", "demo", "cat", "copy"]), "content\n");
-    signal(run.id(), "TERM");
+    writeln!(run.stdin.take().unwrap(), "go on").unwrap();
+    assert_eq!(std::io::read_to_string(run.stdout.take().unwrap()).unwrap(), "content\n");
     run.wait().unwrap();
     world.ok(["system", "prune", "-a", "-f"]);
     assert_eq!(world.ok(["images", "-q"]), "");

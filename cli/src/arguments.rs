@@ -44,7 +44,11 @@ impl Arguments {
     /// commands that machines run all day are tried alone first. What is not understood so is read again among
     /// all commands, which says what is wrong.
     pub(crate) fn read() -> Result<Self, clap::Error> {
-        let words: Vec<OsString> = std::env::args_os().collect();
+        Self::of(std::env::args_os().collect())
+    }
+
+    /// The same of these words, of which the first is the name of the program.
+    pub(crate) fn of(words: Vec<OsString>) -> Result<Self, clap::Error> {
         Self::read_frequent(&words).map_or_else(|| Self::try_parse_from(words), Ok)
     }
 

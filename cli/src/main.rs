@@ -8,6 +8,7 @@ mod build_report;
 mod commands;
 mod console;
 mod diagnostics;
+mod drop_in;
 mod explore;
 mod files;
 mod output;
@@ -51,6 +52,9 @@ fn start() -> Exit {
     #[cfg(feature = "generate")]
     if let Some(directory) = commands::generate::requested() {
         return commands::generate::run(&directory).unwrap_or_else(|report| report.print());
+    }
+    if let Some(exit) = drop_in::run() {
+        return exit;
     }
     let arguments = match Arguments::read() {
         Ok(arguments) => arguments,

@@ -15,6 +15,7 @@ mod caches_lost;
 mod caches_mounts;
 mod caches_objects;
 mod copies;
+mod drop_ins;
 mod hostile;
 mod lists;
 mod object_server;

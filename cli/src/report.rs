@@ -439,6 +439,10 @@ impl Report {
                 let names: Vec<_> = references.iter().map(image::Reference::familiar).collect();
                 report.hint(format!("remove its names ({}), or all of them with `--force`", names.join(", ")))
             }
+            ImageError::NameInUse { .. } | ImageError::InUse { is_running: false, .. } => {
+                report.hint("remove its containers with `slipway rm`, or force it with `--force`")
+            }
+            ImageError::InUse { .. } => report.hint("`slipway rm -f` ends and removes a container"),
             ImageError::DeleteHere { .. } => report.hint("name a directory of its own with `dest=DIRECTORY`"),
             ImageError::Program { program, source } if source.kind() == std::io::ErrorKind::NotFound => {
                 report.hint(format!("install `{program}`, through which slipway reaches that store"))

@@ -74,7 +74,7 @@ fn prepare(
     if !spec.hostname.is_empty() {
         name_host(&spec.hostname)?;
     }
-    let identity = user::resolve(&spec.user)?;
+    let identity = user::resolve(&spec.user, &spec.groups)?;
     let command = Command::new(spec, &identity.home)?;
     let owner = (*streams != Streams::Foreign).then_some(identity.uid);
     connect(standard, terminal.as_ref(), owner)?;

@@ -79,7 +79,7 @@ fn prepare(
         Streams::Terminal(size) => Some(open_terminal(*size)?),
         Streams::Own | Streams::Foreign => None,
     };
-    let identity = user::resolve(&spec.user)?;
+    let identity = user::resolve(&spec.user, &spec.groups)?;
     let command = Command::new(spec, &identity.home)?;
     let owner = (*streams != Streams::Foreign).then_some(identity.uid);
     connect(standard, terminal.as_ref(), owner)?;

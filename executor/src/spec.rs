@@ -31,6 +31,8 @@ pub struct Spec {
     /// Docker's `USER` syntax: empty, `name`, `uid`, `name:group`, `uid:gid` and mixtures, resolved in the
     /// image's own `/etc/passwd` and `/etc/group`.
     pub user: String,
+    /// Further groups of the process, by name or number, resolved in the image's own `/etc/group`.
+    pub groups: Vec<String>,
     /// Host name. Empty keeps the host's.
     pub hostname: String,
     /// Content of `/etc/hosts`. Empty leaves the image's file alone.
@@ -78,6 +80,7 @@ impl Spec {
             env: Vec::new(),
             cwd: String::from("/"),
             user: String::new(),
+            groups: Vec::new(),
             hostname: String::new(),
             hosts: String::new(),
             resolv_conf: String::new(),

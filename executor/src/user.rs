@@ -42,7 +42,19 @@ struct PasswdEntry {
 /// - No user means user 0; a number is always an id; the id need not be in the file.
 /// - The group is the user's own, 0 for an unknown id; the supplementary groups are those that list the user's name.
 /// - With an explicit group there are no supplementary groups.
-pub(crate) fn resolve(user: &str) -> Result<Identity, SandboxError> {
+/// - `further` groups are there in any case.
+pub(crate) fn resolve(user: &str, further: &[String]) -> Result<Identity, SandboxError> {
+    let mut identity = resolve_user(user)?;
+    for group in further {
+        let gid = find_group(group)?;
+        if !identity.groups.contains(&gid) {
+            identity.groups.push(gid);
+        }
+    }
+    Ok(identity)
+}
+
+fn resolve_user(user: &str) -> Result<Identity, SandboxError> {
     let (user_part, group_part) = user.split_once(':').unwrap_or((user, ""));
     let number = if user_part.is_empty() { Some(0) } else { parse_id(user_part)? };
     let entry = find_user(user_part, number)?;

@@ -340,3 +340,72 @@ fn many_at_once() {
     world.ok(remove);
     assert_eq!(world.ok(["ps", "-aq"]), "");
 }
+
+#[test]
+fn images_of_containers_stay() {
+    let world = World::new();
+    let idle = world.ok(["create", "--name", "idle", "bb", "true"]);
+    let id = world.ok(["image", "inspect", "-f", "{{.Id}}", "bb"]);
+    let (id, short) = (id.trim(), &id["sha256:".len()..][..12]);
+    let named = world.run(["rmi", "bb"]);
+    let expected = format!(
+        "ERROR: conflict: unable to remove repository reference \"bb\" (must force) - container {} is using its \
+         referenced image {short}\n",
+        &idle[..12]
+    );
+    assert!(named.code == 1 && named.stderr.starts_with(&expected), "{named}");
+    world.ok(["tag", "bb", "other"]);
+    assert_eq!(world.ok(["rmi", "other"]), "Untagged: other:latest\n", "the image has another name");
+    start(&world, &["--name", "web"], FOREVER);
+    let running = world.run(["rmi", "-f", id]);
+    let text =
+        format!("unable to delete {short} (cannot be forced) - image is being used by running container");
+    assert!(running.code == 1 && running.stderr.contains(&text), "{running}");
+    world.ok(["image", "prune", "-af"]);
+    assert_eq!(world.ok(["images", "-q", "--no-trunc"]).trim(), id);
+    // By force a name goes, and the image stays for who runs.
+    assert_eq!(world.ok(["rmi", "-f", "bb"]), "Untagged: bb:latest\n");
+    world.ok(["rm", "-f", "web"]);
+    let stopped = world.run(["rmi", id]);
+    assert!(
+        stopped.code == 1 && stopped.stderr.contains("(must be forced) - image is being used by stopped")
+    );
+    assert_eq!(world.ok(["rmi", "-f", id]), format!("Deleted: {id}\n"));
+}
+
+#[test]
+fn what_containers_use_is_shown() {
+    let world = World::new();
+    start(&world, &["--name", "busy"], "echo ready; while true; do :; done");
+    world.ok(["create", "--name", "idle", "bb", "true"]);
+    let format = "{{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.PIDs}} {{.NetIO}}";
+    let shown = world.ok(["stats", "--no-stream", "--format", format]);
+    let fields: Vec<&str> = shown.split_whitespace().collect();
+    assert_eq!((fields[0], fields[5], shown.lines().count()), ("busy", "1", 1), "{shown}");
+    assert!(fields[1].trim_end_matches('%').parse::<f64>().unwrap() > 0.0, "{shown}");
+    assert!(fields[2].ends_with("iB") && !fields[2].starts_with("0B"), "{shown}");
+    let all = world.ok(["stats", "-a", "--no-stream", "--format", "{{.Name}} {{.CPUPerc}} {{.PIDs}}"]);
+    assert!(all.contains("idle 0.00% 0\n"), "{all}");
+    let mut stream = spawn(&mut world.command(["stats", "--format", "{{.Name}}", "busy"]));
+    let mut lines = BufReader::new(stream.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!((lines.next().unwrap(), lines.next().unwrap()), ("busy".to_owned(), "busy".to_owned()));
+    stream.kill().unwrap();
+    stream.wait().unwrap();
+    assert_eq!(world.run(["stats", "--no-stream", "absent"]).code, 1);
+}
+
+#[test]
+fn groups_are_added() {
+    let world = World::new();
+    let groups = |options: &[&str]| {
+        let command = ["bb", "id", "-G"];
+        world.ok([&["run", "--rm"], options, &command].concat()).trim().to_owned()
+    };
+    assert_eq!(groups(&["--group-add", "1234", "--group-add", "root"]), "0 1234");
+    assert_eq!(groups(&["-u", "7:8", "--group-add", "9"]), "8 9");
+    let unknown = world.run(["run", "--rm", "--group-add", "nope", "bb", "true"]);
+    assert!(unknown.code == 125 && unknown.stderr.contains("nope"), "{unknown}");
+    start(&world, &["--name", "web", "--group-add", "1234"], FOREVER);
+    assert_eq!(world.ok(["exec", "web", "id", "-G"]), "0 1234\n");
+    assert_eq!(inspect(&world, "web", "{{.HostConfig.GroupAdd}}"), "[1234]");
+}

@@ -312,3 +312,29 @@ fn the_owner_of_a_directory_of_the_host_stays() {
         "7 700\n"
     );
 }
+
+#[test]
+fn containers_lend_their_volumes() {
+    let world = World::new();
+    fs::create_dir(world.path("host")).unwrap();
+    let bind = format!("{}:/host", world.path("host").display());
+    let options = ["-v", "/anonymous", "-v", "data:/data", "-v", &bind, "--tmpfs", "/scratch"];
+    let script = "for dir in anonymous data host; do echo lent > /$dir/file; done";
+    world.ok([&["run", "--name", "lender"], &options[..], &["bb", "sh", "-c", script]].concat());
+    let look = "cat /*/file; test -e /scratch || echo no scratch; touch /data/more || echo read only";
+    let borrow = |from: &str| {
+        let words = ["run", "--name", "borrower", "--volumes-from", from, "-v", "own:/host"];
+        let shown = world.run([&words[..], &["bb", "sh", "-c", look]].concat()).stdout;
+        let mounts = world.ok(["inspect", "-f", "{{.HostConfig.VolumesFrom}}", "borrower"]);
+        (shown, mounts)
+    };
+    assert_eq!(borrow("lender:ro"), ("lent\nlent\nno scratch\nread only\n".into(), "[lender:ro]\n".into()));
+    // The lender is gone, and what it has lent is not.
+    world.ok(["rm", "-v", "lender"]);
+    assert_eq!(world.ok(["start", "-a", "borrower"]), "lent\nlent\nno scratch\nread only\n");
+    world.ok(["rm", "-v", "borrower"]);
+    let absent = world.run(["create", "--volumes-from", "absent", "bb", "true"]);
+    assert!(absent.code == 1 && absent.stderr.contains("No such container: absent"), "{absent}");
+    let mode = world.run(["create", "--volumes-from", "x:z", "bb", "true"]);
+    assert!(mode.code == 1 && mode.stderr.contains("invalid mode: z"), "{mode}");
+}

@@ -78,8 +78,9 @@ impl Engine {
     /// Makes the volumes of a container, and gives those without a name the one that they have now.
     fn plan_mounts(&self, config: &mut Config, layers: &[LayerId]) -> Result<MountPlan, ContainerError> {
         let volumes = config.volumes.iter().map(String::as_str).collect();
-        let plan = volumes::plan(self, &config.settings.mounts, &volumes::Image { layers, volumes })?;
-        config.mounts.clone_from(&config.settings.mounts);
+        let requests = self.with_mounts_of_others(&config.settings)?;
+        let plan = volumes::plan(self, &requests, &volumes::Image { layers, volumes })?;
+        config.mounts = requests;
         for point in plan.points.iter().filter(|point| point.name.is_some()) {
             let target = point.destination.clone();
             if !config.mounts.iter().any(|request| request.target == target) {
@@ -94,6 +95,27 @@ impl Engine {
         config.mount_points.clone_from(&plan.points);
         config.anonymous_volumes.clone_from(&plan.anonymous);
         Ok(plan)
+    }
+
+    /// What is to be mounted, with what other containers have. Those that are named later take the place of others, and
+    /// what is asked for itself that of all.
+    fn with_mounts_of_others(&self, settings: &Settings) -> Result<Vec<MountRequest>, ContainerError> {
+        let mut requests: Vec<MountRequest> = Vec::new();
+        let mut put = |request: MountRequest| {
+            requests.retain(|other| other.target != request.target);
+            requests.push(request);
+        };
+        for (name, read_only) in &settings.volumes_from {
+            let mounts = self.container(name)?.config.mounts.into_iter();
+            for mut request in mounts.filter(|request| !matches!(request.source, MountSource::Tmpfs { .. })) {
+                request.read_only |= read_only;
+                put(request);
+            }
+        }
+        let own = &settings.mounts;
+        requests.retain(|other| own.iter().all(|request| request.target != other.target));
+        requests.extend(own.iter().cloned());
+        Ok(requests)
     }
 
     /// Makes the container visible, under the name that is wanted or another one.

@@ -54,6 +54,7 @@ impl Engine {
             env,
             cwd: if working_dir.is_empty() { "/".to_owned() } else { working_dir.clone() },
             user: wanted.user.as_ref().unwrap_or(&config.user).clone(),
+            groups: settings.groups.clone(),
             rlimits: files::rlimits(&settings.surroundings),
             ..Spec::new(executor::Rootfs::Directory("/".into()), wanted.argv.clone())
         };

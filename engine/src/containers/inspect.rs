@@ -224,6 +224,9 @@ fn host_config(config: &Config) -> Value {
         executor::Swap::Unlimited => -1,
         executor::Swap::Bytes(bytes) => i64::try_from(bytes).unwrap_or(i64::MAX),
     };
+    let lender =
+        |(name, read_only): &(String, bool)| if *read_only { format!("{name}:ro") } else { name.clone() };
+    let lenders: Vec<String> = settings.volumes_from.iter().map(lender).collect();
     let sysctls: BTreeMap<_, _> = settings.privileges.sysctls.iter().cloned().collect();
     json!({
         "AutoRemove": settings.auto_remove,
@@ -241,6 +244,7 @@ fn host_config(config: &Config) -> Value {
         "DnsOptions": settings.dns.options,
         "DnsSearch": settings.dns.search,
         "ExtraHosts": null_if_empty(&pairs(&settings.surroundings.extra_hosts)),
+        "GroupAdd": null_if_empty(&settings.groups),
         "LogConfig": log_config(config),
         "Memory": resources.memory_bytes.unwrap_or(0),
         "MemorySwap": swap,
@@ -257,6 +261,7 @@ fn host_config(config: &Config) -> Value {
         "ShmSize": settings.surroundings.shm_size_bytes.unwrap_or(executor::SHM_SIZE_BYTES_DEFAULT),
         "Sysctls": sysctls,
         "Ulimits": settings.surroundings.ulimits.iter().map(ulimit).collect::<Vec<_>>(),
+        "VolumesFrom": null_if_empty(&lenders),
     })
 }
 

@@ -22,6 +22,7 @@ mod start;
 mod state;
 mod steer;
 mod update;
+mod usage;
 mod watch;
 mod wire;
 
@@ -46,6 +47,7 @@ pub use settings::{HealthSettings, LogLimits, Restart, Settings};
 pub use state::{Health, HealthResult, State, Status};
 pub use steer::{Logs, Removal};
 pub use update::Update;
+pub use usage::ContainerUsage;
 pub use watch::Watch;
 
 /// A time (2026-01-31, RFC 3339, seconds since 1970) or an age (10m, 1h30m), as Docker's options take them.

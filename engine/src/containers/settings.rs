@@ -51,6 +51,10 @@ pub struct Settings {
     pub privileges: Privileges,
     /// `--volume`, `--mount` and `--tmpfs`.
     pub mounts: Vec<MountRequest>,
+    /// `--volumes-from`: containers whose mounts it has as well, and whether it may only read them.
+    pub volumes_from: Vec<(String, bool)>,
+    /// `--group-add`: names or numbers.
+    pub groups: Vec<String>,
     /// Added to the image's labels.
     pub labels: BTreeMap<String, String>,
     /// Replaces the image's `STOPSIGNAL`.

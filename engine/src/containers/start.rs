@@ -76,6 +76,7 @@ impl Engine {
             env: config.env.clone(),
             cwd: if config.working_dir.is_empty() { "/".to_owned() } else { config.working_dir.clone() },
             user: config.user.clone(),
+            groups: settings.groups.clone(),
             shm_size_bytes: settings.surroundings.shm_size_bytes.unwrap_or(executor::SHM_SIZE_BYTES_DEFAULT),
             rlimits: files::rlimits(&settings.surroundings),
             resources: settings.resources.clone(),

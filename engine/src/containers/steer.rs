@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use executor::WindowSize;
+use image::ImageId;
 
 use super::error::ContainerError;
 use super::home::Home;
@@ -13,6 +14,7 @@ use super::watch::Watch;
 use super::wire::{Reply, Request, Streams};
 use super::{Config, Container, LogEntry, LogOptions, Restart, Status, name, signal};
 use crate::Engine;
+use crate::images::ImageUser;
 
 /// Whether a container goes that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,6 +184,19 @@ impl Engine {
         let containers = self.containers().unwrap_or_default();
         let users = containers.into_iter().filter(|container| container.config.has_volume(name));
         users.map(|container| container.config.id).collect()
+    }
+
+    /// Containers that stand on an image, whether they run or not.
+    pub(crate) fn users_of_image(&self, id: &ImageId) -> Vec<ImageUser> {
+        let id = id.to_string();
+        let containers = self.containers().unwrap_or_default().into_iter();
+        let users = containers.filter(|container| container.config.image_id == id);
+        users
+            .map(|container| ImageUser {
+                is_running: container.state.status.is_alive(),
+                container: container.config.id,
+            })
+            .collect()
     }
 
     /// Gives a container another name.

@@ -1,5 +1,6 @@
 //! What can go wrong with finished images.
 
+use crate::containers::SHORT_ID_DIGITS;
 use std::io;
 use std::path::PathBuf;
 
@@ -52,6 +53,37 @@ pub enum ImageError {
         id: ImageId,
         /// Its names.
         references: Vec<Reference>,
+    },
+    /// The last name of an image that a container stands on.
+    #[error(
+        "conflict: unable to remove repository reference \"{name}\" (must force) - container {} is using its \
+         referenced image {}",
+        container.get(..SHORT_ID_DIGITS).unwrap_or(container),
+        short_id(id)
+    )]
+    NameInUse {
+        /// As given.
+        name: String,
+        /// The image.
+        id: ImageId,
+        /// The id of one.
+        container: String,
+    },
+    /// An image that a container stands on.
+    #[error(
+        "conflict: unable to delete {} ({}) - image is being used by {} container {}",
+        short_id(id),
+        if *is_running { "cannot be forced" } else { "must be forced" },
+        if *is_running { "running" } else { "stopped" },
+        container.get(..SHORT_ID_DIGITS).unwrap_or(container)
+    )]
+    InUse {
+        /// The image.
+        id: ImageId,
+        /// The id of one.
+        container: String,
+        /// Whether it runs.
+        is_running: bool,
     },
     /// A filter that does not exist, or is not `NAME=VALUE`.
     #[error(

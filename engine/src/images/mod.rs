@@ -83,6 +83,7 @@ pub(crate) use pull::{Described, choose, describe_image, fetch_blob, fetch_small
 pub use pull::{Freshness, Naming, PullRequest, Pulled};
 pub(crate) use push::{AwayPush, BlobFile, Bytes};
 pub use push::{PushAs, PushRequest, PushedImage};
+pub(crate) use remove::{ImageUser, remove_unused};
 pub use remove::{RemoveOptions, Removed, remove};
 pub use save::save;
 pub(crate) use set::preferred;
@@ -167,9 +168,14 @@ impl Engine {
         Ok(outcome.images.iter().try_for_each(|(_, id)| self.store.forget_unnamed(id).map(drop))?)
     }
 
-    /// See [`remove`].
+    /// Removes one name, and the image with its last name; or an image by its id.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`remove`]; [`ImageError::InUse`] and [`ImageError::NameInUse`] for one that containers stand on. Of one that
+    /// runs not even force removes the image.
     pub fn remove_image(&self, name: &str, options: RemoveOptions) -> Result<Vec<Removed>, ImageError> {
-        remove(&self.store, name, options)
+        remove_unused(&self.store, name, options, |id| self.users_of_image(id))
     }
 
     /// See [`inspect`].

@@ -13,6 +13,15 @@ pub struct RemoveOptions {
     pub force: bool,
 }
 
+/// A container that stands on an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ImageUser {
+    /// Its id.
+    pub(crate) container: String,
+    /// Whether it runs.
+    pub(crate) is_running: bool,
+}
+
 /// What was removed. Prints as Docker does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removed {
@@ -31,6 +40,15 @@ impl std::fmt::Display for Removed {
     }
 }
 
+/// As [`Engine::remove_image`](crate::Engine::remove_image), in a store of which nobody has containers.
+///
+/// # Errors
+///
+/// Those of [`find`], and [`ImageError::StillNamed`] for an id of an image with several names, unless forced.
+pub fn remove(store: &Store, name: &str, options: RemoveOptions) -> Result<Vec<Removed>, ImageError> {
+    remove_unused(store, name, options, |_| Vec::new())
+}
+
 /// Removes one name, and the image with its last name; or an image by its id.
 ///
 /// Its layers stay until the garbage collection: cache records may use them. Images here have no parent
@@ -38,8 +56,15 @@ impl std::fmt::Display for Removed {
 ///
 /// # Errors
 ///
-/// Those of [`find`], and [`ImageError::StillNamed`] for an id of an image with several names, unless forced.
-pub fn remove(store: &Store, name: &str, options: RemoveOptions) -> Result<Vec<Removed>, ImageError> {
+/// Those of [`find`]; [`ImageError::StillNamed`] for an id of an image with several names, [`ImageError::InUse`] and
+/// [`ImageError::NameInUse`] for one that containers stand on, unless forced. A container that runs keeps its image; by force
+/// it loses only its name.
+pub(crate) fn remove_unused(
+    store: &Store,
+    name: &str,
+    options: RemoveOptions,
+    users: impl Fn(&ImageId) -> Vec<ImageUser>,
+) -> Result<Vec<Removed>, ImageError> {
     let id = find(store, name)?;
     let references = references_of(store, &id)?;
     let by_id = names_by_id(name, &id);
@@ -51,13 +76,23 @@ pub fn remove(store: &Store, name: &str, options: RemoveOptions) -> Result<Vec<R
     } else {
         with_digests_of_last_tag(&references, &name.parse()?)
     };
+    let is_last = untag.len() == references.len();
+    let users = if is_last { users(&id) } else { Vec::new() };
+    let running = users.iter().find(|user| user.is_running);
+    let in_the_way = if options.force { running.filter(|_| by_id) } else { running.or(users.first()) };
+    if let Some(ImageUser { container, is_running }) = in_the_way.cloned() {
+        return Err(match by_id {
+            true => ImageError::InUse { id, container, is_running },
+            false => ImageError::NameInUse { name: name.to_owned(), id, container },
+        });
+    }
     let mut removed = Vec::new();
     for reference in &untag {
         if store.untag(reference)?.is_some() {
             removed.push(Removed::Untagged(reference.clone()));
         }
     }
-    if untag.len() == references.len() && store.remove_image(&id)? {
+    if is_last && running.is_none() && store.remove_image(&id)? {
         removed.push(Removed::Deleted(id));
     }
     store.make_durable()?;

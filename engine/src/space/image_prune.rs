@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use cache::{PruneOptions, Store};
+use image::ImageId;
 
 use super::usage::disk_usage;
-use crate::images::{Filters, ImageError, RemoveOptions, Removed, list, remove};
+use crate::images::{Filters, ImageError, ImageUser, RemoveOptions, Removed, list, remove_unused};
 
 /// What was removed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,7 +29,14 @@ const ONLY_ORPHANS: PruneOptions = PruneOptions {
 };
 
 /// The filters have to be those of Docker's `image prune`: `dangling`, `label`, `until`.
-pub(super) fn prune(store: &Store, all: bool, filters: &Filters) -> Result<PrunedImages, ImageError> {
+///
+/// Images that containers stand on stay.
+pub(super) fn prune(
+    store: &Store,
+    all: bool,
+    filters: &Filters,
+    users: impl Fn(&ImageId) -> Vec<ImageUser>,
+) -> Result<PrunedImages, ImageError> {
     let others = [
         ("reference", !filters.references.is_empty()),
         ("before", !filters.before.is_empty()),
@@ -46,13 +54,14 @@ pub(super) fn prune(store: &Store, all: bool, filters: &Filters) -> Result<Prune
     let filters = Filters { dangling: None, ..filters.clone() };
     let mut pruned = PrunedImages::default();
     for image in list(&listing, &filters)? {
-        if in_use.contains(&image.id) || !(all || image.references.is_empty()) {
+        let is_kept = in_use.contains(&image.id) || !users(&image.id).is_empty();
+        if is_kept || !(all || image.references.is_empty()) {
             continue;
         }
-        match remove(&listing, &image.id.to_string(), RemoveOptions { force: true }) {
+        match remove_unused(&listing, &image.id.to_string(), RemoveOptions { force: true }, &users) {
             Ok(removed) => pruned.removed.extend(removed),
             // Somebody else was faster.
-            Err(ImageError::NoSuchImage { .. }) => {}
+            Err(ImageError::NoSuchImage { .. } | ImageError::InUse { .. }) => {}
             Err(error) => return Err(error),
         }
     }

@@ -51,7 +51,7 @@ impl Engine {
     ///
     /// [`ImageError::Filter`] for filters that do not go with pruning.
     pub fn prune_images(&self, all: bool, filters: &Filters) -> Result<PrunedImages, ImageError> {
-        image_prune::prune(&self.reopened()?, all, filters)
+        image_prune::prune(&self.reopened()?, all, filters, |id| self.users_of_image(id))
     }
 
     /// Another opening of the same store: what this one has found would stay.

@@ -24,6 +24,7 @@ pub(crate) mod rm;
 mod row;
 mod settings;
 pub(crate) mod start;
+pub(crate) mod stats;
 mod stdio;
 pub(crate) mod stop;
 pub(crate) mod systemd;

@@ -15,6 +15,9 @@ pub(crate) struct MountArgs {
     /// Mount a tmpfs directory ("DIR" or "DIR:OPTIONS")
     #[arg(long, value_name = "DIR")]
     tmpfs: Vec<String>,
+    /// Mount volumes from the specified container(s) ("CONTAINER" or "CONTAINER:ro")
+    #[arg(long, value_name = "CONTAINER", value_parser = parse_lender)]
+    pub(super) volumes_from: Vec<(String, bool)>,
     /// Bind mount a volume, or a directory of this machine ("SOURCE:DIR" or "SOURCE:DIR:MODE")
     #[arg(short, long, value_name = "VOLUME")]
     volume: Vec<String>,
@@ -36,6 +39,15 @@ impl MountArgs {
             requests.push(parse_tmpfs(text)?);
         }
         Ok(requests)
+    }
+}
+
+/// A container, and whether its volumes are only read.
+fn parse_lender(text: &str) -> Result<(String, bool), String> {
+    match text.split_once(':') {
+        None | Some((_, "rw")) => Ok((text.trim_end_matches(":rw").to_owned(), false)),
+        Some((name, "ro")) => Ok((name.to_owned(), true)),
+        Some((_, mode)) => Err(format!("invalid mode: {mode}")),
     }
 }
 

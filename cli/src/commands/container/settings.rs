@@ -50,6 +50,9 @@ pub(crate) struct SettingsArgs {
     /// Read in a file of environment variables
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
+    /// Add additional groups to join
+    #[arg(long, value_name = "GROUP")]
+    group_add: Vec<String>,
     /// Print usage
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
@@ -178,6 +181,8 @@ impl SettingsArgs {
             resources: self.limits.into(),
             privileges: self.privileges.try_into().map_err(Report::mistake)?,
             mounts: self.mounts.requests()?,
+            volumes_from: self.mounts.volumes_from,
+            groups: self.group_add,
             labels: labels(&self.label_file, &self.label)?,
             stop_signal: self.stop_signal,
             stop_timeout_s: self.stop_timeout,

@@ -8,6 +8,9 @@ use engine::{HOST_GATEWAY, Network, NoCache, PullPolicy, Resources, Surroundings
 use image::Platform;
 use tonic::Status;
 
+/// The build argument that says what steps call the machine.
+const HOSTNAME: &str = "BUILDKIT_SANDBOX_HOSTNAME";
+
 /// Attributes are read from here; those that nobody knows say nothing, as in BuildKit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attributes<'a>(pub(crate) &'a HashMap<String, String>);
@@ -29,7 +32,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// All attributes whose name begins so, by the rest of their names.
-    fn with_prefix(&self, prefix: &str) -> BTreeMap<&'a str, &'a str> {
+    pub(crate) fn with_prefix(&self, prefix: &str) -> BTreeMap<&'a str, &'a str> {
         let all = self.0.iter();
         all.filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value.as_str()))).collect()
     }
@@ -82,7 +85,12 @@ impl<'a> Attributes<'a> {
 
     pub(crate) fn build_args(&self) -> BTreeMap<String, String> {
         let all = self.with_prefix("build-arg:").into_iter();
-        all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let mut all: BTreeMap<_, _> = all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        // The argument says the same, and goes first, as in BuildKit.
+        if let Some(name) = self.get("hostname") {
+            all.entry(HOSTNAME.to_owned()).or_insert_with(|| name.to_owned());
+        }
+        all
     }
 
     pub(crate) fn labels(&self) -> Vec<(String, String)> {
@@ -170,23 +178,6 @@ impl<'a> Attributes<'a> {
             ..Resources::default()
         })
     }
-
-    /// What is asked for and cannot be done yet.
-    pub(crate) fn refuse_unsupported(&self) -> Result<(), Status> {
-        for (kind, value) in self.with_prefix("attest:") {
-            if !value.split(',').any(|option| option == "disabled=true") {
-                return Err(Status::unimplemented(format!(
-                    "attestations are not supported: `attest:{kind}`"
-                )));
-            }
-        }
-        match self.get("hostname") {
-            Some(_) => {
-                Err(Status::unimplemented("`hostname` is not supported: steps have a name of their own"))
-            }
-            None => Ok(()),
-        }
-    }
 }
 
 pub(crate) fn invalid(name: &str, value: &str, expected: &str) -> Status {
@@ -270,7 +261,6 @@ mod tests {
             let map = attributes(&[(name, value)]);
             let read = Attributes(&map);
             let results = [
-                read.refuse_unsupported(),
                 read.platforms().map(drop),
                 read.pull().map(drop),
                 read.network().map(drop),
@@ -287,15 +277,20 @@ mod tests {
             ("ulimit", "nofile=2:1"),
             ("shm-size", "x"),
             ("memory", "x"),
-            ("hostname", "x"),
         ] {
             assert!(
                 refusal(name, value).is_some_and(|text| text.contains(name) || text.contains(value)),
                 "{name}"
             );
         }
-        assert!(refusal("attest:sbom", "").unwrap().contains("attest:sbom"));
-        assert_eq!(refusal("attest:provenance", "mode=min,disabled=true"), None);
+    }
+
+    #[test]
+    fn the_name_of_the_machine_is_an_argument_too() {
+        let name = |pairs| Attributes(&attributes(pairs)).build_args().remove(HOSTNAME);
+        assert_eq!(name(&[("hostname", "one")]).as_deref(), Some("one"));
+        let both = [("hostname", "one"), ("build-arg:BUILDKIT_SANDBOX_HOSTNAME", "two")];
+        assert_eq!(name(&both).as_deref(), Some("two"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tonic::Status;
 
 use crate::bridge::Bridge;
 use crate::feed::Feed;
-use crate::proto::control::Exporter;
+use crate::proto::control::{CacheOptionsEntry, Exporter};
 
 /// How long a call about a build waits for the call that begins it: clients make both at once.
 const BEGIN_WAIT: Duration = Duration::from_secs(30);
@@ -28,6 +28,8 @@ pub(crate) struct About {
     pub(crate) is_internal: bool,
     /// The session of its client; empty for none.
     pub(crate) session: String,
+    /// Caches that its client names beside the attributes.
+    pub(crate) imports: Vec<CacheOptionsEntry>,
     /// What it may do to the machine, if the daemon lets it.
     pub(crate) entitlements: Vec<String>,
 }

@@ -6,10 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use engine::images::{
-    Annotation, AnnotationLevel, Annotations, ArchiveKind, Compression, Existing, FileTimes, ImageError,
-    ImageForm, ImageSet, LayerForm, MediaTypes, OnTransfer, PushAs, PushRequest, Stage,
-};
+use engine::images::{ArchiveKind, ImageError, ImageForm, ImageSet, OnTransfer, PushAs, PushRequest, Stage};
 use engine::{Engine, PlatformSplit};
 use image::{Descriptor, ImageId, Reference};
 use serde_json::json;
@@ -18,6 +15,7 @@ use tonic::Status;
 use crate::attributes::invalid;
 use crate::failure::chain;
 use crate::feed::{Feed, OwnStep};
+use crate::form::{form, is_on, is_true};
 use crate::proto::control::Exporter;
 use crate::session::Session;
 use crate::session::output::{ClientOutput, SendError};
@@ -78,87 +76,6 @@ fn names(attributes: &HashMap<String, String>) -> Result<Vec<Reference>, Status>
     all.map(|name| name.parse().map_err(|_| invalid("name", name, "the name of an image"))).collect()
 }
 
-fn is_on(attributes: &HashMap<String, String>, name: &str) -> Result<bool, Status> {
-    match attributes.get(name).map(String::as_str) {
-        None => Ok(false),
-        // A flag without a value is set.
-        Some("") => Ok(true),
-        Some(value) => is_true(value).ok_or_else(|| invalid(name, value, "true or false")),
-    }
-}
-
-/// As Go's `strconv.ParseBool`.
-fn is_true(value: &str) -> Option<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
-fn form(attributes: &HashMap<String, String>) -> Result<ImageForm, Status> {
-    let level = attributes
-        .get("compression-level")
-        .map(|text| text.parse().map_err(|_| invalid("compression-level", text, "a number")));
-    let level: Option<i32> = level.transpose()?;
-    let compression = match attributes.get("compression").map(String::as_str) {
-        None | Some("") => level.map(|level| Compression::Gzip { level: Some(level) }),
-        Some("gzip") => Some(Compression::Gzip { level }),
-        Some("zstd") => Some(Compression::Zstd { level }),
-        Some("uncompressed") => Some(Compression::None),
-        Some(other) => return Err(invalid("compression", other, "gzip, zstd or uncompressed")),
-    };
-    let levels = match compression {
-        Some(Compression::Gzip { level: Some(level) }) => (level, 0..=12),
-        Some(Compression::Zstd { level: Some(level) }) => (level, 1..=22),
-        _ => (1, 1..=1),
-    };
-    if !levels.1.contains(&levels.0) {
-        let expected = format!("{} to {}", levels.1.start(), levels.1.end());
-        return Err(invalid("compression-level", &levels.0.to_string(), &expected));
-    }
-    let existing =
-        if is_on(attributes, "force-compression")? { Existing::Recompress } else { Existing::Keep };
-    let oci = attributes.get("oci-mediatypes").is_none_or(|value| is_true(value).unwrap_or(true));
-    let epoch = is_on(attributes, "rewrite-timestamp")?;
-    Ok(ImageForm {
-        layers: LayerForm { compression, existing },
-        media_types: if oci { MediaTypes::Oci } else { MediaTypes::Docker },
-        file_times: if epoch { FileTimes::Epoch } else { FileTimes::AsBuilt },
-        annotations: annotations(attributes)?,
-    })
-}
-
-/// `annotation[-LEVEL][\[PLATFORM\]].KEY`.
-fn annotations(attributes: &HashMap<String, String>) -> Result<Annotations, Status> {
-    let mut annotations = Vec::new();
-    for (name, value) in attributes {
-        let Some(rest) = name.strip_prefix("annotation") else { continue };
-        let wrong = || invalid(name, value, "the name annotation[-LEVEL][[PLATFORM]].KEY");
-        let (place, key) = match rest.split_once('[') {
-            Some((level, rest)) => {
-                let (platform, key) = rest.split_once("].").ok_or_else(wrong)?;
-                ((level, Some(platform.parse().map_err(|_| wrong())?)), key)
-            }
-            None => {
-                let (level, key) = rest.split_once('.').ok_or_else(wrong)?;
-                ((level, None), key)
-            }
-        };
-        let level = match place.0 {
-            "" | "-manifest" => AnnotationLevel::Manifest,
-            "-manifest-descriptor" => AnnotationLevel::ManifestDescriptor,
-            "-index" => AnnotationLevel::Index,
-            "-index-descriptor" => AnnotationLevel::IndexDescriptor,
-            _ => return Err(wrong()),
-        };
-        annotations.push(Annotation { level, platform: place.1, key: key.to_owned(), value: value.clone() });
-    }
-    // A map has no order, the documents have one.
-    annotations.sort_by(|one, other| one.key.cmp(&other.key));
-    Ok(Annotations(annotations))
-}
-
 /// The names that the image has in the store.
 pub(crate) fn stored_names(exports: &[Export]) -> Vec<Reference> {
     let names = |export: &Export| match export {
@@ -171,6 +88,20 @@ pub(crate) fn stored_names(exports: &[Export]) -> Vec<Reference> {
 /// Whether the image is to stay in the store, with a name or without.
 pub(crate) fn keep_image(exports: &[Export]) -> bool {
     exports.iter().any(|export| matches!(export, Export::Image { .. }))
+}
+
+/// Whether some export is of files alone.
+pub(crate) fn are_files(exports: &[Export]) -> bool {
+    exports.iter().any(|export| matches!(export, Export::Tar | Export::Files))
+}
+
+/// Whether some export has documents around the image, in which attestations can be.
+pub(crate) fn are_described(exports: &[Export]) -> bool {
+    exports.iter().any(|export| match export {
+        Export::Image { push, .. } => push.is_some(),
+        Export::Archive { .. } => true,
+        Export::Tar | Export::Files => false,
+    })
 }
 
 /// Sends a result everywhere.
@@ -225,7 +156,7 @@ impl Exporting<'_> {
                 }
             });
             let request = PushRequest { reference: reference.clone(), push_as, form: form.clone() };
-            let pushed = self.engine.push(&request, &on_transfer).await;
+            let pushed = self.engine.push_set(&request, &self.set, &on_transfer).await;
             step.end(pushed.as_ref().err().map(|error| chain(error)));
             tell_manifest(&pushed.map_err(|error| failed(&error))?.manifest, facts);
         }
@@ -327,6 +258,8 @@ fn tell_manifest(manifest: &Descriptor, facts: &mut Facts) {
 
 #[cfg(test)]
 mod tests {
+    use engine::images::{Compression, Existing};
+
     use super::*;
 
     fn exporter(kind: &str, attributes: &[(&str, &str)]) -> Exporter {

@@ -3,13 +3,16 @@
 //! One thread serves all clients; builds run as tasks of their calls, so that a client that is gone takes its builds
 //! with it. Everything that blocks is elsewhere.
 
+mod attestations;
 mod attributes;
 mod bridge;
 mod builds;
+mod caches;
 mod control;
 mod exporters;
 mod failure;
 mod feed;
+mod form;
 mod listen;
 mod local;
 mod proto;

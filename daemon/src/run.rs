@@ -13,13 +13,17 @@ use engine::{
     Entitlement, Entitlements, Explaining, Named, NamedContext, Network, Provided, RemoteFiles, Secrets,
     StreamContent, default_platform, registries,
 };
-use image::Reference;
+use image::{ImageId, Platform, Reference};
 use tokio::sync::Mutex;
 use tonic::Status;
 
+use crate::attestations::{self, Attestations};
 use crate::attributes::{Attributes, ContextAttribute, invalid};
+use crate::bridge::BridgeResult;
+use crate::caches::{self, CacheExports};
 use crate::failure::{self, SourceText};
 use crate::feed::Feed;
+use crate::proto::control::CacheOptionsEntry;
 use crate::proto::pb;
 use crate::session::Session;
 use crate::session::agents::ForwardedAgents;
@@ -33,7 +37,36 @@ use crate::{Daemon, local};
 pub(crate) struct Prepared {
     pub(crate) request: BuildRequest,
     pub(crate) source: Option<SourceText>,
+    /// What is attested of the image when it leaves.
+    pub(crate) attestations: Attestations,
+    /// Results that it stands on, which stay as long as it does.
+    _below: Vec<Arc<BridgeResult>>,
     session: Option<Arc<Session>>,
+}
+
+/// A result that a client hands back: its images, one for each platform, which are there as long as this is.
+#[derive(Debug, Clone)]
+pub(crate) struct HandedBack {
+    pub(crate) images: Vec<(Platform, ImageId)>,
+    pub(crate) result: Arc<BridgeResult>,
+}
+
+/// What a client asks for.
+pub(crate) struct Asked<'a> {
+    pub(crate) attributes: &'a HashMap<String, String>,
+    pub(crate) entitlements: Entitlements,
+    /// Caches to read, beside those that the attributes name.
+    pub(crate) imports: Vec<CacheOptionsEntry>,
+    /// Results of other builds, by the names that the attributes have for them.
+    pub(crate) inputs: BTreeMap<String, HandedBack>,
+}
+
+/// What becomes of an image beside being in the store.
+#[derive(Debug, Default)]
+pub(crate) struct Leaving {
+    pub(crate) names: Vec<Reference>,
+    pub(crate) caches: CacheExports,
+    pub(crate) attestations: Attestations,
 }
 
 /// Answers an engine for the client of a session.
@@ -65,6 +98,7 @@ struct Place<'a> {
     daemon: &'a Daemon,
     session: Option<&'a Arc<Session>>,
     attributes: Attributes<'a>,
+    inputs: &'a BTreeMap<String, HandedBack>,
 }
 
 impl Place<'_> {
@@ -145,16 +179,20 @@ impl Place<'_> {
         if let Some(stage) = value.strip_prefix("target:") {
             return Ok(NamedContext::Stage(stage.to_owned()));
         }
-        for scheme in ["oci-layout://", "input:"] {
-            if value.starts_with(scheme) {
-                return Err(Status::unimplemented(format!("context `{name}`: `{scheme}` is not supported")));
-            }
+        if let Some(input) = value.strip_prefix("input:") {
+            let images = self.inputs.get(input).map(|input| input.images.clone());
+            return images
+                .map(NamedContext::Built)
+                .ok_or_else(|| wrong("a result that comes with the build"));
+        }
+        if value.starts_with("oci-layout://") {
+            return Err(Status::unimplemented(format!("context `{name}`: `oci-layout://` is not supported")));
         }
         match RemoteFiles::parse(value) {
             Ok(Some(remote)) => Ok(NamedContext::Remote(remote)),
-            Ok(None) => {
-                Err(wrong("docker-image://, local:, target:, or the URL of a file or a git repository"))
-            }
+            Ok(None) => Err(wrong(
+                "docker-image://, local:, target:, input:, or the URL of a file or a git repository",
+            )),
             Err(error) => Err(Status::invalid_argument(error.to_string())),
         }
     }
@@ -182,13 +220,17 @@ pub(crate) fn entitlements(daemon: &Daemon, wanted: &[String]) -> Result<Entitle
 pub(crate) async fn prepare(
     daemon: &Daemon,
     session: Option<&Arc<Session>>,
-    attributes: &HashMap<String, String>,
-    entitlements: Entitlements,
-    feed: &Feed,
+    asked: Asked<'_>,
+    feed: &Arc<Feed>,
 ) -> Result<Prepared, Status> {
+    let Asked { attributes, entitlements, mut imports, inputs } = asked;
     let attributes = Attributes(attributes);
-    attributes.refuse_unsupported()?;
-    let place = Place { daemon, session, attributes };
+    let attestations = attestations::read(attributes)?;
+    imports.extend(caches::attribute_imports(attributes)?);
+    let imports = caches::imports(&imports, &mut |what, why| {
+        feed.begin(&format!("importing cache manifest from {what}")).end(Some(why.to_owned()));
+    })?;
+    let place = Place { daemon, session, attributes, inputs: &inputs };
     let platforms = attributes.platforms()?;
     let network = attributes.network()?;
     if network == Network::Host && !entitlements.contains(&Entitlement::NetworkHost) {
@@ -235,9 +277,10 @@ pub(crate) async fn prepare(
         max_layers: None,
         provenance: None,
         sbom: false,
-        caches: RemoteCaches::default(),
+        caches: RemoteCaches { imports, ..RemoteCaches::default() },
     };
-    Ok(Prepared { request, source, session: session.cloned() })
+    let below = inputs.into_values().map(|input| input.result).collect();
+    Ok(Prepared { request, source, attestations, _below: below, session: session.cloned() })
 }
 
 impl Prepared {
@@ -252,14 +295,18 @@ impl Prepared {
         Ok(engine.with_registries(registries::Settings { credentials, ..settings }))
     }
 
-    /// Builds the image, with these names in the store.
+    /// Builds the image.
     pub(crate) async fn build(
         &self,
         engine: &Engine,
-        names: Vec<Reference>,
+        leaving: Leaving,
         feed: &Arc<Feed>,
     ) -> Result<BuildOutcome, Status> {
-        let request = BuildRequest { tags: names, ..self.request.clone() };
+        let Leaving { names, caches, attestations } = leaving;
+        let mut request = self.request.clone();
+        request.tags = names;
+        (request.caches.exports, request.caches.inline) = (caches.exports, caches.inline);
+        (request.provenance, request.sbom) = (attestations.provenance, attestations.sbom);
         let built = Box::pin(engine.build(request, feed.progress())).await;
         built.map_err(|error| failure::status(&error, self.source.as_ref(), feed))
     }

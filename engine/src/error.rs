@@ -173,6 +173,14 @@ pub enum BuildError {
         /// The cause.
         source: crate::images::ImageError,
     },
+    /// Another build, on which this one stands, has no image for it.
+    #[error("the build context `{context}` has no image for {platform}")]
+    NoResult {
+        /// The name of the context.
+        context: String,
+        /// For which.
+        platform: String,
+    },
     /// Files from elsewhere cannot be had.
     #[error("{source}")]
     Fetch {

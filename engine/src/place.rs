@@ -52,6 +52,7 @@ impl BuildError {
             | Self::NotUtf8 { .. }
             | Self::NoEpoch
             | Self::Layout { .. }
+            | Self::NoResult { .. }
             | Self::Tree { .. }
             | Self::Context { .. }
             | Self::Client { .. }

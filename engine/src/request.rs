@@ -13,7 +13,7 @@ use image::{Descriptor, ImageId, Platform, Reference};
 use crate::Provenance;
 use crate::agent::Agents;
 use crate::entitlement::Entitlements;
-use crate::images::{ImageForm, LayoutName, PushAs};
+use crate::images::{ImageForm, ImageSet, LayoutName, PushAs};
 use crate::remote_cache::RemoteCaches;
 use crate::report::Reporting;
 use crate::secrets::Secrets;
@@ -120,6 +120,8 @@ pub enum NamedContext {
     Client(ClientFiles),
     /// An image of the store (`docker-image://NAME`).
     Image(Reference),
+    /// Images of the store that other builds made, whatever their names: that for the platform is taken.
+    Built(Vec<(Platform, ImageId)>),
     /// A file or a repository from elsewhere.
     Remote(RemoteFiles),
     /// An image of an OCI layout (`oci-layout://DIRECTORY[:TAG|@DIGEST]`).
@@ -291,7 +293,7 @@ pub enum Destination {
 }
 
 /// What a build made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BuildOutcome {
     /// The image; of several that for this machine, else the first.
     pub image: ImageId,
@@ -299,6 +301,8 @@ pub struct BuildOutcome {
     pub images: Vec<(Platform, ImageId)>,
     /// Whether none of them was in the store before.
     pub are_new: bool,
+    /// The same as they leave: with what is attested of them.
+    pub set: ImageSet,
     /// Their new names.
     pub tags: Vec<Reference>,
     /// Their manifest in the registry, when it was pushed, or the index over them.

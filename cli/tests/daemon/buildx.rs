@@ -7,7 +7,7 @@ use crate::client::Served;
 use crate::support::check;
 
 /// Steps whose result was there.
-fn cached(shown: &str) -> usize {
+pub(crate) fn cached(shown: &str) -> usize {
     shown.lines().filter(|line| line.ends_with(" CACHED")).count()
 }
 
@@ -103,7 +103,7 @@ fn what_is_not_supported_is_refused_by_name() {
     let Some(served) = Served::start(&[]) else { return };
     let context = served.home.context("FROM base\n", &[]);
     for (argument, expected) in [
-        ("--attest=type=sbom", "Attestations are not supported"),
+        ("--attest=type=sbom,generator=other", "there is no other generator, `other` included"),
         ("--cache-to=type=local,dest=c", "unknown cache exporter: local"),
     ] {
         let shown = served.fails(&[argument, &context]);

@@ -5,7 +5,12 @@
 #[allow(dead_code, reason = "shared with the tests of builds, which use the rest")]
 mod support;
 
+#[path = "../registries/server.rs"]
+#[allow(dead_code, reason = "shared with the tests of registries, which use the rest")]
+mod server;
+
 mod buildx;
 mod cancel;
 mod client;
 mod outputs;
+mod remote;

@@ -3,7 +3,7 @@
 use crate::proto::ApiCap;
 
 /// What calls of the gateway can be.
-const FRONTEND: [&str; 16] = [
+const FRONTEND: [&str; 15] = [
     "solve.base",
     "return",
     "returnmap",
@@ -15,15 +15,14 @@ const FRONTEND: [&str; 16] = [
     "frontend.caps",
     "gateway.solve.metadata",
     "gateway.solve.evaluate",
-    "gateway.evaluate.refs",
     "gateway.evaluate",
     "gateway.warnings",
     "importcaches",
-    "resolveimage.resolvemode",
+    "frontend.inputs",
 ];
 
 /// What a build can be made of, where clients ask before they use it: several outputs, and contexts by their kinds.
-const LLB: [&str; 24] = [
+const LLB: [&str; 17] = [
     "source.image",
     "source.image.resolvemode",
     "source.local",
@@ -38,16 +37,9 @@ const LLB: [&str; 24] = [
     "source.git.fullurl",
     "source.http",
     "source.http.checksum",
-    "exec.meta.base",
-    "exec.meta.network",
-    "exec.mount.bind",
-    "exec.mount.cache",
-    "exec.mount.secret",
-    "exec.mount.ssh",
-    "exec.mount.tmpfs",
-    "file.base",
     "exporter.multiple",
     "exporter.image.annotations",
+    "exporter.image.attestations",
 ];
 
 fn caps(ids: &[&str]) -> Vec<ApiCap> {

@@ -6,7 +6,7 @@ mod own_definition;
 mod questions;
 mod solve;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -27,7 +27,8 @@ use crate::proto::bridge::{
     ReadDirRequest, ReadFileRequest, ReturnRequest, ReturnResponse, SolveRequest, StatFileRequest,
     WarnRequest, WarnResponse,
 };
-use crate::run::Prepared;
+use crate::proto::pb::Definition;
+use crate::run::{HandedBack, Leaving, Prepared};
 use crate::server::unimplemented;
 use crate::wire;
 
@@ -46,8 +47,8 @@ pub(crate) struct BridgeResult {
 /// What a client has at the end.
 #[derive(Debug, Clone)]
 pub(crate) enum Returned {
-    /// A result, or none: some clients only want to know what we can do.
-    Result(Option<Arc<Prepared>>),
+    /// Results, each once. Some clients have none: they only want to know what we can do.
+    Results(Vec<Arc<Prepared>>),
     Error(Status),
 }
 
@@ -121,16 +122,40 @@ impl Drop for BridgeResult {
 }
 
 impl BridgeResult {
-    /// The image of the result, and an engine that has it.
+    /// The image of the result, of several that for this machine, and an engine that has it.
     async fn image(&self, daemon: &Daemon, build: &Build) -> Result<(&Engine, ImageId), Status> {
-        let built = self.built.get_or_try_init(|| async {
-            let engine = self.prepared.engine(daemon)?;
-            let outcome = self.prepared.build(&engine, Vec::new(), &build.feed).await?;
-            Ok::<_, Status>((engine, outcome))
-        });
-        let (engine, outcome) = built.await?;
+        let (engine, outcome) = self.built(daemon, build).await?;
         Ok((engine, outcome.image))
     }
+
+    async fn built(&self, daemon: &Daemon, build: &Build) -> Result<&(Engine, BuildOutcome), Status> {
+        let built = self.built.get_or_try_init(|| async {
+            let engine = self.prepared.engine(daemon)?;
+            let outcome = self.prepared.build(&engine, Leaving::default(), &build.feed).await?;
+            Ok::<_, Status>((engine, outcome))
+        });
+        built.await
+    }
+}
+
+/// The images of results that a client hands back, by its names for them.
+pub(crate) async fn handed_back(
+    daemon: &Daemon,
+    build: &Build,
+    inputs: &HashMap<String, Definition>,
+) -> Result<BTreeMap<String, HandedBack>, Status> {
+    let mut found = BTreeMap::new();
+    for (name, definition) in inputs {
+        let (of_build, result) = own_definition::decode(definition).ok_or_else(|| {
+            Status::unimplemented(format!(
+                "the input `{name}` is LLB, which is not supported: build a Dockerfile"
+            ))
+        })?;
+        let result = daemon.builds.get(&of_build).await?.bridge.get(&result)?;
+        let images = result.built(daemon, build).await?.1.images.clone();
+        found.insert(name.clone(), HandedBack { images, result });
+    }
+    Ok(found)
 }
 
 /// Answers a call of a method.
@@ -228,29 +253,37 @@ async fn come_back(build: Arc<Build>, request: Request<ReturnRequest>) -> Result
     let ReturnRequest { result, error } = request.into_inner();
     let returned = match error {
         Some(error) => Returned::Error(Status::new(Code::from(error.code), error.message)),
-        None => Returned::Result(returned_result(&build, result.and_then(|result| result.result))?),
+        None => Returned::Results(returned_results(&build, result.and_then(|result| result.result))?),
     };
     build.bridge.returned.send_replace(Some(returned));
     Ok(ReturnResponse {})
 }
 
-fn returned_result(build: &Build, result: Option<AnyRef>) -> Result<Option<Arc<Prepared>>, Status> {
-    let name = match result {
-        None => return Ok(None),
-        Some(AnyRef::Ref(one)) => one.id,
-        Some(AnyRef::RefDeprecated(name)) => name,
-        Some(AnyRef::Refs(many)) => only(many.refs.into_values().map(|it| it.id).collect())?,
-        Some(AnyRef::RefsDeprecated(many)) => only(many.refs.into_values().collect())?,
+/// The results that a client names, each once, in the order of the platforms that it has them for.
+fn returned_results(build: &Build, result: Option<AnyRef>) -> Result<Vec<Arc<Prepared>>, Status> {
+    let names: Vec<String> = match result {
+        None => Vec::new(),
+        Some(AnyRef::Ref(one)) => vec![one.id],
+        Some(AnyRef::RefDeprecated(name)) => vec![name],
+        Some(AnyRef::Refs(many)) => many
+            .refs
+            .into_iter()
+            .map(|(platform, it)| (platform, it.id))
+            .collect::<BTreeMap<_, _>>()
+            .into_values()
+            .collect(),
+        Some(AnyRef::RefsDeprecated(many)) => {
+            many.refs.into_iter().collect::<BTreeMap<_, _>>().into_values().collect()
+        }
     };
-    if name.is_empty() { Ok(None) } else { Ok(Some(build.bridge.get(&name)?.prepared.clone())) }
-}
-
-/// One result by platforms is as good as one without.
-fn only(mut names: Vec<String>) -> Result<String, Status> {
-    match names.len() {
-        0 | 1 => Ok(names.pop().unwrap_or_default()),
-        count => Err(Status::unimplemented(format!("a result for {count} platforms is not supported"))),
+    let mut results: Vec<Arc<Prepared>> = Vec::new();
+    for name in names.iter().filter(|name| !name.is_empty()) {
+        let prepared = build.bridge.get(name)?.prepared.clone();
+        if !results.iter().any(|known| Arc::ptr_eq(known, &prepared)) {
+            results.push(prepared);
+        }
     }
+    Ok(results)
 }
 
 /// Our frontend is given none.

@@ -1,6 +1,5 @@
 //! `LLBBridge.Solve`: what a frontend makes, to be looked at or returned.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,8 +11,9 @@ use crate::builds::Build;
 use crate::control::check_frontend;
 use crate::proto::bridge::result::Result as AnyRef;
 use crate::proto::bridge::{Ref, Result as Answer, SolveRequest, SolveResponse};
+use crate::proto::control::CacheOptionsEntry;
 use crate::proto::pb::Definition;
-use crate::run::{self, Prepared};
+use crate::run::{self, Asked, Prepared};
 
 /// The attribute that asks a question instead of a build.
 const QUESTION: &str = "requestid";
@@ -27,8 +27,8 @@ pub(super) async fn solve(
     if let Some(definition) = request.definition.as_ref().filter(|definition| !definition.def.is_empty()) {
         return known(&daemon, &build, &request, definition).await;
     }
-    if !request.frontend_inputs.is_empty() {
-        return Err(Status::unimplemented("results of other builds as inputs are not supported"));
+    if request.source_policies.iter().any(|policy| !policy.rules.is_empty()) {
+        return Err(Status::unimplemented("source policies are not supported"));
     }
     if request.frontend.is_empty() {
         return Ok(SolveResponse { result: Some(Answer::default()), ..SolveResponse::default() });
@@ -38,7 +38,7 @@ pub(super) async fn solve(
     if let Some(question) = attributes.get(QUESTION) {
         questions::check(question)?;
     }
-    let prepared = prepare(&daemon, &build, attributes).await?;
+    let prepared = prepare(&daemon, &build, &request).await?;
     if let Some(question) = attributes.get(QUESTION) {
         let metadata = questions::answer(&daemon, &prepared, question, &build.feed).await?;
         let answer = Answer { metadata, ..Answer::default() };
@@ -70,17 +70,21 @@ async fn known(
     Ok(answer(build, request, name))
 }
 
-async fn prepare(
-    daemon: &Daemon,
-    build: &Build,
-    attributes: &HashMap<String, String>,
-) -> Result<Prepared, Status> {
+async fn prepare(daemon: &Daemon, build: &Build, request: &SolveRequest) -> Result<Prepared, Status> {
     let session = match build.about.session.as_str() {
         "" => None,
         id => Some(daemon.sessions.get(id).await),
     };
     let entitlements = run::entitlements(daemon, &build.about.entitlements)?;
-    run::prepare(daemon, session.as_ref(), attributes, entitlements, &build.feed).await
+    let named = request.cache_imports.iter();
+    let named = named.map(|it| CacheOptionsEntry { r#type: it.r#type.clone(), attrs: it.attrs.clone() });
+    let asked = Asked {
+        attributes: &request.frontend_opt,
+        entitlements,
+        imports: build.about.imports.iter().cloned().chain(named).collect(),
+        inputs: super::handed_back(daemon, build, &request.frontend_inputs).await?,
+    };
+    run::prepare(daemon, session.as_ref(), asked, &build.feed).await
 }
 
 /// The result in the form that the client understands.

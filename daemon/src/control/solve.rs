@@ -3,17 +3,21 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::images::{ImageSet, Member};
+use engine::images::ImageSet;
+use engine::{BuildOutcome, Engine};
 use tonic::Status;
 
 use crate::Daemon;
-use crate::bridge::Returned;
+use crate::attestations::Attestations;
+use crate::bridge::{self, Returned};
 use crate::builds::{About, Build};
+use crate::caches::{self, CacheExports, named_imports};
 use crate::exporters::{self, Export, Exporting, Facts};
 use crate::failure::chain;
-use crate::proto::control::{CacheOptions, Exporter, SolveRequest, SolveResponse};
-use crate::run::{self, Prepared};
+use crate::proto::control::{Exporter, SolveRequest, SolveResponse};
+use crate::run::{self, Asked, Leaving, Prepared};
 use crate::session::Session;
+use crate::session::files::joined;
 
 /// The frontend that is ours.
 const DOCKERFILE: &str = "dockerfile.v0";
@@ -31,6 +35,7 @@ pub(super) async fn solve(daemon: Rc<Daemon>, request: SolveRequest) -> Result<S
         exporters: exporters.clone(),
         is_internal: request.internal,
         session: request.session.clone(),
+        imports: named_imports(request.cache.as_ref()),
         entitlements: request.entitlements.clone(),
     };
     let running = daemon.builds.begin(&request.r#ref, about)?;
@@ -71,38 +76,86 @@ async fn solved(
     let exports = exporters::read(exporters)?;
     let entitlements = run::entitlements(daemon, &request.entitlements)?;
     refuse_unsupported(request)?;
-    tell_of_imports(request.cache.as_ref(), build);
-    let prepared = if request.frontend.is_empty() {
+    let caches = caches::exports(request.cache.as_ref())?;
+    let results = if request.frontend.is_empty() {
         match build.bridge.returned().await {
-            Returned::Result(Some(prepared)) => prepared,
-            Returned::Result(None) => return Ok(Facts::new()),
+            Returned::Results(results) => results,
             Returned::Error(status) => return Err(status),
         }
     } else {
         check_frontend(&request.frontend, request.frontend_attrs.get("source").map(String::as_str))?;
-        let attributes = &request.frontend_attrs;
-        Arc::new(run::prepare(daemon, session, attributes, entitlements, &build.feed).await?)
+        let inputs = bridge::handed_back(daemon, build, &request.frontend_inputs).await?;
+        let imports = build.about.imports.clone();
+        let asked = Asked { attributes: &request.frontend_attrs, entitlements, imports, inputs };
+        vec![Arc::new(run::prepare(daemon, session, asked, &build.feed).await?)]
     };
-    built(daemon, &prepared, &exports, session, build).await
+    match results.is_empty() {
+        true => Ok(Facts::new()),
+        false => built(daemon, &results, (&exports, &caches), session, build).await,
+    }
 }
 
 async fn built(
     daemon: &Daemon,
-    prepared: &Prepared,
+    results: &[Arc<Prepared>],
+    (exports, caches): (&[Export], &CacheExports),
+    session: Option<&Arc<Session>>,
+    build: &Build,
+) -> Result<Facts, Status> {
+    // Each engine keeps the layers of what it built in the store.
+    let mut done = Vec::new();
+    for prepared in results {
+        let leaving = Leaving {
+            // Several results have their names together.
+            names: if results.len() == 1 { exporters::stored_names(exports) } else { Vec::new() },
+            caches: caches.clone(),
+            attestations: attestations(prepared, exports)?,
+        };
+        let engine = prepared.engine(daemon)?;
+        let outcome = prepared.build(&engine, leaving, &build.feed).await?;
+        done.push((engine, outcome));
+    }
+    let facts = match exports.is_empty() {
+        true => Ok(Facts::new()),
+        false => exported(&done, exports, session, build).await,
+    };
+    if !exporters::keep_image(exports) {
+        for (engine, outcome) in &done {
+            engine.forget_unnamed(outcome).map_err(|error| Status::internal(chain(&error)))?;
+        }
+    }
+    facts
+}
+
+/// Sends what was built everywhere.
+async fn exported(
+    done: &[(Engine, BuildOutcome)],
     exports: &[Export],
     session: Option<&Arc<Session>>,
     build: &Build,
 ) -> Result<Facts, Status> {
-    let engine = prepared.engine(daemon)?;
-    let outcome = prepared.build(&engine, exporters::stored_names(exports), &build.feed).await?;
-    let members = outcome.images.iter().map(|(_, id)| Member { id: *id, predicates: Vec::new() });
+    let images: Vec<_> = done.iter().flat_map(|(_, outcome)| outcome.images.clone()).collect();
+    let members = done.iter().flat_map(|(_, outcome)| outcome.set.members.clone());
     let set = ImageSet { members: members.collect() };
-    let exporting = Exporting { engine: &engine, session, feed: &build.feed, image: outcome.image, set };
-    let facts = if exports.is_empty() { Ok(Facts::new()) } else { exporting.run(exports).await };
-    if !exporters::keep_image(exports) {
-        engine.forget_unnamed(&outcome).map_err(|error| Status::internal(chain(&error)))?;
+    let engine = &done[0].0;
+    let (naming, names) = (engine.clone(), exporters::stored_names(exports));
+    let named = tokio::task::spawn_blocking(move || naming.name_images(&names, &images));
+    let image = joined(named).await?.map_err(|error| Status::internal(chain(&error)))?;
+    Exporting { engine, session, feed: &build.feed, image, set }.run(exports).await
+}
+
+/// What is attested of a result that goes to these places.
+fn attestations(prepared: &Prepared, exports: &[Export]) -> Result<Attestations, Status> {
+    let wanted = prepared.attestations.clone();
+    match exporters::are_described(exports) {
+        true => Ok(wanted),
+        false if wanted.is_wanted_beside_files && exporters::are_files(exports) => {
+            Err(Status::unimplemented(
+                "attestations are beside an image's manifest, and bare files have none: take `type=oci`, or push",
+            ))
+        }
+        false => Ok(Attestations::default()),
     }
-    facts
 }
 
 /// Which frontends there are.
@@ -131,18 +184,5 @@ fn refuse_unsupported(request: &SolveRequest) -> Result<(), Status> {
     if request.source_policy.as_ref().is_some_and(|policy| !policy.rules.is_empty()) {
         return Err(Status::unimplemented("source policies are not supported"));
     }
-    let exports = request.cache.iter().flat_map(|cache| &cache.exports);
-    match exports.into_iter().next() {
-        Some(export) => Err(Status::unimplemented(format!("unknown cache exporter: {}", export.r#type))),
-        None => Ok(()),
-    }
-}
-
-/// A cache that cannot be had does not fail a build.
-fn tell_of_imports(cache: Option<&CacheOptions>, build: &Build) {
-    for import in cache.iter().flat_map(|cache| &cache.imports) {
-        let reference = import.attrs.get("ref").map_or("", String::as_str);
-        let step = build.feed.begin(&format!("importing cache manifest from {reference}"));
-        step.end(Some(format!("unknown cache importer: {}", import.r#type)));
-    }
+    Ok(())
 }

@@ -78,9 +78,7 @@ pub(super) async fn finish(
         blocking(move || with_room(&store, || name(&store, &tags, id, (&all, &stored)))).await?;
     }
     worker.steps.complete(step);
-    if request.outputs.iter().any(|output| output.is_described()) {
-        attest(&mut images, worker, request, &built, began).await?;
-    }
+    attest(&mut images, worker, request, &built, began).await?;
     let outputs = async {
         let mut manifest = None;
         for output in &request.outputs {
@@ -128,10 +126,9 @@ pub(super) fn needs_files(request: &BuildRequest) -> bool {
         Destined::Oci(_) | Destined::Docker(_) | Destined::Tar(_) | Destined::Local(_) => false,
     };
     let wants_image = request.caches.layers == KeptLayers::All && request.outputs.is_empty();
-    let is_listed = request.sbom && request.outputs.iter().any(Destined::is_described);
     let is_single = request.platforms.len() <= 1;
     let is_squashed = request.squash.is_some() || request.max_layers.is_some();
-    wants_image || is_listed || is_squashed || !is_single || !request.outputs.iter().all(is_plain_push)
+    wants_image || request.sbom || is_squashed || !is_single || !request.outputs.iter().all(is_plain_push)
 }
 
 /// An image whose layers are not all here: it is in the store by its config alone.

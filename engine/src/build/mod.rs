@@ -137,6 +137,7 @@ impl Engine {
             image: finished.images.named(),
             are_new: finished.images.are_new,
             images: finished.images.images,
+            set: finished.images.set,
             tags: request.tags,
             manifest: finished.manifest,
             steps_cached: count(Origin::Cached),
@@ -198,6 +199,7 @@ fn load_contexts(
         NamedContext::Directory(path) => Some((name.as_str(), ContextRoot::own(path.clone()), None)),
         NamedContext::Client(files) => Some((name.as_str(), ContextRoot::promised(files.clone()), None)),
         NamedContext::Image(_)
+        | NamedContext::Built(_)
         | NamedContext::Remote(_)
         | NamedContext::Stage(_)
         | NamedContext::Layout { .. } => None,
@@ -272,7 +274,7 @@ impl NamedContext {
             Self::Directory(_) | Self::Client(_) => frontend::NamedContext::Files,
             Self::Image(reference) => frontend::NamedContext::Image(reference.clone()),
             Self::Remote(RemoteFiles(remote)) => frontend::NamedContext::Remote(remote.clone()),
-            Self::Layout { .. } => frontend::NamedContext::Image(layouts::reference(index)),
+            Self::Layout { .. } | Self::Built(_) => frontend::NamedContext::Image(layouts::reference(index)),
             Self::Stage(name) => frontend::NamedContext::Stage(name.clone()),
         }
     }

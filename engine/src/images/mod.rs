@@ -150,6 +150,25 @@ impl Engine {
         platforms::find(&self.store, &reference, wanted)?.ok_or_else(missing)
     }
 
+    /// Names images that belong together, at least one, each for another platform. The answer is the one that a name
+    /// alone means. The names are durable when this returns.
+    pub fn name_images(
+        &self,
+        names: &[Reference],
+        images: &[(Platform, ImageId)],
+    ) -> Result<ImageId, ImageError> {
+        let platforms: Vec<_> = images.iter().map(|(platform, _)| platform.clone()).collect();
+        let image = images[preferred(&platforms)].1;
+        for name in names {
+            self.store.tag(name, &image)?;
+            platforms::remember_set(&self.store, name, images)?;
+        }
+        if !names.is_empty() {
+            self.store.make_durable()?;
+        }
+        Ok(image)
+    }
+
     /// See [`tag`].
     pub fn tag_image(&self, source: &str, target: &Reference) -> Result<ImageId, ImageError> {
         tag(&self.store, source, target)

@@ -102,7 +102,11 @@ impl Engine {
     }
 
     /// The same for images of the store, whatever their names.
-    pub(crate) async fn push_set(
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::Registry`].
+    pub async fn push_set(
         &self,
         request: &PushRequest,
         set: &ImageSet,

@@ -75,6 +75,11 @@ impl ByteLocks {
         Ok(Self { file, path: disk.path(name) })
     }
 
+    /// The same for a file that is open already.
+    pub(crate) fn of(file: OwnedFd, path: PathBuf) -> Self {
+        Self { file, path }
+    }
+
     /// Takes or leaves a lock, unless somebody else is in the way.
     pub(crate) fn try_set(&self, lock: Lock, bytes: impl Into<Bytes>) -> Result<bool, StoreError> {
         let range = range(lock, bytes.into());

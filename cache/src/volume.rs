@@ -6,6 +6,10 @@
 //! ROOT/volumes/<name>/lock      locked by those who use it
 //! ```
 //!
+//! Who uses a volume has two locks on that file, which do not see one another. The one on the file as a whole (flock(2)) keeps
+//! the volume from being removed. The one on its first byte tells others that it is in use without being in their way, and can
+//! be made exclusive without being lost in between.
+//!
 //! Nothing of a volume is cache: it is removed when somebody asks for it, and never otherwise. Its facts are not needed for its
 //! files: a volume whose facts were lost in a power cut is still there.
 
@@ -19,6 +23,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
+use crate::byte_lock::{ByteLocks, Lock, Place};
 use crate::tree::{self, TreeError};
 use crate::{CacheMountError, LayerId, Seed, Store, StoreError};
 
@@ -28,6 +33,8 @@ const FACTS_BYTES_MAX: u64 = 1 << 20;
 const MODE_DEFAULT: Mode = Mode::from_raw_mode(0o755);
 /// Where volumes are.
 const VOLUMES: &str = "volumes";
+/// The byte of the lock that those who use a volume have.
+const USERS: Place = Place::NOBODY;
 /// How often to look again when a volume is removed while it is about to be used.
 const ATTEMPTS_MAX: usize = 100;
 
@@ -36,7 +43,7 @@ const ATTEMPTS_MAX: usize = 100;
 pub struct VolumeUse {
     path: PathBuf,
     name: String,
-    _lock: OwnedFd,
+    lock: ByteLocks,
 }
 
 impl VolumeUse {
@@ -140,8 +147,11 @@ impl Store {
             match self.lock_volume(name, FlockOperation::LockShared)? {
                 None => return Ok(None),
                 Some(Locked::Here(lock)) => {
+                    let lock = ByteLocks::of(lock, self.disk().path(&lock_of(name)));
+                    // Whoever replaces the directory has it for a moment.
+                    lock.wait(Lock::Shared, USERS)?;
                     let (path, name) = (self.volume_path(name), name.to_owned());
-                    return Ok(Some(VolumeUse { path, name, _lock: lock }));
+                    return Ok(Some(VolumeUse { path, name, lock }));
                 }
                 Some(Locked::Moved | Locked::Busy) => {}
             }
@@ -175,12 +185,16 @@ impl Store {
 
     /// Whether somebody uses a volume at this moment.
     pub fn is_volume_in_use(&self, name: &str) -> Result<bool, StoreError> {
-        let locked = self.lock_volume(name, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(matches!(locked, Some(Locked::Busy)))
+        let path = lock_of(name);
+        match self.disk().open_lock(&path) {
+            Ok(lock) => ByteLocks::of(lock, self.disk().path(&path)).is_locked(USERS),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+            Err(error) => Err(self.disk().write_error(&path, error)),
+        }
     }
 
     fn lock_volume(&self, name: &str, operation: FlockOperation) -> Result<Option<Locked>, StoreError> {
-        let path = format!("{}/lock", place(name));
+        let path = lock_of(name);
         let lock = match self.disk().open_lock(&path) {
             Ok(lock) => lock,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
@@ -200,8 +214,15 @@ impl Store {
     }
 
     /// Copies a directory of layers into a volume that is empty, with its owner and mode. One that is not empty stays as it
-    /// is, and so does one for which the layers have no directory. Whoever is killed meanwhile leaves an empty volume.
-    pub fn seed_volume(&self, volume: &VolumeUse, seed: &Seed) -> Result<(), CacheMountError> {
+    /// is, and so does one for which the layers have no directory. Whoever is killed meanwhile leaves an empty volume, or a part
+    /// of the copy in one that others use as well: `has_others` says whether there are any that have it mounted without using it
+    /// here, and is asked while nobody else can begin to use it.
+    pub fn seed_volume(
+        &self,
+        volume: &VolumeUse,
+        seed: &Seed,
+        has_others: impl FnOnce() -> bool,
+    ) -> Result<(), CacheMountError> {
         let _one_at_a_time = self.lock_name(&place(&volume.name))?;
         let to = data(&volume.name);
         if !self.is_empty_directory(&to)? {
@@ -212,25 +233,53 @@ impl Store {
         self.disk().make_dir(&staged)?;
         match self.copy_seed(&seed.layers, &seed.path, &staged) {
             Ok(()) => {
-                // Onto a directory that is empty; a process that writes there meanwhile has the last word.
-                match renameat(self.disk().fd(), &staged, self.disk().fd(), &to) {
-                    Ok(()) => return Ok(()),
-                    Err(Errno::NOTEMPTY | Errno::EXIST) => session.discard(&staged),
-                    Err(error) => {
-                        session.discard(&staged);
-                        return Err(self.disk().write_error(&to, error).into());
-                    }
-                }
+                let placed = self.place_seed(volume, (&staged, &to), has_others);
+                // What is left of it, if anything is.
+                session.discard(&staged);
+                Ok(placed?)
             }
             Err(CacheMountError::Seed(TreeError::NotFound { .. } | TreeError::NoDirectory { .. })) => {
                 session.discard(&staged);
+                Ok(())
             }
             Err(error) => {
                 session.discard(&staged);
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(())
+    }
+
+    /// Puts a copy in the place of an empty directory; or into it, when others have it: they would keep the old one. A
+    /// process that writes there meanwhile has the last word.
+    fn place_seed(
+        &self,
+        volume: &VolumeUse,
+        (staged, to): (&str, &str),
+        has_others: impl FnOnce() -> bool,
+    ) -> Result<(), StoreError> {
+        let (root, failed) = (self.disk().fd(), |error| self.disk().write_error(to, error));
+        if volume.lock.try_set(Lock::Exclusive, USERS)? {
+            let replaced = (!has_others()).then(|| renameat(root, staged, root, to));
+            volume.lock.try_set(Lock::Shared, USERS)?;
+            match replaced {
+                None => {}
+                Some(Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST)) => return Ok(()),
+                Some(Err(error)) => return Err(failed(error)),
+            }
+        }
+        let missing = |name| self.disk().read_error(name, Errno::NOENT);
+        let from = self.disk().open_dir(staged)?.ok_or_else(|| missing(staged))?;
+        let into = self.disk().open_dir(to)?.ok_or_else(|| missing(to))?;
+        let top = fstat(&from).map_err(failed)?;
+        for name in self.disk().names(staged)? {
+            match renameat_with(&from, &name, &into, &name, RenameFlags::NOREPLACE) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        fchown(&into, Some(Uid::from_raw(top.st_uid)), Some(Gid::from_raw(top.st_gid)))
+            .and_then(|()| fchmod(&into, Mode::from_raw_mode(top.st_mode)))
+            .map_err(failed)
     }
 
     /// The same for a directory that is no volume of this store. Whoever is killed meanwhile leaves a part of the copy.
@@ -296,6 +345,10 @@ fn place(name: &str) -> String {
     format!("{VOLUMES}/{name}")
 }
 
+fn lock_of(name: &str) -> String {
+    format!("{}/lock", place(name))
+}
+
 fn data(name: &str) -> String {
     format!("{}/_data", place(name))
 }
@@ -305,6 +358,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
 
@@ -357,14 +411,54 @@ mod tests {
         store.create_volume("data", b"").unwrap();
         let volume = store.use_volume("data").unwrap().unwrap();
         for absent in ["/nope", "/dir/file"] {
-            store.seed_volume(&volume, &seed(&store, absent)).unwrap();
+            store.seed_volume(&volume, &seed(&store, absent), || false).unwrap();
             assert_eq!(fs::read_dir(volume.path()).unwrap().count(), 0);
         }
-        store.seed_volume(&volume, &seed(&store, "/dir")).unwrap();
+        store.seed_volume(&volume, &seed(&store, "/dir"), || false).unwrap();
         let found = fs::metadata(volume.path()).unwrap();
         assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (3, 4, 0o1711));
         fs::write(volume.path().join("file"), "changed").unwrap();
-        store.seed_volume(&volume, &seed(&store, "/dir")).unwrap();
+        store.seed_volume(&volume, &seed(&store, "/dir"), || false).unwrap();
         assert_eq!(fs::read(volume.path().join("file")).unwrap(), b"changed");
+    }
+
+    #[test]
+    fn who_has_an_empty_volume_already_sees_what_comes_into_it() {
+        for is_used_here in [true, false] {
+            let (_dir, store) = store();
+            store.create_volume("data", b"").unwrap();
+            let first = is_used_here.then(|| store.use_volume("data").unwrap().unwrap());
+            let mounted = fs::File::open(store.volume_path("data")).unwrap();
+            let second = store.use_volume("data").unwrap().unwrap();
+            store.seed_volume(&second, &seed(&store, "/dir"), || !is_used_here).unwrap();
+            let found = fs::metadata(second.path()).unwrap();
+            assert_eq!(mounted.metadata().unwrap().ino(), found.ino(), "it is the same directory");
+            assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (3, 4, 0o1711));
+            assert_eq!(fs::read(second.path().join("file")).unwrap(), b"seed");
+            assert!(store.is_volume_in_use("data").unwrap());
+            drop((first, second));
+            assert!(!store.is_volume_in_use("data").unwrap());
+        }
+    }
+
+    #[test]
+    fn to_ask_whether_it_is_used_is_in_nobodys_way() {
+        let (_dir, store) = store();
+        let is_over = AtomicBool::new(false);
+        let removals = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    store.is_volume_in_use("data").unwrap();
+                }
+            });
+            let mut removals = Vec::new();
+            for _ in 0..200 {
+                store.create_volume("data", b"").unwrap();
+                removals.push(store.remove_volume("data", || true).unwrap());
+            }
+            is_over.store(true, Ordering::Relaxed);
+            removals
+        });
+        assert_eq!(removals, [VolumeRemoval::Removed; 200]);
     }
 }

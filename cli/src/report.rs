@@ -283,6 +283,9 @@ impl From<VolumeError> for Report {
             VolumeError::NotThere { .. } => {
                 Self::of(Exit::Failure, &error).hint("`slipway volume ls` lists the volumes that there are")
             }
+            VolumeError::Facts { .. } => Self::of_store(&error).hint(
+                "its files are untouched; a newer slipway may know it, and `slipway volume rm` removes it",
+            ),
             _ => Self::of(Exit::Failure, &error),
         }
     }

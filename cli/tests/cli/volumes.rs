@@ -251,6 +251,41 @@ fn a_volume_in_use_stays() {
 }
 
 #[test]
+fn a_container_keeps_its_empty_volume_when_another_one_fills_it() {
+    let world = World::new();
+    image_with_a_volume(&world);
+    let wait = "until [ -e /x/file ]; do busybox sleep 0.05; done; cat /x/file; echo seen > /x/seen";
+    world.ok(["run", "-d", "--name", "first", "-v", "data:/x", "bb", "sh", "-c", wait]);
+    let filled =
+        world.ok(["run", "--rm", "-v", "data:/data", "volume", "busybox", "stat", "-c", "%u %a", "/data"]);
+    assert_eq!(filled, "7 1711\n");
+    assert_eq!(world.ok(["wait", "first"]), "0\n");
+    assert_eq!(world.ok(["logs", "first"]), "image\n");
+    assert_eq!(container(&world, &["-v", "data:/x"], "cat /x/seen"), "seen\n");
+    world.ok(["rm", "first"]);
+}
+
+#[test]
+fn a_volume_whose_facts_cannot_be_read_is_not_used() {
+    let world = World::new();
+    fs::create_dir(world.path("device")).unwrap();
+    let device = format!("device={}", world.path("device").display());
+    world.ok(["volume", "create", "-o", "type=none", "-o", "o=bind", "-o", &device, "data"]);
+    let facts = world.path("store/volumes/data/facts");
+    let whole = fs::read(&facts).unwrap();
+    fs::write(&facts, &whole[..whole.len() / 2]).unwrap();
+    let refused = world.run(["run", "--rm", "-v", "data:/d", "bb", "sh", "-c", "echo 1 > /d/f"]);
+    assert!(refused.code == 125 && refused.stderr.contains("volume data: "), "{refused}");
+    assert_eq!(fs::read_dir(world.path("store/volumes/data/_data")).unwrap().count(), 0);
+    assert_eq!(world.ok(["volume", "ls", "-q"]), "data\n");
+    assert_eq!(world.ok(["volume", "rm", "data"]), "data\n");
+    // Those that a power cut took are the default ones.
+    world.ok(["volume", "create", "other"]);
+    fs::write(world.path("store/volumes/other/facts"), "").unwrap();
+    assert_eq!(container(&world, &["-v", "other:/d"], "echo 1 > /d/f; cat /d/f"), "1\n");
+}
+
+#[test]
 fn drivers_mount_what_their_options_say() {
     let world = World::new();
     world.ok([

@@ -50,9 +50,17 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Facts that were lost in a power cut are the default ones: the files are what counts.
-    pub(super) fn decode(bytes: &[u8]) -> Self {
-        serde_json::from_slice(bytes).unwrap_or_default()
+    /// Reads them. Facts that were lost in a power cut are empty, and the default ones: the files are what counts.
+    ///
+    /// # Errors
+    ///
+    /// For anything else: options that cannot be read may say that the files are elsewhere.
+    pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Self, VolumeError> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        serde_json::from_slice(bytes)
+            .map_err(|source| VolumeError::Facts { name: name.to_owned(), source: source.into() })
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {

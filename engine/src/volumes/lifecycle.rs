@@ -101,6 +101,14 @@ pub enum VolumeError {
         /// The cause.
         source: io::Error,
     },
+    /// What is known of it cannot be read, and so not where its files are.
+    #[error("volume {name}: what is known of it is damaged, or of another version")]
+    Facts {
+        /// The volume.
+        name: String,
+        /// The cause.
+        source: io::Error,
+    },
     /// A filter that there is not, or a value that it does not have.
     #[error("invalid filter '{text}'")]
     Filter {
@@ -171,7 +179,11 @@ impl Engine {
     pub fn volume(&self, name: &str) -> Result<Volume, VolumeError> {
         let missing = || VolumeError::NotThere { name: name.to_owned() };
         check_name(name).map_err(|_| missing())?;
-        let facts = Facts::decode(&self.store.volume_facts(name)?.ok_or_else(missing)?);
+        let facts = Facts::decode(name, &self.store.volume_facts(name)?.ok_or_else(missing)?)?;
+        self.told(name, facts)
+    }
+
+    fn told(&self, name: &str, facts: Facts) -> Result<Volume, VolumeError> {
         let changed = match facts.created_unix_s {
             Some(_) => 0,
             None => self.store.volume_changed_unix_s(name)?,
@@ -187,6 +199,11 @@ impl Engine {
                 Ok(volume) => volume,
                 // It was removed in the meantime, or is nothing of ours.
                 Err(VolumeError::NotThere { .. }) => continue,
+                // It is shown, so that it can be removed.
+                Err(error @ VolumeError::Facts { .. }) => {
+                    tracing::warn!(%error, "a volume cannot be used");
+                    self.told(&name, Facts::default())?
+                }
                 Err(error) => return Err(error),
             };
             let dangles = match filters.dangling {
@@ -211,7 +228,9 @@ impl Engine {
     ///
     /// [`VolumeError::NotThere`], and [`VolumeError::InUse`] while a container has it.
     pub fn remove_volume(&self, name: &str) -> Result<(), VolumeError> {
-        let name = self.volume(name)?.name;
+        let missing = || VolumeError::NotThere { name: name.to_owned() };
+        check_name(name).map_err(|_| missing())?;
+        let name = name.to_owned();
         // Asked under its lock: whoever makes a container has that until the container is there.
         match self.store.remove_volume(&name, || self.users_of_volume(&name).is_empty())? {
             VolumeRemoval::Removed => Ok(()),

@@ -184,7 +184,9 @@ impl MountPlan {
         };
         let mount = match LocalOptions::parse(&found.options.unwrap_or_default())? {
             LocalOptions::Own => {
-                seed.map_or(Ok(()), |seed| engine.store.seed_volume(&held, &seed)).map_err(failed)?;
+                let has_others = || !engine.users_of_volume(&name).is_empty();
+                seed.map_or(Ok(()), |seed| engine.store.seed_volume(&held, &seed, has_others))
+                    .map_err(failed)?;
                 bind(held.path().to_owned(), read_only)
             }
             LocalOptions::Bind { path, read_only: is_device_read_only } => {

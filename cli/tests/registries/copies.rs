@@ -198,3 +198,38 @@ fn what_is_no_place_or_not_there_is_said() {
     ");
     assert!(!home.path("x").exists());
 }
+
+#[test]
+fn a_layout_keeps_what_others_put_into_it_at_the_same_time() {
+    let home = Home::new();
+    let layout = home.path("layout");
+    let tags: Vec<String> = (0..6).map(|number| format!("t{number}")).collect();
+    std::thread::scope(|scope| {
+        let home = &home;
+        for tag in &tags {
+            let to = format!("oci:{}:{tag}", layout.display());
+            scope.spawn(move || home.ok(&["image", "cp", "-q", "base", &to]));
+        }
+    });
+    let names = || {
+        let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+        let name = |it: &Value| it["annotations"]["org.opencontainers.image.ref.name"].to_string();
+        let mut names: Vec<_> = index["manifests"].as_array().unwrap().iter().map(name).collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    assert_eq!(names(), r#""t0" "t1" "t2" "t3" "t4" "t5""#);
+    // An output of a build is one more, and takes the place of the same name.
+    let context = home.context("FROM base\nRUN echo 1 > /f\n", &[]);
+    let output = format!("type=oci,tar=false,dest={}", layout.display());
+    for _ in 0..2 {
+        home.ok(&["build", "-q", "-t", "app:t0", "-o", &output, &context]);
+        assert_eq!(names(), r#""t0" "t1" "t2" "t3" "t4" "t5""#);
+    }
+    home.ok(&["build", "-q", "-t", "other:t0", "-o", &output, &context]);
+    assert_eq!(names(), r#""t0" "t0" "t1" "t2" "t3" "t4" "t5""#);
+    for tag in &tags[1..] {
+        let mut skopeo = Command::new("skopeo");
+        check(skopeo.args(["inspect", "--raw"]).arg(format!("oci:{}:{tag}", layout.display())));
+    }
+}

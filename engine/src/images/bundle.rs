@@ -236,7 +236,7 @@ fn copy_kept(store: &Store, digest: &BlobDigest, to: &mut dyn Write) -> Result<(
     let actual = BlobDigest(hash.finish());
     if actual != *digest {
         // It is made again the next time.
-        store.remove_blob(digest)?;
+        store.remove_damaged_blob(digest)?;
         return Err(cache::StoreError::WrongDigest { expected: *digest, actual }.into());
     }
     Ok(())

@@ -8,7 +8,7 @@ use cache::layer::Tree;
 use cache::{Store, StoredImage};
 use image::{Descriptor, Platform, Reference};
 
-use super::archive::{ArchiveWriter, DirectoryWriter};
+use super::archive::{ArchiveWriter, JoiningWriter};
 use super::bundle::{ArchiveKind, Bundled, write_bundle};
 use super::destination::write_file;
 use super::form::ImageForm;
@@ -56,7 +56,7 @@ fn export_to(
         ArchivePlace::Directory(path) => {
             let failed = |source| ImageError::Write { path: path.clone(), source };
             let images = [Bundled { set: set.clone(), references: names.to_vec() }];
-            let mut members = DirectoryWriter::new(path).map_err(failed)?;
+            let mut members = JoiningWriter::new(path).map_err(failed)?;
             write_bundle(store, &images, kind, form, &mut members, on_progress).map(drop)
         }
     }

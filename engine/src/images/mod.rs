@@ -52,8 +52,8 @@ use image::{Descriptor, Digest, ImageId, Platform, Reference};
 use crate::{BuildOutcome, Engine, Output, PlatformSplit};
 
 pub use annotations::{Annotation, AnnotationLevel, Annotations};
-pub(crate) use archive::layout;
 pub use archive::{ArchiveError, LayoutName, Source};
+pub(crate) use archive::{LayoutLock, layout, read_index};
 pub(crate) use blob_source::{remember, repositories};
 pub use bundle::ArchiveKind;
 pub(crate) use change::run_config_on;

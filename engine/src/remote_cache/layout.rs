@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use image::{BlobDigest, Descriptor, Digest, Index};
 
 use super::RemoteCacheError;
-use crate::images::layout::{INDEX, LAYOUT, LAYOUT_JSON, REF_NAME_ANNOTATION};
+use crate::images::layout::{INDEX, LAYOUT, REF_NAME_ANNOTATION};
+use crate::images::{LayoutLock, read_index};
 
 /// Where blobs are, below the directory.
 const BLOBS: &str = "blobs/sha256";
-/// `index.json` of a directory that has been used for years.
-const INDEX_BYTES_MAX: u64 = 16 << 20;
 
 /// A directory with caches.
 #[derive(Debug, Clone)]
@@ -41,13 +40,8 @@ impl Layout {
     }
 
     fn index(&self) -> Result<Index, RemoteCacheError> {
-        match read_bounded(&self.path.join(INDEX), INDEX_BYTES_MAX) {
-            Ok(bytes) => Ok(Index::parse(&bytes)?),
-            Err(RemoteCacheError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Ok(Index::new(Vec::new()))
-            }
-            Err(error) => Err(error),
-        }
+        read_index(&self.path)
+            .map_err(|source| RemoteCacheError::Read { path: self.path.join(INDEX), source })
     }
 
     /// A document, verified.
@@ -75,14 +69,12 @@ impl Layout {
 
     /// Makes the tag name a document.
     pub(super) fn name(&self, mut descriptor: Descriptor) -> Result<(), RemoteCacheError> {
-        self.write(&self.path.join(LAYOUT), &mut &*LAYOUT_JSON)?;
-        let path = self.path.join(LAYOUT);
-        let failed = |source| RemoteCacheError::Write { path: path.clone(), source };
-        // Others may name something in the same directory. The file of the lock is replaced as well, but only
-        // by one like it, and a lost name is a miss.
-        let lock = File::open(&path).map_err(failed)?;
-        lock.lock().map_err(failed)?;
-        let mut index = self.index().unwrap_or(Index::new(Vec::new()));
+        fs::create_dir_all(&self.path)
+            .map_err(|source| RemoteCacheError::Write { path: self.path.clone(), source })?;
+        // Others may name something in the same directory.
+        let _lock = LayoutLock::take(&self.path)
+            .map_err(|source| RemoteCacheError::Write { path: self.path.join(LAYOUT), source })?;
+        let mut index = self.index()?;
         index.manifests.retain(|other| !self.is_mine(other));
         descriptor.annotations.insert(REF_NAME_ANNOTATION.to_owned(), self.tag.clone());
         index.manifests.push(descriptor);

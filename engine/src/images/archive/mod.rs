@@ -2,6 +2,7 @@
 
 mod docker;
 mod index;
+mod join;
 pub(crate) mod layout;
 mod limits;
 mod member;
@@ -15,6 +16,7 @@ use image::{BlobDigest, DiffId, Digest, Reference};
 pub(crate) use docker::{
     MANIFEST, REPOSITORIES, docker_image, docker_images, manifest_json, repositories_json,
 };
+pub(crate) use join::{JoiningWriter, LayoutLock, read_index};
 pub use layout::LayoutName;
 pub(crate) use layout::{
     INDEX, LAYOUT, LAYOUT_JSON, NAME_ANNOTATION, REF_NAME_ANNOTATION, is_attestation, oci_image, oci_images,
@@ -23,7 +25,7 @@ pub(crate) use limits::{INDEX_DEPTH_MAX, MANIFESTS_MAX};
 pub(crate) use member::Archive;
 pub use open::Source;
 pub(crate) use open::open;
-pub(crate) use writer::{ArchiveWriter, BundleWriter, DirectoryWriter};
+pub(crate) use writer::{ArchiveWriter, BundleWriter};
 
 /// An image in an archive.
 #[derive(Debug)]

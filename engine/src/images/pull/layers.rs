@@ -100,9 +100,9 @@ impl Pull<'_> {
         let was_there = self.store.open_blob(&blob.digest)?.is_some();
         let layer = if was_there {
             match self.unpack(wanted, &teller).await {
-                // What is in the store is damaged: it comes again.
-                Err(ImageError::Pull(PullError::Layer { .. })) => {
-                    self.store.remove_blob(&blob.digest)?;
+                // What is in the store may be damaged: then it comes again. A manifest can say of any blob that it is a
+                // layer, so one that is whole stays.
+                Err(ImageError::Pull(PullError::Layer { .. })) if self.was_damaged(blob.digest).await? => {
                     self.download_and_unpack(wanted, &teller).await
                 }
                 other => other,
@@ -121,6 +121,12 @@ impl Pull<'_> {
         remember(&self.store, &blob.digest, self.repository)?;
         teller.tell(Stage::Pulled);
         Ok((*diff_id, layer))
+    }
+
+    /// Whether a blob of the store was damaged. Then it is gone.
+    async fn was_damaged(&self, digest: BlobDigest) -> Result<bool, StoreError> {
+        let store = self.store.clone();
+        blocking(move || store.remove_damaged_blob(&digest)).await
     }
 
     async fn claim(&self, diff_id: &DiffId) -> Result<KeyLock, ImageError> {

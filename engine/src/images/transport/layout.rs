@@ -1,6 +1,5 @@
 //! An image into an OCI layout that may have others already.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -9,20 +8,15 @@ use image::{ImageId, Index};
 
 use super::NO_PROGRESS;
 use crate::images::ImageError;
-use crate::images::archive::{ArchiveWriter, BundleWriter, DirectoryWriter, INDEX, REF_NAME_ANNOTATION};
+use crate::images::archive::{ArchiveWriter, BundleWriter, INDEX, JoiningWriter, REF_NAME_ANNOTATION};
 use crate::images::bundle::{ArchiveKind, Bundled, write_bundle};
 use crate::images::form::ImageForm;
 
 /// Adds an image to a layout, under a tag or without. Others stay, but for one of the same tag.
 pub(super) fn write(store: &Store, id: &ImageId, path: &Path, tag: Option<&str>) -> Result<(), ImageError> {
     let failed = |source| ImageError::Write { path: path.to_owned(), source };
-    let present = match fs::read(path.join(INDEX)) {
-        Ok(bytes) => Index::parse(&bytes).map_err(|error| failed(io::Error::other(error)))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Index::new(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let members = DirectoryWriter::new(path).map_err(failed)?;
-    write_to(store, id, &mut Tagging { members, present, tag })
+    let members = JoiningWriter::new(path).map_err(failed)?;
+    write_to(store, id, &mut Tagging { members, tag })
 }
 
 /// Writes a layout with one image as a tar.
@@ -32,8 +26,7 @@ pub(super) fn write_tar(
     tag: Option<&str>,
     to: &mut dyn Write,
 ) -> Result<(), ImageError> {
-    let (members, present) = (ArchiveWriter::new(to), Index::new(Vec::new()));
-    write_to(store, id, &mut Tagging { members, present, tag })
+    write_to(store, id, &mut Tagging { members: ArchiveWriter::new(to), tag })
 }
 
 fn write_to(store: &Store, id: &ImageId, to: &mut dyn BundleWriter) -> Result<(), ImageError> {
@@ -44,8 +37,6 @@ fn write_to(store: &Store, id: &ImageId, to: &mut dyn BundleWriter) -> Result<()
 /// Gives the image its tag on the way.
 struct Tagging<'a, W> {
     members: W,
-    /// What the layout has already.
-    present: Index,
     tag: Option<&'a str>,
 }
 
@@ -55,21 +46,10 @@ impl<W: BundleWriter> BundleWriter for Tagging<'_, W> {
     }
 
     fn bytes(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        if name != INDEX {
-            return self.members.bytes(name, bytes);
-        }
-        let new = Index::parse(bytes).map_err(io::Error::other)?.manifests;
-        let mut index = self.present.clone();
-        for mut descriptor in new {
-            let tag = self.tag.map(|tag| (REF_NAME_ANNOTATION.to_owned(), tag.to_owned()));
-            descriptor.annotations.extend(tag);
-            let tag_of = |other: &image::Descriptor| other.annotations.get(REF_NAME_ANNOTATION).cloned();
-            let tag = tag_of(&descriptor);
-            index.manifests.retain(|other| match &tag {
-                Some(_) => tag_of(other) != tag,
-                None => other.digest != descriptor.digest || tag_of(other).is_some(),
-            });
-            index.manifests.push(descriptor);
+        let (INDEX, Some(tag)) = (name, self.tag) else { return self.members.bytes(name, bytes) };
+        let mut index = Index::parse(bytes).map_err(io::Error::other)?;
+        for descriptor in &mut index.manifests {
+            descriptor.annotations.insert(REF_NAME_ANNOTATION.to_owned(), tag.to_owned());
         }
         self.members.bytes(name, &index.to_json())
     }

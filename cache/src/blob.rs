@@ -1,10 +1,11 @@
 //! Bytes under their own digest.
 
 use std::fs::File;
-use std::io::{Read, Write as _};
+use std::io::{self, Read, Write as _};
 
 use image::{BlobDigest, Digest, Sha256};
 
+use crate::byte_lock::Place;
 use crate::disk::Disk;
 use crate::{Store, StoreError};
 
@@ -79,10 +80,27 @@ impl Store {
         self.disk().open_file(&blob_name(digest))
     }
 
-    /// Removes a blob; whether it was there. Records that point at it become misses.
+    /// Removes a blob; whether it was removed. Records that point at it become misses. One that another opening of the
+    /// store has found stays, and is the collector's.
     pub fn remove_blob(&self, digest: &BlobDigest) -> Result<bool, StoreError> {
         let _publishing = self.inner.durability.publish();
-        self.disk().remove(&blob_name(digest))
+        let place = Place::of_blob(&digest.0);
+        let removed =
+            self.inner.leases.alone(self.disk(), place, || self.disk().remove(&blob_name(digest)))?;
+        Ok(removed.unwrap_or(false))
+    }
+
+    /// Removes a blob if its bytes are not those of its digest; whether it did. Reads all of it.
+    pub fn remove_damaged_blob(&self, digest: &BlobDigest) -> Result<bool, StoreError> {
+        let name = blob_name(digest);
+        let Some(mut file) = self.open_blob(digest)? else { return Ok(false) };
+        let mut hash = Sha256::new();
+        io::copy(&mut file, &mut hash).map_err(|error| self.disk().read_error(&name, error))?;
+        if hash.finish() == digest.0 {
+            return Ok(false);
+        }
+        tracing::warn!(%digest, "damaged blob is removed from the store");
+        self.disk().remove(&name)
     }
 }
 

@@ -94,6 +94,25 @@ impl Leases {
         Ok(())
     }
 
+    /// Does something with what has this place, while nobody looks for it and no other opening of the store has found it;
+    /// none when one has.
+    pub(crate) fn alone<T>(
+        &self,
+        disk: &Disk,
+        place: Place,
+        act: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let held = lock(&self.held);
+        let Some(file) = self.file(disk)? else { return act().map(Some) };
+        if !file.try_set(Lock::Exclusive, place)? {
+            return Ok(None);
+        }
+        let done = act();
+        let is_ours = held.extent == Extent::Everything || held.places.contains(&place);
+        file.try_set(if is_ours { Lock::Shared } else { Lock::None }, place)?;
+        done.map(Some)
+    }
+
     /// None where nothing can be written, and so nobody can remove anything.
     fn file(&self, disk: &Disk) -> Result<Option<&ByteLocks>, StoreError> {
         if let Some(file) = self.file.get() {
@@ -196,6 +215,25 @@ mod tests {
         }
         drop(leases);
         assert_eq!(claims.claim(Place(5)).unwrap(), Claim::Taken);
+    }
+
+    #[test]
+    fn what_is_done_alone_is_not_done_to_what_another_has_found() {
+        let (_dir, disk) = disk();
+        let (own, other) = (Leases::default(), Leases::default());
+        let act = |leases: &Leases, place| leases.alone(&disk, Place(place), || Ok(())).unwrap();
+        own.take(&disk, Place(5)).unwrap();
+        assert_eq!(act(&own, 5), Some(()), "our own lease is not in the way");
+        other.take(&disk, Place(5)).unwrap();
+        assert_eq!((act(&own, 5), act(&other, 5)), (None, None));
+        own.narrow(&disk).unwrap();
+        other.narrow(&disk).unwrap();
+        assert_eq!(act(&own, 6), Some(()));
+        drop(other);
+        assert_eq!(act(&own, 5), Some(()));
+        let claims = Claims::new(&disk).unwrap();
+        assert_eq!(claims.claim(Place(5)).unwrap(), Claim::InUse, "the lease is as it was");
+        assert_eq!(claims.claim(Place(6)).unwrap(), Claim::Taken);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::caches::{ALL_HIT, Warm};
-use crate::server::{put, request};
+use crate::caches::{ALL_HIT, DOCKERFILE, Warm};
+use crate::server::{Registry, put, request};
 use crate::support::Home;
 
 /// Builds with a cache that is not what it should be. The image must be right, and the log say what was wrong.
@@ -115,6 +115,80 @@ fn catalogues_that_cannot_be_are_misses() {
     publish(&warm, &manifest, swapped.to_string().as_bytes());
     let log = goes_on(&warm, &wrong);
     assert!(log.contains("ERROR: layer has diff id sha256:<digest>, expected sha256:<digest>"), "{log}");
+}
+
+#[test]
+fn a_catalogue_takes_no_blob_out_of_the_store() {
+    let warm = Warm::new();
+    let raw = warm.registry.inspect_with_skopeo("cache:1", &["--raw"]);
+    let manifest: Value = serde_json::from_str(&raw).unwrap();
+    let catalogue = fs::read(warm.registry.blob_path(&warm.manifest().0)).unwrap();
+    let mut hostile: Value = serde_json::from_slice(&catalogue).unwrap();
+    // The config of an image that whoever builds has.
+    let victim = Home::new();
+    let id = victim.ok(&["inspect", "--format", "{{.Id}}", "base"]).trim().to_owned();
+    let blob = |media_type: &str| json!({"mediaType": media_type, "digest": id, "size": 7});
+    for layer in hostile["layers"].as_array_mut().unwrap() {
+        if !layer["blob"].is_null() {
+            layer["blob"] = blob("application/vnd.oci.image.layer.v1.tar");
+        }
+    }
+    hostile["mounts"] = json!([{
+        "id": "m", "content": id, "size": 1, "used": i64::MAX / 2,
+        "listing": blob("application/vnd.slipway.cache.mount.listing.v1+json+zstd"),
+        "packs": [blob("application/vnd.slipway.cache.mount.pack.v1")],
+    }]);
+    publish(&warm, &manifest, hostile.to_string().as_bytes());
+    let from = format!("type=registry,ref={}", warm.registry.name("cache:wrong"));
+    let dockerfile = DOCKERFILE.replace("REGISTRY", &warm.registry.authority);
+    let dockerfile = format!("{dockerfile}RUN --mount=type=cache,id=m,target=/c ls /c > /seen\n");
+    let context = victim.context(&dockerfile, &[("src", "src\n"), ("other", "changed\n")]);
+    let output = victim.run(&["build", "--progress=plain", "-t", "app", "--cache-from", &from, &context]);
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{log}");
+    assert!(log.matches("ERROR: ").count() >= 2, "a layer and the mount do not come: {log}");
+    assert_eq!(victim.ok(&["inspect", "--format", "{{.Id}}", "base"]).trim(), id);
+    assert_eq!(victim.ok(&["run", "base", "echo", "whole"]), "whole\n");
+    victim.ok(&["store", "check"]);
+}
+
+#[test]
+fn a_cache_takes_the_place_of_what_is_none() {
+    let (home, registry) = (Home::new(), Registry::start());
+    registry.push_with_skopeo(&home, "base", "base:1", &[]);
+    registry.push_with_skopeo(&home, "base", "cache:1", &[]);
+    let layout = home.path("layout");
+    let places = [
+        (format!("type=slipway,ref={}", registry.name("cache:1")), None),
+        (format!("type=slipway,dest={},tag=a", layout.display()), Some(&layout)),
+    ];
+    let context = home.context(&format!("FROM {}\nRUN echo 1 > /f\n", registry.name("base:1")), &[]);
+    let build = |home: &Home, flags: &[&str]| {
+        let output = home.run(&[&["build", "--progress=plain", "-t", "app"], flags, &[&context]].concat());
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{log}");
+        log
+    };
+    for (place, directory) in places {
+        if let Some(directory) = directory {
+            // A name whose document is gone.
+            build(&home, &["--cache-to", &place]);
+            let index: Value =
+                serde_json::from_slice(&fs::read(directory.join("index.json")).unwrap()).unwrap();
+            let digest = index["manifests"][0]["digest"].as_str().unwrap().replace("sha256:", "");
+            fs::remove_file(directory.join("blobs/sha256").join(digest)).unwrap();
+        }
+        let log = build(&home, &["--cache-to", &place]);
+        assert!(!log.contains("ERROR: "), "{log}");
+        let log = build(&Home::without_base(), &["--cache-from", &place.replace("dest=", "src=")]);
+        assert!(!log.contains("ERROR: ") && log.contains("CACHED"), "{log}");
+    }
+    // What cannot be read at all stays: it has the names of others in it.
+    fs::write(layout.join("index.json"), "{").unwrap();
+    let to = format!("type=slipway,dest={},tag=b,ignore-error=false", layout.display());
+    let (_, error) = home.fails(&["build", "-q", "--cache-to", &to, &context]);
+    assert!(error.contains("index.json"), "{error}");
+    assert_eq!(fs::read_to_string(layout.join("index.json")).unwrap(), "{");
 }
 
 /// Puts a catalogue in the place of another, with the same layers.

@@ -129,4 +129,31 @@ fn what_is_lost_or_secret_does_not_travel() {
     let log = world.build(&other, "ls /c > /seen", &["--cache-mounts=import"]);
     assert!(log.contains("has digest sha256:"), "{log}");
     assert_eq!(other.ok(&["run", "app", "cat", "/seen"]), "", "it begins empty");
+    // Whoever writes replaces what does not come, though the files are the same.
+    assert!(world.build(&Home::without_base(), "cp /large /c/other", &[]).contains("has digest sha256:"));
+    let third = Home::without_base();
+    assert_eq!(world.build(&third, "ls /c >> /seen", &["--cache-mounts=import"]), "");
+    assert_eq!(third.ok(&["run", "app", "cat", "/seen"]), "other\n");
+}
+
+#[test]
+fn two_steps_bring_one_mount_at_the_same_time() {
+    let home = Home::new();
+    let world = World::new(&home);
+    assert_eq!(world.build(&home, "cp /large /c/large", &[]), "");
+    let other = Home::without_base();
+    let base = world.registry.name("base:1");
+    let stages = ["one", "two", "three", "four"];
+    let stage = |name: &&str| {
+        let run = "RUN --mount=type=cache,id=store,target=/c stat -c %s /c/large";
+        format!("FROM {base} AS {name}\n{run} > /{name}\n")
+    };
+    let stages_text: String = stages.iter().map(stage).collect();
+    let copies: String = stages.iter().map(|name| format!("COPY --from={name} /{name} /{name}\n")).collect();
+    let context = other.context(&format!("{stages_text}FROM {base}\n{copies}"), &[]);
+    let log = other.run(&["build", "--progress=plain", "-t", "app", "--cache-from", &world.cache, &context]);
+    let log = String::from_utf8_lossy(&log.stderr).into_owned();
+    assert!(!log.contains("ERROR: "), "{log}");
+    let seen = other.ok(&["run", "app", "cat", "/one", "/two", "/three", "/four"]);
+    assert_eq!(seen, format!("{LARGE_BYTES}\n").repeat(stages.len()));
 }

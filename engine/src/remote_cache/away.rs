@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use image::{Descriptor, DiffId, Platform, Reference};
 use registry::{Fetch, RegistryError, Repository};
 
+use super::passing::Passing;
 use super::{Depot, RemoteCacheError};
 use crate::blocking::blocking;
 use crate::images::{Naming, OnTransfer, PullRequest, fetch_blob, is_needed, load_key, platforms};
@@ -119,9 +120,7 @@ impl Engine {
                 self.bring_base(base, layer).await.map_err(|error| Lost::Build(error.into()))
             }
             Origin::Cache(depot) => {
-                let wait = LAYER_WAIT + Duration::from_secs(layer.blob.size_bytes / BYTES_PER_SECOND_MIN);
-                let brought = tokio::time::timeout(wait, bring_layer(&self.store, depot, layer)).await;
-                let brought = brought.unwrap_or(Err(RemoteCacheError::TimedOut { waited: wait }));
+                let brought = in_time(layer.blob.size_bytes, bring_layer(&self.store, depot, layer)).await;
                 brought.map_err(|error| Lost::Layer { layer: layer.clone(), error })
             }
         }
@@ -156,6 +155,16 @@ impl Engine {
     }
 }
 
+/// Waits for so many bytes, and not longer than they are a help.
+pub(super) async fn in_time<T>(
+    size_bytes: u64,
+    coming: impl Future<Output = Result<T, RemoteCacheError>>,
+) -> Result<T, RemoteCacheError> {
+    let wait = LAYER_WAIT + Duration::from_secs(size_bytes / BYTES_PER_SECOND_MIN);
+    let came = tokio::time::timeout(wait, coming).await;
+    came.unwrap_or(Err(RemoteCacheError::TimedOut { waited: wait }))
+}
+
 async fn bring_layer(
     store: &Arc<Store>,
     depot: &Depot,
@@ -167,27 +176,13 @@ async fn bring_layer(
     if let Some(here) = store.layer_by_diff_id(diff_id)? {
         return Ok(here.id());
     }
-    let was_there = store.open_blob(&blob.digest)?.is_some();
-    if !was_there {
-        depot.fetch(store, blob).await?;
+    let passing = Passing::new(store);
+    passing.bring(depot, blob).await?;
+    let here = unpack(store, layer).await?;
+    if is_needed(&here, *diff_id, &blob.digest)? {
+        passing.keep(&blob.digest);
     }
-    let unpacked = match unpack(store, layer).await {
-        // What is in the store is damaged: it comes again.
-        Err(_) if was_there => {
-            store.remove_blob(&blob.digest)?;
-            depot.fetch(store, blob).await?;
-            unpack(store, layer).await
-        }
-        other => other,
-    };
-    let keeps = match &unpacked {
-        Ok(here) => was_there || is_needed(here, *diff_id, &blob.digest)?,
-        Err(_) => false,
-    };
-    if !keeps {
-        store.remove_blob(&blob.digest)?;
-    }
-    Ok(unpacked?.id())
+    Ok(here.id())
 }
 
 async fn unpack(store: &Arc<Store>, layer: &AwayLayer) -> Result<cache::Layer, cache::StoreError> {
@@ -195,7 +190,8 @@ async fn unpack(store: &Arc<Store>, layer: &AwayLayer) -> Result<cache::Layer, c
     blocking(move || store.unpack_made_blob(&digest, diff_id)).await
 }
 
-async fn claim(store: &Store, diff_id: &DiffId) -> Result<KeyLock, cache::StoreError> {
+/// Waits until nobody else brings this layer.
+pub(super) async fn claim(store: &Store, diff_id: &DiffId) -> Result<KeyLock, cache::StoreError> {
     let key = load_key(diff_id);
     loop {
         if let Some(lock) = store.try_lock_key(&key)? {

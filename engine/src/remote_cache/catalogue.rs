@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use image::{BlobDigest, Descriptor, DiffId, Digest, MediaType};
 use serde::{Deserialize, Serialize};
 
-use super::mounts::{LISTING_TYPE, MOUNT_BYTES_MAX, PACK_TYPE};
+use super::mounts::{LISTING_TYPE, Listing, MOUNT_BYTES_MAX, PACK_TYPE};
 
 /// The version that this code reads and writes.
 const VERSION: u32 = 1;
@@ -138,6 +138,14 @@ pub enum CatalogueError {
         /// Why.
         problem: &'static str,
     },
+    /// The chunks of a cache mount are of another tar than it says.
+    #[error("its cache mount has {expected} bytes, and chunks for {actual}")]
+    MountSize {
+        /// As the mount says.
+        expected: u64,
+        /// As its chunks say.
+        actual: u64,
+    },
     /// More than anything that we write.
     #[error("it has more than {max} {what}")]
     TooMany {
@@ -146,6 +154,12 @@ pub enum CatalogueError {
         /// The limit.
         max: usize,
     },
+}
+
+/// What tells the forms of a catalogue apart.
+#[derive(Deserialize)]
+struct Outline {
+    version: Option<serde::de::IgnoredAny>,
 }
 
 /// A cache configuration of BuildKit, with a catalogue in it.
@@ -191,6 +205,25 @@ impl MountEntry {
         self.packs().into_iter().chain([self.listing.descriptor()]).collect()
     }
 
+    /// Bytes of all of them.
+    pub(super) fn blobs_bytes(&self) -> u64 {
+        self.blobs().iter().fold(0, |sum, blob| sum.saturating_add(blob.size_bytes))
+    }
+
+    /// Reads the listing of the mount, which has to be of a tar as long as the mount says.
+    pub(super) fn listing_in(&self, bytes: &[u8]) -> Result<Listing, CatalogueError> {
+        let listing = Listing::decode(bytes, self.packs.len())?;
+        match listing.plain_bytes() == self.size {
+            true => Ok(listing),
+            false => Err(CatalogueError::MountSize { expected: self.size, actual: listing.plain_bytes() }),
+        }
+    }
+
+    /// The same, used now; none when that is about what it says.
+    pub(super) fn used_again(&self, now_unix_s: i64) -> Option<Self> {
+        (now_unix_s - self.used > USE_SLACK_S).then(|| Self { used: now_unix_s, ..self.clone() })
+    }
+
     fn is_possible(&self) -> bool {
         let Self { size, listing, packs, .. } = self;
         let packs_bytes: u64 = packs.iter().fold(0, |sum, pack| sum.saturating_add(pack.size));
@@ -205,11 +238,11 @@ impl Catalogue {
     /// is one of the lists, and no chain has an end only far away.
     pub fn parse(bytes: &[u8]) -> Result<Self, CatalogueError> {
         let json = |source| CatalogueError::Json { source };
-        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(json)?;
-        let catalogue: Self = match value.get("version") {
-            Some(_) => serde_json::from_value(value).map_err(json)?,
+        let Outline { version } = serde_json::from_slice(bytes).map_err(json)?;
+        let catalogue: Self = match version {
+            Some(_) => serde_json::from_slice(bytes).map_err(json)?,
             None => {
-                let Wrapped { slipway, records } = serde_json::from_value(value).map_err(json)?;
+                let Wrapped { slipway, records } = serde_json::from_slice(bytes).map_err(json)?;
                 slipway.ok_or(CatalogueError::OnlyBuildKit { records: records.len() })?
             }
         };
@@ -286,15 +319,20 @@ impl Catalogue {
 
     /// The layers above these, in whatever chain.
     pub(super) fn standing_on(&self, below: &BTreeSet<DiffId>) -> Vec<DiffId> {
-        let mut stands = vec![false; self.layers.len()];
+        let has_any = self.chains_with(below);
+        let stands = |layer: &&LayerEntry| layer.parent.is_some_and(|parent| has_any[parent as usize]);
+        self.layers.iter().filter(stands).map(|layer| layer.diff_id).collect()
+    }
+
+    /// For each layer, whether any of these is in the chain up to it.
+    fn chains_with(&self, any: &BTreeSet<DiffId>) -> Vec<bool> {
+        let mut has_any = Vec::with_capacity(self.layers.len());
         // A layer comes after its parent.
-        for (at, layer) in self.layers.iter().enumerate() {
-            let parent = layer.parent.map(|parent| parent as usize);
-            stands[at] =
-                parent.is_some_and(|parent| stands[parent] || below.contains(&self.layers[parent].diff_id));
+        for layer in &self.layers {
+            let is_below = layer.parent.is_some_and(|parent| has_any[parent as usize]);
+            has_any.push(is_below || any.contains(&layer.diff_id));
         }
-        let standing = self.layers.iter().zip(stands).filter(|(_, stands)| *stands);
-        standing.map(|(layer, _)| layer.diff_id).collect()
+        has_any
     }
 
     /// The blobs of all layers and mounts, each once.
@@ -323,12 +361,8 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Begins with what there was. Records that `drops` names are left out.
-    pub(super) fn new(
-        old: Catalogue,
-        now_unix_s: i64,
-        drops: impl Fn(&Catalogue, &RecordEntry) -> bool,
-    ) -> Self {
+    /// Begins with what there was. Records on layers that are `broken` are left out.
+    pub(super) fn new(old: Catalogue, now_unix_s: i64, broken: &BTreeSet<DiffId>) -> Self {
         let catalogue = Catalogue { version: VERSION, ..Catalogue::default() };
         let mut draft = Self {
             catalogue,
@@ -339,15 +373,12 @@ impl Draft {
             is_changed: false,
         };
         let oldest = now_unix_s - UNUSED_S_MAX;
-        for record in &old.records {
-            if record.used < oldest || drops(&old, record) {
-                draft.is_changed = true;
-                continue;
-            }
-            let layer = draft.chain(old.chain(record.layer).into_iter().cloned());
-            draft.records.insert(record.key, draft.catalogue.records.len());
-            draft.catalogue.records.push(RecordEntry { layer, ..record.clone() });
-        }
+        let is_broken = old.chains_with(broken);
+        let (kept, dropped): (Vec<_>, Vec<_>) = old.records.into_iter().partition(|record| {
+            record.used >= oldest && !record.layer.is_some_and(|layer| is_broken[layer as usize])
+        });
+        draft.is_changed |= !dropped.is_empty();
+        draft.adopt(&old.layers, kept);
         for state in old.states.into_iter().filter(|state| state.used >= oldest) {
             draft.states.insert((state.continued, state.content), draft.catalogue.states.len());
             draft.catalogue.states.push(state);
@@ -357,22 +388,49 @@ impl Draft {
         draft
     }
 
+    /// Adds records of another catalogue, with those of its layers on which they stand.
+    fn adopt(&mut self, layers: &[LayerEntry], records: Vec<RecordEntry>) {
+        let mut is_needed = vec![false; layers.len()];
+        records.iter().filter_map(|record| record.layer).for_each(|layer| is_needed[layer as usize] = true);
+        // A layer comes after its parent.
+        for (at, layer) in layers.iter().enumerate().rev() {
+            if let (true, Some(parent)) = (is_needed[at], layer.parent) {
+                is_needed[parent as usize] = true;
+            }
+        }
+        let mut places = vec![None; layers.len()];
+        for (at, layer) in layers.iter().enumerate().filter(|(at, _)| is_needed[*at]) {
+            let parent = layer.parent.and_then(|parent| places[parent as usize]);
+            places[at] = Some(self.layer(parent, layer.clone()));
+        }
+        for record in records {
+            let layer = record.layer.and_then(|layer| places[layer as usize]);
+            self.records.insert(record.key, self.catalogue.records.len());
+            self.catalogue.records.push(RecordEntry { layer, ..record });
+        }
+    }
+
     /// The place of the topmost of these layers, which are lowest first.
     pub(super) fn chain(&mut self, layers: impl Iterator<Item = LayerEntry>) -> Option<u32> {
         let mut parent = None;
         for layer in layers {
-            let LayerEntry { diff_id, epoch, blob, .. } = layer;
-            let next = u32::try_from(self.catalogue.layers.len()).unwrap_or(u32::MAX);
-            let place = *self.places.entry((parent, diff_id, epoch)).or_insert(next);
-            if place == next {
-                self.catalogue.layers.push(LayerEntry { diff_id, parent, epoch, blob });
-            } else if blob.is_some() && self.catalogue.layers[place as usize].blob != blob {
-                self.catalogue.layers[place as usize].blob = blob;
-                self.is_changed = true;
-            }
-            parent = Some(place);
+            parent = Some(self.layer(parent, layer));
         }
         parent
+    }
+
+    /// The place of a layer on this one.
+    fn layer(&mut self, parent: Option<u32>, layer: LayerEntry) -> u32 {
+        let LayerEntry { diff_id, epoch, blob, .. } = layer;
+        let next = u32::try_from(self.catalogue.layers.len()).unwrap_or(u32::MAX);
+        let place = *self.places.entry((parent, diff_id, epoch)).or_insert(next);
+        if place == next {
+            self.catalogue.layers.push(LayerEntry { diff_id, parent, epoch, blob });
+        } else if blob.is_some() && self.catalogue.layers[place as usize].blob != blob {
+            self.catalogue.layers[place as usize].blob = blob;
+            self.is_changed = true;
+        }
+        place
     }
 
     /// Adds a record. One that is there stays, unless this one `replaces` it.
@@ -424,15 +482,9 @@ impl Draft {
             return None;
         }
         if catalogue.layers.len() > LAYERS_MAX || catalogue.records.len() > RECORDS_MAX {
-            catalogue.records.sort_by_key(|record| std::cmp::Reverse(record.used));
-            let mut fewer = Self::new(Catalogue::default(), now_unix_s, |_, _| false);
-            for record in catalogue.records.iter().take(RECORDS_MAX / 2) {
-                if fewer.catalogue.layers.len() + CHAIN_MAX > LAYERS_MAX {
-                    break;
-                }
-                let layer = fewer.chain(catalogue.chain(record.layer).into_iter().cloned());
-                fewer.catalogue.records.push(RecordEntry { layer, ..record.clone() });
-            }
+            let newest = newest(&catalogue.layers, std::mem::take(&mut catalogue.records));
+            let mut fewer = Self::new(Catalogue::default(), now_unix_s, &BTreeSet::new());
+            fewer.adopt(&catalogue.layers, newest);
             fewer.catalogue.states = std::mem::take(&mut catalogue.states);
             fewer.catalogue.mounts = std::mem::take(&mut catalogue.mounts);
             catalogue = fewer.catalogue;
@@ -441,6 +493,27 @@ impl Draft {
         catalogue.states.truncate(RECORDS_MAX);
         Some(catalogue)
     }
+}
+
+/// The records used last, as many as leave room for others and their layers.
+fn newest(layers: &[LayerEntry], mut records: Vec<RecordEntry>) -> Vec<RecordEntry> {
+    records.sort_by_key(|record| std::cmp::Reverse(record.used));
+    let (mut is_counted, mut layers_count) = (vec![false; layers.len()], 0);
+    let mut fits = |record: &RecordEntry| {
+        if layers_count + CHAIN_MAX > LAYERS_MAX {
+            return false;
+        }
+        let mut next = record.layer;
+        while let Some(at) = next.map(|at| at as usize).filter(|at| !is_counted[*at]) {
+            is_counted[at] = true;
+            layers_count += 1;
+            next = layers[at].parent;
+        }
+        true
+    };
+    let count = records.iter().take(RECORDS_MAX / 2).take_while(|record| fits(record)).count();
+    records.truncate(count);
+    records
 }
 
 #[cfg(test)]
@@ -465,7 +538,7 @@ mod tests {
 
     /// Two records, the second on top of the first.
     fn catalogue() -> Catalogue {
-        let mut draft = Draft::new(Catalogue::default(), 100, |_, _| false);
+        let mut draft = Draft::new(Catalogue::default(), 100, &BTreeSet::new());
         let one = draft.chain([layer(1)].into_iter());
         draft.record(record(10, one, 100), true);
         let two = draft.chain([layer(1), layer(2)].into_iter());
@@ -540,13 +613,13 @@ mod tests {
 
     #[test]
     fn the_same_again_is_no_news() {
-        let mut draft = Draft::new(catalogue(), 200, |_, _| false);
+        let mut draft = Draft::new(catalogue(), 200, &BTreeSet::new());
         let two = draft.chain([layer(1), layer(2)].into_iter());
         draft.record(record(20, two, 200), false);
         assert!(draft.finish().is_none());
         // Another result of a key stays out, unless it was made on purpose.
         let other = |replaces| {
-            let mut draft = Draft::new(catalogue(), 200, |_, _| false);
+            let mut draft = Draft::new(catalogue(), 200, &BTreeSet::new());
             let three = draft.chain([layer(3)].into_iter());
             draft.record(record(20, three, 200), replaces);
             draft.finish().map(|catalogue| catalogue.chain(catalogue.records[1].layer)[0].diff_id)
@@ -555,14 +628,41 @@ mod tests {
     }
 
     #[test]
+    fn records_on_what_is_broken_go_with_its_layers() {
+        let draft = Draft::new(catalogue(), 100, &BTreeSet::from([DiffId(digest(2))]));
+        let upper = draft.finish().expect("one is gone");
+        assert_eq!((upper.records.len(), upper.layers.len()), (1, 1));
+        assert_eq!(upper.records[0].key, digest(10));
+        let draft = Draft::new(catalogue(), 100, &BTreeSet::from([DiffId(digest(1))]));
+        let lower = draft.finish().expect("both are gone");
+        assert_eq!((lower.records.len(), lower.layers.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_too_much_leaves_the_oldest_out_first() {
+        let mut large = catalogue();
+        let parent = |at: usize| (!at.is_multiple_of(CHAIN_MAX)).then(|| at as u32 - 1);
+        let chains = LAYERS_MAX / CHAIN_MAX + 1;
+        large.layers =
+            (0..chains * CHAIN_MAX).map(|at| LayerEntry { parent: parent(at), ..layer(1) }).collect();
+        let top = |chain: usize| Some(((chain + 1) * CHAIN_MAX - 1) as u32);
+        large.records =
+            (0..chains).map(|chain| record(chain as u8, top(chain), 100 + chain as i64)).collect();
+        let newest = newest(&large.layers, large.records);
+        let keys: Vec<_> = newest.iter().map(|record| record.key).collect();
+        let expected: Vec<_> = (1..chains as u8).rev().map(digest).collect();
+        assert_eq!(keys, expected);
+    }
+
+    #[test]
     fn what_nobody_uses_goes_with_its_layers() {
         let late = 100 + UNUSED_S_MAX;
-        let mut draft = Draft::new(catalogue(), late, |_, _| false);
+        let mut draft = Draft::new(catalogue(), late, &BTreeSet::new());
         let one = draft.chain([layer(1)].into_iter());
         draft.record(record(10, one, late), false);
         let catalogue = draft.finish().expect("the time of the use is old");
         assert_eq!((catalogue.records.len(), catalogue.records[0].used), (2, late));
-        let draft = Draft::new(catalogue, late + 1, |_, _| false);
+        let draft = Draft::new(catalogue, late + 1, &BTreeSet::new());
         let catalogue = draft.finish().expect("one is gone");
         assert_eq!((catalogue.records.len(), catalogue.layers.len()), (1, 1));
     }

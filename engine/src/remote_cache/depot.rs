@@ -84,7 +84,10 @@ impl Depot {
         let Some((manifest, kind, bytes)) = self.manifest().await? else { return Ok(None) };
         let found = |catalogue| Some(Found { catalogue, manifest });
         match config_of(kind, &bytes) {
-            Ok(config) => Ok(found(Catalogue::parse(&self.document(config).await?)?)),
+            Ok(config) => {
+                let document = self.document(config).await?;
+                Ok(found(blocking(move || Catalogue::parse(&document)).await?))
+            }
             Err(error) => match self.inline(kind, &bytes).await? {
                 Some(catalogue) => Ok(found(catalogue)),
                 None => Err(error),
@@ -106,7 +109,8 @@ impl Depot {
         if MediaType::parse(&manifest.config.media_type) != Some(MediaType::Config) {
             return Ok(None);
         }
-        inline::read(&self.document(manifest.config.clone()).await?, &manifest)
+        let config = self.document(manifest.config.clone()).await?;
+        blocking(move || inline::read(&config, &manifest)).await
     }
 
     async fn document(&self, blob: Descriptor) -> Result<Vec<u8>, RemoteCacheError> {

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use image::Digest;
+use registry::RegistryError;
 
 use super::CatalogueError;
-use crate::images::ImageError;
+use crate::images::{ImageError, PullError};
 
 /// Why a remote cache cannot be read or written. A build goes on without it.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,14 @@ pub enum RemoteCacheError {
         /// Its name.
         name: String,
     },
+    /// A cache mount is too large to travel.
+    #[error("it has more than {size_bytes_max} bytes, {size_bytes} at least, and stays where it is")]
+    MountTooLarge {
+        /// How many were counted.
+        size_bytes: u64,
+        /// The limit.
+        size_bytes_max: u64,
+    },
     /// What was to be written has a secret of the build in it.
     #[error("it has a secret of the build in it, and is not written")]
     Secret,
@@ -135,8 +144,8 @@ pub enum RemoteCacheError {
     },
 }
 
-impl From<registry::RegistryError> for RemoteCacheError {
-    fn from(error: registry::RegistryError) -> Self {
+impl From<RegistryError> for RemoteCacheError {
+    fn from(error: RegistryError) -> Self {
         Self::Image(error.into())
     }
 }
@@ -155,6 +164,18 @@ impl RemoteCacheError {
             Self::TimedOut { .. } | Self::Busy { .. } | Self::Objects(_) => true,
             Self::Answer { .. } | Self::Refused { .. } | Self::NoAnswer { .. } | Self::Gone { .. } => true,
             Self::Http(error) => error.fault() == crate::Fault::Network,
+            _ => false,
+        }
+    }
+
+    /// Whether one blob is to blame, which is gone or another one: the others of its cache may be what they should be.
+    pub(super) fn is_of_one_blob(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Read { .. } | Self::Gone { .. } => true,
+            Self::Image(ImageError::Pull(error)) => matches!(error, PullError::Blob { .. }),
+            Self::Image(ImageError::Registry(error)) => {
+                matches!(**error, RegistryError::NoBlob { .. } | RegistryError::WrongBlobSize { .. })
+            }
             _ => false,
         }
     }

@@ -50,6 +50,30 @@ pub(super) enum Whereabouts {
     Away(Arc<AwayLayer>),
 }
 
+/// What has the name of a cache that is written.
+struct There {
+    /// The digest of its manifest; none when nothing has the name.
+    manifest: Option<Digest>,
+    catalogue: Catalogue,
+}
+
+/// What cannot be read is replaced: it is of no use to anybody.
+///
+/// # Errors
+///
+/// What does not come may be a catalogue all the same, and stays.
+async fn replaceable(
+    depot: &Depot,
+    read: Result<Option<Found>, RemoteCacheError>,
+) -> Result<There, RemoteCacheError> {
+    Ok(match read {
+        Ok(Some(Found { manifest, catalogue })) => There { manifest: Some(manifest), catalogue },
+        Ok(None) => There { manifest: None, catalogue: Catalogue::default() },
+        Err(error) if error.is_network() && !error.is_of_one_blob() => return Err(error),
+        Err(_) => There { manifest: depot.current().await?, catalogue: Catalogue::default() },
+    })
+}
+
 /// A record, with the layers that it needs.
 pub(super) struct Outcome {
     pub(super) key: Digest,
@@ -99,16 +123,14 @@ impl Ended<'_> {
         let depot = Depot::new(&self.worker.engine, &export.place)?;
         let results = self.results(export.mode).await?;
         let states = self.states(&results).await?;
-        // What cannot be read is replaced: it is of no use to anybody.
-        let mut there = self.there(&depot, export).await.ok().flatten();
-        if there.is_none() {
+        let mut there = replaceable(&depot, self.there(&depot, export).await).await?;
+        if there.catalogue == Catalogue::default() {
             depot.prepare().await?;
         }
-        let mounts = self.mounts(&depot, export, there.as_ref().map(|found| &found.catalogue)).await;
+        let mounts = self.mounts(&depot, export, &there.catalogue).await;
         let (mut blobs, doubtful) = (HashMap::new(), self.worker.imports.doubtful_layers());
         for _ in 0..ROUNDS_MAX {
-            let (manifest, old) =
-                there.map_or((None, Catalogue::default()), |found| (Some(found.manifest), found.catalogue));
+            let There { manifest, catalogue: old } = there;
             self.find_blobs(&old, &results, (export, image), &mut blobs).await?;
             let sending = Sending { depot: &depot, blobs: &blobs, known: &old.blobs(), doubtful: &doubtful };
             let lost = self.send(&sending, &results).await?;
@@ -119,29 +141,26 @@ impl Ended<'_> {
                 depot.publish(&catalogue, export).await?;
                 return depot.renew(blobs.into_values()).await;
             }
-            there = depot.read().await?;
+            there = replaceable(&depot, depot.read().await).await?;
         }
         Err(RemoteCacheError::Busy { rounds: ROUNDS_MAX })
     }
 
     /// Sends the cache mounts that steps of this build have used. One that does not travel is no reason for the others
     /// to stay.
-    async fn mounts(
-        &self,
-        depot: &Depot,
-        export: &CacheExport,
-        there: Option<&Catalogue>,
-    ) -> Vec<MountEntry> {
+    async fn mounts(&self, depot: &Depot, export: &CacheExport, there: &Catalogue) -> Vec<MountEntry> {
         let mut entries = Vec::new();
         if !export.takes_mounts() || self.mounts != TravellingMounts::All {
             return entries;
         }
         let used = self.worker.used_mounts.lock().expect("no holder of the lock panics").clone();
         for name in used {
-            let old = there.and_then(|there| there.mounts.iter().find(|mount| mount.id == name));
+            let old = there.mounts.iter().find(|mount| mount.id == name);
             let steps = &self.worker.steps;
             let step = steps.begin(&format!("exporting cache mount {name}"));
             let search = Search::new(&self.worker.secrets).map(Arc::new);
+            let old =
+                old.map(|entry| mounts::Old { entry, is_lost: self.worker.imports.has_lost_mount(&name) });
             let sent = mounts::export(&self.worker.store, depot, &name, old, (search, self.now_unix_s()));
             match sent.await {
                 Ok(entry) => {
@@ -325,12 +344,9 @@ impl Ended<'_> {
         states: &[StateEntry],
         (blobs, lost): (&HashMap<DiffId, Descriptor>, &BTreeSet<DiffId>),
     ) -> Draft {
-        let distrusted = self.worker.imports.distrusted_layers();
-        let is_bad = |diff_id: &DiffId| distrusted.contains(diff_id) || lost.contains(diff_id);
-        let is_broken = |old: &Catalogue, record: &RecordEntry| {
-            old.chain(record.layer).iter().any(|layer| is_bad(&layer.diff_id))
-        };
-        let mut draft = Draft::new(old, self.now_unix_s(), is_broken);
+        let mut broken = self.worker.imports.distrusted_layers();
+        broken.extend(lost);
+        let mut draft = Draft::new(old, self.now_unix_s(), &broken);
         for Outcome { key, trod, layers } in results.iter().filter(|result| !result.needs(lost)) {
             let entries = layers.iter().map(|layer| LayerEntry {
                 diff_id: layer.diff_id,

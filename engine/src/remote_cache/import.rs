@@ -10,7 +10,7 @@ use graph::{BuildGraph, VertexId};
 use image::{DiffId, Digest};
 use tokio::sync::OnceCell;
 
-use super::away::{AwayLayer, AwayLayers, Link, Origin};
+use super::away::{AwayLayer, AwayLayers, Link, Origin, in_time};
 use super::catalogue::{Catalogue, LayerEntry, RecordEntry, StateEntry};
 use super::{
     CATALOGUE_WAIT, CacheImport, CachePlace, Depot, RemoteCacheError, RemoteCaches, TravellingMounts, mounts,
@@ -44,6 +44,8 @@ struct Distrusted {
     layers: BTreeSet<DiffId>,
     /// Places in the list of caches.
     caches: BTreeSet<usize>,
+    /// Names of cache mounts.
+    mounts: BTreeSet<String>,
 }
 
 struct Imported {
@@ -226,12 +228,17 @@ impl Imports {
             let Some(loaded) = cache.loaded(&self.steps).await else { continue };
             let Some(entry) = loaded.catalogue.mounts.iter().find(|mount| mount.id == name) else { continue };
             let step = self.steps.begin(&format!("importing cache mount {name}"));
-            match mounts::restore(store, &loaded.depot, entry).await {
+            match in_time(entry.blobs_bytes(), mounts::restore(store, &loaded.depot, entry)).await {
                 Ok(layer) => {
                     self.steps.complete(step);
                     return Some(layer);
                 }
-                Err(error) => self.steps.fail(step, error.line()),
+                Err(error) => {
+                    self.steps.fail(step, error.line());
+                    if error.is_of_one_blob() || !error.is_network() {
+                        self.lock().mounts.insert(name.to_owned());
+                    }
+                }
             }
         }
         None
@@ -258,8 +265,7 @@ impl Imports {
         self.steps.fail(step, error.line());
         let mut distrusted = self.lock();
         distrusted.layers.insert(layer.diff_id);
-        let is_content = matches!(error, RemoteCacheError::Store(_) | RemoteCacheError::Read { .. });
-        if is_content && distrusted.layers.len() < LOST_MAX {
+        if error.is_of_one_blob() && distrusted.layers.len() < LOST_MAX {
             return;
         }
         let Origin::Cache(lost) = &layer.origin else { return };
@@ -292,6 +298,11 @@ impl Imports {
             }
         }
         doubtful
+    }
+
+    /// Whether what a cache has of a mount was not what it should be.
+    pub(crate) fn has_lost_mount(&self, name: &str) -> bool {
+        self.lock().mounts.contains(name)
     }
 
     /// The catalogue at a place, if it has come already: with the digest of its manifest.

@@ -1,8 +1,10 @@
 //! A catalogue in the config of an image, whose layers are those of the image.
 
+use std::collections::{BTreeSet, HashMap};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use image::{DiffId, ImageConfig, Manifest};
+use image::{Descriptor, DiffId, ImageConfig, Manifest};
 use serde_json::Value;
 
 use super::catalogue::{BlobEntry, Draft, LayerEntry, RecordEntry};
@@ -16,7 +18,7 @@ impl Ended<'_> {
     /// What the config of the image says under [`INLINE_KEY`]. It depends on the image alone: the same steps give the
     /// same image.
     pub(crate) async fn inline(&self) -> Result<Value, RemoteCacheError> {
-        let mut draft = Draft::new(Catalogue::default(), 0, |_, _| false);
+        let mut draft = Draft::new(Catalogue::default(), 0, &BTreeSet::new());
         for result in self.results(CacheMode::Min).await? {
             let entry = |diff_id, epoch| LayerEntry { diff_id, parent: None, epoch, blob: None };
             let layer = draft.chain(result.layers.iter().map(|layer| entry(layer.diff_id, layer.epoch)));
@@ -40,10 +42,10 @@ pub(super) fn read(config: &[u8], manifest: &Manifest) -> Result<Option<Catalogu
     let Some(text) = config.extra.get(INLINE_KEY).and_then(Value::as_str) else { return Ok(None) };
     let no_text = |error| json(serde_json::Error::io(std::io::Error::other(error)));
     let mut catalogue = Catalogue::parse(&STANDARD.decode(text).map_err(no_text)?)?;
-    let diff_ids: &[DiffId] = &config.rootfs.diff_ids;
-    for layer in catalogue.layers.iter_mut() {
-        let at = diff_ids.iter().position(|diff_id| *diff_id == layer.diff_id);
-        layer.blob = at.and_then(|at| manifest.layers.get(at)).map(BlobEntry::new);
+    let blobs: HashMap<DiffId, &Descriptor> =
+        config.rootfs.diff_ids.iter().copied().zip(&manifest.layers).collect();
+    for layer in &mut catalogue.layers {
+        layer.blob = blobs.get(&layer.diff_id).map(|blob| BlobEntry::new(blob));
     }
     catalogue.check()?;
     Ok(Some(catalogue))

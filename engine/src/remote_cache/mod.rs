@@ -18,6 +18,7 @@ mod keyed;
 mod layout;
 mod mounts;
 mod objects;
+mod passing;
 mod send;
 mod trail;
 mod transfer;

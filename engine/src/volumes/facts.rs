@@ -167,10 +167,12 @@ mod tests {
     /// What the first version wrote is read for ever.
     #[test]
     fn facts_v1_are_read() {
-        let facts = Facts::decode(br#"{"created_unix_s":1700000000,"labels":{"a":"b"},"options":null}"#);
+        let facts =
+            Facts::decode("data", br#"{"created_unix_s":1700000000,"labels":{"a":"b"},"options":null}"#)
+                .unwrap();
         let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
         assert_eq!(facts, Facts { created_unix_s: Some(1_700_000_000), labels: Some(labels), options: None });
-        assert_eq!(Facts::decode(&facts.encode()), facts);
-        assert_eq!(Facts::decode(b""), Facts::default());
+        assert_eq!(Facts::decode("data", &facts.encode()).unwrap(), facts);
+        assert_eq!(Facts::decode("data", b"").unwrap(), Facts::default());
     }
 }

@@ -7,10 +7,11 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use image::Descriptor;
 
 use super::LISTING_BYTES_MAX;
-use super::listing::Listing;
 use super::restore::Restore;
 use crate::blocking::blocking;
+use crate::remote_cache::away::claim;
 use crate::remote_cache::catalogue::MountEntry;
+use crate::remote_cache::passing::Passing;
 use crate::remote_cache::{Depot, RemoteCacheError};
 
 /// Packs that are on their way at the same time.
@@ -26,38 +27,30 @@ pub(in crate::remote_cache) async fn restore(
     if let Some(here) = store.layer_by_diff_id(&entry.content)? {
         return Ok(here.id());
     }
-    let listing = entry.listing.descriptor();
-    let blobs = entry.blobs();
-    let fetched: Vec<_> = blobs.iter().map(|blob| depot.fetch(store, blob)).collect();
-    let fetched: Result<Vec<()>, _> =
-        stream::iter(fetched).buffer_unordered(PACKS_AT_ONCE_MAX).try_collect().await;
-    let restored = match fetched {
-        Ok(_) => unpack(store, &listing, entry).await,
-        Err(error) => Err(error),
-    };
-    // They are of no use any more.
-    for blob in &blobs {
-        store.remove_blob(&blob.digest)?;
+    // Two steps at a time fetch and unpack once.
+    let _claim = claim(store, &entry.content).await?;
+    if let Some(here) = store.layer_by_diff_id(&entry.content)? {
+        return Ok(here.id());
     }
-    restored
+    let passing = Passing::new(store);
+    let blobs = entry.blobs();
+    let fetched: Vec<_> = blobs.iter().map(|blob| passing.bring(depot, blob)).collect();
+    stream::iter(fetched).buffer_unordered(PACKS_AT_ONCE_MAX).try_collect::<Vec<()>>().await?;
+    unpack(store, entry).await
 }
 
-async fn unpack(
-    store: &Arc<Store>,
-    listing: &Descriptor,
-    entry: &MountEntry,
-) -> Result<LayerId, RemoteCacheError> {
-    let (store, digest, packs, content) = (store.clone(), listing.digest, entry.packs(), entry.content);
+async fn unpack(store: &Arc<Store>, entry: &MountEntry) -> Result<LayerId, RemoteCacheError> {
+    let (store, entry) = (store.clone(), entry.clone());
     let unpack = move || {
-        let bytes = store.read_blob(&digest, LISTING_BYTES_MAX)?.unwrap_or_default();
-        let listing = Listing::decode(&bytes, packs.len())?;
+        let bytes = store.read_blob(&entry.listing.digest, LISTING_BYTES_MAX)?.unwrap_or_default();
+        let listing = entry.listing_in(&bytes)?;
         let open = |pack: &Descriptor| {
             let digest = pack.digest;
             store.open_blob(&digest)?.ok_or(cache::StoreError::NoBlob { digest })
         };
-        let packs = packs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let packs = entry.packs().iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let mut tar = Restore::new(listing, packs).map_err(|source| cache::StoreError::Input { source })?;
-        let (layer, _) = store.unpack_layer(&mut tar, Some(content))?;
+        let (layer, _) = store.unpack_layer(&mut tar, Some(entry.content))?;
         Ok(layer.id())
     };
     blocking(unpack).await

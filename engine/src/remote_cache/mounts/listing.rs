@@ -80,17 +80,21 @@ impl Listing {
                 || chunk.plain_bytes as usize > CHUNK_BYTES_MAX
                 || chunk.packed_bytes as usize > zstd::zstd_safe::compress_bound(CHUNK_BYTES_MAX)
         };
-        match self.chunks.iter().position(is_wrong) {
-            Some(at) => {
-                let problem = "it is in no pack, or too large";
-                Err(CatalogueError::Entry { what: "chunk", at, problem })
+        if let Some(at) = self.chunks.iter().position(is_wrong) {
+            let problem = "it is in no pack, or too large";
+            return Err(CatalogueError::Entry { what: "chunk", at, problem });
+        }
+        match usize::try_from(MOUNT_BYTES_MAX) {
+            // The same chunk may come again and again, so that small packs are not the limit.
+            Ok(max) if self.plain_bytes() > MOUNT_BYTES_MAX => {
+                Err(CatalogueError::TooMany { what: "bytes", max })
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 
     /// Bytes of the tar.
-    pub(super) fn plain_bytes(&self) -> u64 {
+    pub(in crate::remote_cache) fn plain_bytes(&self) -> u64 {
         self.chunks.iter().map(|chunk| u64::from(chunk.plain_bytes)).sum()
     }
 }
@@ -114,6 +118,10 @@ mod tests {
         assert!(Listing::decode(&listing.encode(), 1).is_err(), "there is no second pack");
         let large = Listing { chunks: vec![chunk(0, 1 << 30)] };
         assert!(Listing::decode(&large.encode(), 1).is_err());
+        let chunks = MOUNT_BYTES_MAX as usize / CHUNK_BYTES_MAX;
+        let again = |count| Listing { chunks: vec![chunk(0, CHUNK_BYTES_MAX as u32); count] }.encode();
+        assert!(Listing::decode(&again(chunks), 1).is_ok());
+        assert!(Listing::decode(&again(chunks + 1), 1).is_err(), "more than a mount may have");
         assert!(Listing::decode(b"no zstd", 1).is_err());
     }
 }

@@ -11,7 +11,7 @@ mod listing;
 mod pack;
 mod restore;
 
-pub(super) use export::export;
+pub(super) use export::{Old, export};
 pub(super) use import::restore;
 pub use listing::Listing;
 

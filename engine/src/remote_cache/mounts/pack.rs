@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::io::Read;
 
-use cache::Store;
 use fastcdc::v2020::StreamCDC;
 use image::{BlobDigest, Descriptor, DiffId, Digest, MediaType, Sha256};
 
 use super::listing::{Chunk, Listing};
 use super::{MOUNT_BYTES_MAX, PACK_BYTES_MAX, PACK_TYPE};
 use crate::remote_cache::RemoteCacheError;
+use crate::remote_cache::passing::Passing;
 
 /// Chunks are small enough that a changed file of a package cache brings little beside itself, and large enough that a
 /// listing of 300 MB has less than half a megabyte.
@@ -51,7 +51,7 @@ impl Known {
 
 /// The packs that grow.
 struct Packs<'a> {
-    store: &'a Store,
+    passing: &'a Passing,
     compressor: zstd::bulk::Compressor<'static>,
     open: Vec<u8>,
     /// Its place among all.
@@ -61,12 +61,12 @@ struct Packs<'a> {
     places: HashMap<BlobDigest, u32>,
 }
 
-/// Cuts `tar`, and keeps its new packs as blobs of the store.
-pub(super) fn pack(store: &Store, tar: impl Read, known: &Known) -> Result<Packed, RemoteCacheError> {
+/// Cuts `tar`, and puts its new packs into the store.
+pub(super) fn pack(passing: &Passing, tar: impl Read, known: &Known) -> Result<Packed, RemoteCacheError> {
     let failed = |source| cache::StoreError::Input { source };
     let compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(failed)?;
     let mut packs = Packs {
-        store,
+        passing,
         compressor,
         open: Vec::new(),
         open_place: 0,
@@ -80,7 +80,7 @@ pub(super) fn pack(store: &Store, tar: impl Read, known: &Known) -> Result<Packe
         let piece = piece.map_err(|error| failed(error.into()))?.data;
         size_bytes += piece.len() as u64;
         if size_bytes > MOUNT_BYTES_MAX {
-            return Err(RemoteCacheError::TooLarge { size_bytes, size_bytes_max: MOUNT_BYTES_MAX });
+            return Err(RemoteCacheError::MountTooLarge { size_bytes, size_bytes_max: MOUNT_BYTES_MAX });
         }
         hash.update(&piece);
         let digest = Digest::of(&piece);
@@ -139,7 +139,7 @@ impl Packs<'_> {
             return Ok(());
         }
         let bytes = std::mem::take(&mut self.open);
-        let digest = self.store.put_blob(&bytes)?;
+        let digest = self.passing.put(&bytes)?;
         let mut descriptor = Descriptor::new(MediaType::Layer, digest, bytes.len() as u64);
         PACK_TYPE.clone_into(&mut descriptor.media_type);
         self.packs[self.open_place] = descriptor;

@@ -28,6 +28,8 @@ const RESOLVER_PATIENCE: Duration = Duration::from_secs(4);
 const QUESTIONS_MAX: usize = 512;
 /// Longest question or answer.
 const DATAGRAM_BYTES_MAX: usize = 4096;
+/// Conversations of one container with the name server at the same time, each a process of the host. Others wait.
+const CONVERSATIONS_MAX: usize = 16;
 /// The port of name servers.
 const DOMAIN: u16 = 53;
 
@@ -66,6 +68,7 @@ fn begin(control: &OwnedFd) -> Result<Switch, NetworkError> {
         clients: Vec::new(),
         members: Vec::new(),
         questions: Vec::new(),
+        conversations: Vec::new(),
         turn: 0,
     })
 }
@@ -80,6 +83,7 @@ struct Switch {
     clients: Vec<OwnedFd>,
     members: Vec<Member>,
     questions: Vec<Question>,
+    conversations: Vec<Conversation>,
     /// Who of several with the same name is named first.
     turn: usize,
 }
@@ -111,6 +115,13 @@ struct Question {
     deadline: Instant,
 }
 
+/// A process that answers a question in a stream.
+struct Conversation {
+    process: OwnedFd,
+    /// Whose it is, by its id.
+    container: String,
+}
+
 /// What is ready.
 #[derive(Debug, Clone, Copy)]
 enum Source {
@@ -120,6 +131,7 @@ enum Source {
     Datagram(usize),
     Stream(usize),
     Answer(usize),
+    Conversation(usize),
 }
 
 impl Switch {
@@ -150,8 +162,13 @@ impl Switch {
         for (index, member) in self.members.iter().enumerate() {
             if let Some((datagrams, streams)) = &member.name_server {
                 sources.push((Source::Datagram(index), datagrams.as_fd(), PollFlags::IN));
-                sources.push((Source::Stream(index), streams.as_fd(), PollFlags::IN));
+                if self.may_converse(member) {
+                    sources.push((Source::Stream(index), streams.as_fd(), PollFlags::IN));
+                }
             }
+        }
+        for (index, conversation) in self.conversations.iter().enumerate() {
+            sources.push((Source::Conversation(index), conversation.process.as_fd(), PollFlags::IN));
         }
         // Last, and so handled first: whoever is gone answers nobody.
         for (index, member) in self.members.iter().enumerate() {
@@ -194,7 +211,13 @@ impl Switch {
             Source::Datagram(index) => self.answer_datagram(index),
             Source::Stream(index) => self.answer_stream(index),
             Source::Answer(index) => self.pass_answer_on(index),
+            Source::Conversation(index) => drop(self.conversations.swap_remove(index)),
         }
+    }
+
+    fn may_converse(&self, member: &Member) -> bool {
+        let own = |conversation: &&Conversation| conversation.container == member.endpoint.container;
+        self.conversations.iter().filter(own).count() < CONVERSATIONS_MAX
     }
 
     /// One request of a client, which stays one, or becomes what holds a member.
@@ -386,19 +409,29 @@ impl Switch {
 
     /// A question in a stream is answered by a process of its own, which may wait.
     fn answer_stream(&mut self, index: usize) {
-        let Some(Member { name_server: Some((_, listener)), resolvers, .. }) = self.members.get(index) else {
+        let Some(Member { name_server: Some((_, listener)), resolvers, endpoint, .. }) =
+            self.members.get(index)
+        else {
             return;
         };
         let Ok((stream, _)) = listener.accept() else { return };
-        if let Ok(sys::Fork::Child) = sys::fork(0) {
-            let resolvers: &[IpAddr] = if self.plan.is_internal { &[] } else { resolvers };
-            // Nobody must find our listener, or our lock, in the hands of a child when we are gone.
-            let _ = rustix::stdio::dup2_stdin(&stream);
-            sys::close_from(3);
-            if let Ok(stream) = io::stdin().as_fd().try_clone_to_owned() {
-                let _ = super::stream::answer(&stream.into(), resolvers, |query| self.own_answer(query));
+        match sys::fork(0) {
+            Ok(sys::Fork::Parent { pidfd, .. }) => {
+                let container = endpoint.container.clone();
+                self.conversations.push(Conversation { process: pidfd, container });
             }
-            std::process::exit(0);
+            Ok(sys::Fork::Child) => {
+                let resolvers: &[IpAddr] = if self.plan.is_internal { &[] } else { resolvers };
+                // Nobody must find our listener, or our lock, in the hands of a child when we are gone.
+                let _ = rustix::stdio::dup2_stdin(&stream);
+                sys::close_from(3);
+                if let Ok(stream) = io::stdin().as_fd().try_clone_to_owned() {
+                    let _ = super::stream::answer(&stream.into(), resolvers, |query| self.own_answer(query));
+                }
+                std::process::exit(0);
+            }
+            // The asker sees that nobody answers.
+            Err(_) => {}
         }
     }
 }

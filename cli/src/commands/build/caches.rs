@@ -57,6 +57,14 @@ pub(crate) enum CacheError {
     Csv(#[from] CsvError),
     #[error("invalid field `{field}`, expected NAME=VALUE")]
     NotPair { field: String },
+    #[error(
+        "`tag` is the name of a cache in a directory; that of one in a registry is a part of `ref=NAME:TAG`"
+    )]
+    TagOfDirectory,
+    #[error(
+        "an image has only the steps that it continues in it, `mode=min`; `mode=max` needs a cache of another type"
+    )]
+    InlineMax,
     #[error("unknown type `{kind}`, expected one of {}", known.join(", "))]
     UnknownType { kind: String, known: &'static [&'static str] },
     #[error("unknown option `{name}` of `type={kind}`, expected one of {}", known.join(", "))]
@@ -161,6 +169,7 @@ impl Pairs {
         let no_place = |needed| CacheError::NoPlace { kind: self.kind.clone(), needed };
         match (self.get("ref"), self.get(directory)) {
             (Some(_), Some(_)) => Err(CacheError::TwoPlaces),
+            (Some(_), None) if self.get("tag").is_some() => Err(CacheError::TagOfDirectory),
             (Some(name), None) => Ok(CachePlace::Registry(reference(name)?)),
             (None, Some(path)) => Ok(CachePlace::Directory {
                 path: PathBuf::from(path),
@@ -229,7 +238,11 @@ impl ToSpec {
             false => pairs.check("dest", &TO_OPTIONS)?,
         }
         if pairs.kind == "inline" {
-            return Ok(Self::Inline);
+            return match pairs.get("mode") {
+                None | Some("min") => Ok(Self::Inline),
+                Some("max") => Err(CacheError::InlineMax),
+                Some(other) => Err(wrong("mode", other, "min").into()),
+            };
         }
         let place = pairs.place("dest", environment)?;
         if let CachePlace::Registry(name) = &place
@@ -318,6 +331,14 @@ mod tests {
             }
             Err(error) => error.to_string(),
         }
+    }
+
+    #[test]
+    fn what_would_be_ignored_is_refused() {
+        insta::assert_snapshot!(from("type=registry,ref=app:cache,tag=x"), @"`tag` is the name of a cache in a directory; that of one in a registry is a part of `ref=NAME:TAG`");
+        assert_eq!(to("type=slipway,ref=app:cache,tag=x"), from("type=registry,ref=app:cache,tag=x"));
+        insta::assert_snapshot!(to("type=inline,mode=max"), @"an image has only the steps that it continues in it, `mode=min`; `mode=max` needs a cache of another type");
+        assert_eq!(to("type=inline,mode=min"), "inline");
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Provenance {
         arguments.extend(target);
         let mut asked = json!({"frontend": "dockerfile.v0", "locals": locals(request)});
         if self.mode == ProvenanceMode::Max {
-            let build_args = request.build_args.iter();
+            let build_args = request.build_args.iter().filter(|(name, _)| !frontend::is_proxy_setting(name));
             arguments.extend(build_args.map(|(name, it)| (format!("build-arg:{name}"), it.clone().into())));
             let labels = request.labels.iter();
             arguments.extend(labels.map(|(name, it)| (format!("label:{name}"), it.clone().into())));

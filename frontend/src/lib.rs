@@ -24,7 +24,7 @@ pub use ast::Dockerfile;
 pub use diagnostic::{Diagnostic, Severity};
 pub use environment::Variables;
 pub use format::format;
-pub use lower::Lowered;
+pub use lower::{Lowered, is_proxy_setting};
 pub use missing::MissingSource;
 pub use plan::{
     BaseImage, Bases, Epoch, EpochSource, NamedContext, NoCache, Plan, PlanOptions, epoch_source, plan,

@@ -67,7 +67,8 @@ fn an_index_has_statements_about_its_image() {
         let provenance = format!("--provenance=mode={mode}");
         let flags =
             ["-q", "-t", "app:1", "--sbom=true", "--secret", &key, "--build-arg", "TOKEN=told", "-o", &to];
-        home.ok(&[&["build", provenance.as_str()], &flags[..], &[&context]].concat());
+        let proxies = ["--build-arg", "HTTP_PROXY=http://u:hidden@p", "--build-arg", "no_proxy=hidden"];
+        home.ok(&[&["build", provenance.as_str()], &flags[..], &proxies, &[&context]].concat());
         statements(&layout)
     };
     let (found, index) = build("max");
@@ -93,6 +94,7 @@ fn an_index_has_statements_about_its_image() {
     assert!(definition["internalParameters"]["buildConfig"]["steps"].as_array().unwrap().len() > 3);
     assert!(provenance["runDetails"]["metadata"]["startedOn"].is_string());
     assert!(!provenance.to_string().contains(SECRET));
+    assert!(!provenance.to_string().contains("hidden"), "the password of a proxy: {provenance}");
     let listed: Vec<_> = sbom["packages"].as_array().unwrap().iter().skip(1).collect();
     let urls: Vec<_> = listed.iter().map(|it| it["externalRefs"][0]["referenceLocator"].clone()).collect();
     assert_eq!(urls, ["pkg:deb/debian/made-up@1:2-3?arch=amd64", "pkg:npm/left-pad@1.3.0"]);

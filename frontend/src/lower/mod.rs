@@ -34,6 +34,7 @@ use crate::plan::{Bases, NoCache, Origin, Plan, Purpose, Reach};
 use crate::remote::Remote;
 pub(crate) use add::{git_source, http_checksum};
 pub(crate) use paths::clean;
+pub use run::is_proxy_setting;
 use stage::StageState;
 pub(crate) use taken::{Taken, TakenMount};
 

@@ -18,6 +18,12 @@ const DOCUMENTS_DIRECTORY: &str = "/dev/pipes";
 /// Build arguments that reach processes without being declared.
 const PROXY_NAMES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
 
+/// Whether a build argument is the setting of a proxy, which may have a password in it: it reaches processes, and nothing that
+/// leaves the machine.
+pub fn is_proxy_setting(name: &str) -> bool {
+    PROXY_NAMES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
+}
+
 /// Where ssh(1) looks for the socket of its agent.
 const AGENT_VARIABLE: &str = "SSH_AUTH_SOCK";
 

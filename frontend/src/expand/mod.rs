@@ -79,6 +79,8 @@ pub struct Expander {
     pub keep_escapes: bool,
     /// Whether variables without a value stay in the result as they are.
     pub keep_unset: bool,
+    /// Whether blanks after `<<` are part of the word, as they may stand in front of a here-document's name.
+    pub joins_markers: bool,
 }
 
 /// What quotes mean.
@@ -108,7 +110,7 @@ pub struct Expansion {
 impl Expander {
     /// The way of most instructions.
     pub fn new(escape: char) -> Self {
-        Self { escape, quotes: Quotes::Remove, keep_escapes: false, keep_unset: false }
+        Self { escape, quotes: Quotes::Remove, keep_escapes: false, keep_unset: false, joins_markers: false }
     }
 
     /// Expands a text.
@@ -177,6 +179,7 @@ impl Lexer<'_> {
                 '$' => out.push_splitting(&self.dollar(depth)?),
                 '\'' if quotes => out.push_quoted(&self.single_quoted()?),
                 '"' if quotes => out.push_quoted(&self.double_quoted(keep_escapes, depth)?),
+                '<' if self.options.joins_markers && self.rest.starts_with("<<") => self.marker(out),
                 _ => self.plain(keep_escapes, out),
             }
             self.check(out.text())?;
@@ -197,6 +200,15 @@ impl Lexer<'_> {
             Some(c) => out.push_char(c),
             None => {}
         }
+    }
+
+    /// `<<` or `<<-` with the blanks behind it.
+    fn marker(&mut self, out: &mut Words) {
+        let angles = if self.rest.starts_with("<<-") { 3 } else { 2 };
+        let length = angles + prefix(&self.rest[angles..], char::is_whitespace);
+        let (marker, rest) = self.rest.split_at(length);
+        out.push_quoted(marker);
+        self.rest = rest;
     }
 
     fn single_quoted(&mut self) -> Result<String, ExpandError> {

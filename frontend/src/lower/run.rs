@@ -7,10 +7,11 @@ use graph::{
 use super::mounts::Surroundings;
 use super::stage::StageState;
 use super::{Lowering, config, devices, display, internal, paths};
-use crate::ast::{CommandLine, HereDocument, Instruction, Run};
+use crate::ast::{CommandLine, Instruction, Run};
 use crate::diagnostic::Diagnostic;
 use crate::environment::Variables;
 use crate::plan::NoCache;
+use crate::syntax::tokens;
 
 /// Where a here-document with an interpreter of its own is mounted.
 const DOCUMENTS_DIRECTORY: &str = "/dev/pipes";
@@ -156,7 +157,7 @@ fn command(state: &StageState, run: &Run) -> Command {
         }
     };
     match &run.documents[..] {
-        [document] if is_only(line, document) => {
+        [document] if tokens::marker(line).is_some() => {
             let text = document.text();
             let shown = Some(document.content.clone());
             if text.starts_with("#!") {
@@ -176,15 +177,6 @@ fn command(state: &StageState, run: &Run) -> Command {
             Command { argv: config::with_shell(state, &script), shown: None, script: None }
         }
     }
-}
-
-/// Whether the line is the marker of the document and nothing else.
-fn is_only(line: &str, document: &HereDocument) -> bool {
-    let marker = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    let Some(name) = marker.strip_prefix("<<") else { return false };
-    let name = name.strip_prefix('-').unwrap_or(name);
-    let unquoted: String = name.chars().filter(|c| !matches!(c, '\'' | '"' | '\\')).collect();
-    !name.contains(char::is_whitespace) && unquoted == document.name.replace(['\'', '"', '\\'], "")
 }
 
 /// `|2 A=1 B=2 /bin/sh -c make`: the arguments in scope, then the command.

@@ -228,11 +228,12 @@ impl Parser<'_> {
         }
         if end.is_none() {
             let message = format!("here-document without its end `{}`", marker.name);
-            self.diagnostics.push(Diagnostic::error(
-                "UnterminatedHereDocument",
-                marker_span.clone(),
-                message,
-            ));
+            let is_shift = marker.name.starts_with(|c: char| c.is_ascii_digit());
+            let help = "a shift has no blank in front of it: `$((1<<2))`";
+            self.diagnostics.push(
+                Diagnostic::error("UnterminatedHereDocument", marker_span.clone(), message)
+                    .with_help(is_shift.then(|| help.to_owned())),
+            );
         }
         let span = start..end.unwrap_or(self.reader.position());
         HereDocument {

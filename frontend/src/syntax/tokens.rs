@@ -123,12 +123,12 @@ pub(crate) fn json(text: &str) -> Json {
 
 /// `<<NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Marker {
+pub(crate) struct Marker {
     /// The word as written.
-    pub(super) written: String,
-    pub(super) name: String,
-    pub(super) expand: bool,
-    pub(super) chomp: bool,
+    pub(crate) written: String,
+    pub(crate) name: String,
+    pub(crate) expand: bool,
+    pub(crate) chomp: bool,
 }
 
 /// The here-document markers of a whole line, quoted parts of it left out.
@@ -136,20 +136,26 @@ pub(super) fn markers(line: &str) -> Vec<Marker> {
     if !line.contains("<<") {
         return Vec::new();
     }
-    let lexer =
-        Expander { quotes: Quotes::Keep, keep_escapes: true, keep_unset: true, ..Expander::new('\\') };
+    let lexer = Expander {
+        quotes: Quotes::Keep,
+        keep_escapes: true,
+        keep_unset: true,
+        joins_markers: true,
+        ..Expander::new('\\')
+    };
     let words = lexer.expand(line, &NoVariables).map(|expansion| expansion.words).unwrap_or_default();
     words.iter().filter_map(|word| marker(word)).collect()
 }
 
-/// Reads one word as a marker: `[0-9]*<<-?NAME`, the name quoted or not.
-pub(super) fn marker(word: &str) -> Option<Marker> {
+/// Reads one word as a marker: `[0-9]*<<-?NAME`, the name quoted or not, blanks in front of it or not.
+pub(crate) fn marker(word: &str) -> Option<Marker> {
     if !word.contains("<<") {
         return None;
     }
     let mut head = (take_while(|c: char| c.is_ascii_digit()), tag("<<"), opt(tag("-")));
     let parsed: IResult<&str, (&str, &str, Option<&str>)> = head.parse(word);
     let (name, (_, _, dash)) = parsed.ok()?;
+    let name = name.trim_start();
     if name.is_empty() || name.contains('<') {
         return None;
     }

@@ -302,7 +302,13 @@ impl FileAction {
 impl Copy {
     fn digest(&self) -> Digest {
         let Self { input, sources, destination, owner, mode, exclude, parents, link, unpack } = self;
-        Hasher::new("copy/v1")
+        // Directories on the way had no mode of `--chmod` in the first version, and a missing source of
+        // `--parents` was no error.
+        let hasher = match mode.is_some() || *parents {
+            true => Hasher::new("copy/v2"),
+            false => Hasher::new("copy/v1"),
+        };
+        hasher
             .field("input", input.to_le_bytes())
             .list("sources", sources)
             .field("destination", destination)

@@ -48,6 +48,10 @@ impl<'c, 'a, 'l, 'p> Copier<'c, 'a, 'l, 'p> {
 
     pub(crate) fn run(mut self) -> Result<(), TreeError> {
         let selection = self.selection;
+        // The destination is there even when patterns match nothing.
+        if selection.landing.keeps_parents {
+            self.destination_directory()?;
+        }
         for item in &selection.items {
             if !selection.is_excluded(item) {
                 self.copy_item(item)?;
@@ -75,8 +79,10 @@ impl<'c, 'a, 'l, 'p> Copier<'c, 'a, 'l, 'p> {
     /// What is made on the way to the destination.
     fn made_directory(&self) -> impl Fn() -> Attributes + use<> {
         let (uid, gid) = self.selection.landing.owner.unwrap_or((0, 0));
-        let mtime = self.mtime;
-        move || Attributes { uid, gid, ..Attributes::implied_directory(mtime) }
+        let implied = Attributes::implied_directory(self.mtime);
+        let mode =
+            self.selection.landing.mode.map_or(implied.mode, |change| change.apply(implied.mode, true));
+        move || Attributes { uid, gid, mode, ..implied.clone() }
     }
 
     /// The destination as a directory, which is made when it is not there.

@@ -28,7 +28,7 @@ pub struct Landing<'a> {
     pub owner: Option<(u32, u32)>,
     /// What of the modes of a build context counts.
     pub context_mode: ContextMode,
-    /// `--chmod`, for everything but symlinks and the directories on the way.
+    /// `--chmod`, for everything but symlinks; also for the directories that are made on the way.
     pub mode: Option<&'a ModeChange>,
     /// What to leave out.
     pub exclude: Option<&'a Exclude<'a>>,
@@ -63,7 +63,7 @@ pub(crate) struct Item<'a> {
 }
 
 /// Finds the files that `sources` name: paths beneath the root of `source`, as written, which may hold
-/// patterns of Go's `filepath.Match`. A pattern may match nothing, a path must exist.
+/// patterns of Go's `filepath.Match`. A source with a pattern in it may match nothing, a path must exist.
 ///
 /// # Errors
 ///
@@ -108,25 +108,53 @@ fn select_with_parents<'a>(
         Some(at) => (&written[..at], &written[at + 3..]),
         None => (&b""[..], written),
     };
-    let base = clean(base).join(&b'/');
-    let (base, _) = resolve(source, &base)?.ok_or_else(|| not_found(&base))?;
     let pattern = clean(below).join(&b'/');
     let mut seen = HashSet::new();
-    for (path, name) in expand_below(source, &base, &pattern, Depth::AnyLevel)? {
-        if !seen.insert(path.clone()) {
-            continue;
+    for base in bases(source, base)? {
+        for (path, name) in expand_below(source, &base, &pattern, Depth::AnyLevel)? {
+            if seen.insert(path.clone()) {
+                items.push(item_with_parents(source, &base, path, name)?);
+            }
         }
-        let found = source.look_up(&path)?.ok_or_else(|| not_found(&path))?;
-        let below = if base.is_empty() { &path[..] } else { path.get(base.len() + 1..).unwrap_or(b"") };
-        let mut parents = Vec::new();
-        for (at, _) in below.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-            let parent = join(&base, &below[..at]);
-            let found = source.look_up(&parent)?.ok_or_else(|| not_found(&parent))?;
-            parents.push((parent, found));
-        }
-        items.push(Item { path, found, name, parents });
+    }
+    let components = clean(written);
+    if seen.is_empty() && !components.iter().any(|component| is_pattern(component)) {
+        return Err(not_found(&components.join(&b'/')));
     }
     Ok(())
+}
+
+/// The directories in front of the pivot: one, or those that a pattern matches.
+fn bases(source: Source<'_>, written: &[u8]) -> Result<Vec<Vec<u8>>, TreeError> {
+    let components = clean(written);
+    if !components.iter().any(|component| is_pattern(component)) {
+        let base = components.join(&b'/');
+        let (base, _) = resolve(source, &base)?.ok_or_else(|| not_found(&base))?;
+        return Ok(vec![base]);
+    }
+    let mut bases = Vec::new();
+    for (path, _) in expand(source, written, Depth::AnyLevel)? {
+        let resolved = resolve(source, &path)?;
+        bases.extend(resolved.filter(|(_, found)| found.is_directory()).map(|(base, _)| base));
+    }
+    Ok(bases)
+}
+
+fn item_with_parents<'a>(
+    source: Source<'a>,
+    base: &[u8],
+    path: Vec<u8>,
+    name: Vec<u8>,
+) -> Result<Item<'a>, TreeError> {
+    let found = source.look_up(&path)?.ok_or_else(|| not_found(&path))?;
+    let below = if base.is_empty() { &path[..] } else { path.get(base.len() + 1..).unwrap_or(b"") };
+    let mut parents = Vec::new();
+    for (at, _) in below.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+        let parent = join(base, &below[..at]);
+        let found = source.look_up(&parent)?.ok_or_else(|| not_found(&parent))?;
+        parents.push((parent, found));
+    }
+    Ok(Item { path, found, name, parents })
 }
 
 /// The components of a path, with `.` and `..` worked out by text alone inside the root, as Go cleans it.

@@ -296,11 +296,20 @@ fn owner_and_mode() {
     let octal: ModeChange = "0640".parse().expect("a mode");
     let landing = Landing { mode: Some(&octal), ..Landing::default() };
     insta::assert_snapshot!(Copy { source, sources: &["s"], to: "/s", landing, ..Copy::default() }.layer(), @r#"
-        d 0755 s
+        d 0640 s
         l 0000 s/link -> text
         d 0640 1:1 s/sub
         f 0640 s/sub/run "x"
         f 0640 2:2 s/text "x"
+        "#);
+    let wide: ModeChange = "0770".parse().expect("a mode");
+    let landing = Landing { mode: Some(&wide), ..Landing::default() };
+    let base = "d there mode=711";
+    insta::assert_snapshot!(Copy { source, base, sources: &["s/text"], to: "/there/a/b/t", landing }.layer(), @r#"
+        d 0711 there
+        d 0770 there/a
+        d 0770 there/a/b
+        f 0770 2:2 there/a/b/t "x"
         "#);
     let landing = Landing { owner: Some((0, 0)), ..Landing::default() };
     insta::assert_snapshot!(Copy { source, sources: &["s/text"], to: "/t", landing, ..Copy::default() }.layer(), @r#"f 4600 t "x""#);
@@ -399,7 +408,21 @@ fn parents() {
         d 0755 to
         l 0000 to/link -> x
         ");
-    insta::assert_snapshot!(copy("", &["x/y/missing"]), @"");
+    insta::assert_snapshot!(copy("", &["x/y/missing"]), @r#"error: "/x/y/missing": not found"#);
+    insta::assert_snapshot!(copy("", &["x/./missing"]), @r#"error: "/x/missing": not found"#);
+    insta::assert_snapshot!(copy("", &["x/y/a.txt", "missing"]), @r#"error: "/missing": not found"#);
+    insta::assert_snapshot!(copy("", &["x/m*/a"]), @"d 0755 to");
+    insta::assert_snapshot!(copy("", &["m*/./a"]), @"d 0755 to");
+    insta::assert_snapshot!(copy("", &["x/./m*"]), @"d 0755 to");
+    insta::assert_snapshot!(copy("", &["x/*/./a.txt"]), @r#"
+        d 0755 to
+        f 0644 to/a.txt "3"
+        "#);
+    insta::assert_snapshot!(copy("", &["*/./**/*.md"]), @r#"
+        d 0755 to
+        d 0700 2:2 to/y
+        f 0644 to/y/b.md "2"
+        "#);
     assert_eq!(copy("", &["x/."]), copy("", &["x"]));
     insta::assert_snapshot!(copy("", &["x/y/./"]), @r#"
         d 0755 to

@@ -40,6 +40,9 @@ pub struct Patterns {
     patterns: Vec<Pattern>,
 }
 
+/// Patterns that hide whatever there is.
+const EVERYTHING: [&str; 3] = ["*", "**", "**/*"];
+
 /// Which patterns matched a directory, for the paths in it. Cheap to copy; the default is the root's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parents {
@@ -100,6 +103,17 @@ impl Patterns {
     /// Whether there is no pattern.
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
+    }
+
+    /// Whether a pattern brings something back.
+    pub fn has_exception(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.is_exception)
+    }
+
+    /// The line of a pattern that hides whatever there is.
+    pub fn hiding_everything(&self) -> Option<usize> {
+        let hides = |pattern: &&Pattern| EVERYTHING.contains(&&*pattern.to_string());
+        self.patterns.iter().find(hides).map(|pattern| pattern.line)
     }
 
     /// The pattern of a line, as it was understood.

@@ -12,17 +12,22 @@ pub(super) const RULE: Rule = Rule {
     experimental: true,
 };
 
-/// The finding for a source that a pattern hides. `verb` is `Copy` or `Add`, `source` the word with its
-/// variables expanded, `path` the same beneath the root of the context.
-pub(crate) fn finding(
-    verb: &str,
-    word: &Word,
-    source: &str,
-    path: &str,
-    patterns: &Patterns,
-) -> Option<Diagnostic> {
-    let Match::Excluded { line } = patterns.matches(path) else { return None };
-    let message = format!("Attempting to {verb} file \"{source}\" that is excluded by .dockerignore");
+/// The finding for a source that a pattern hides. `verb` is `Copy` or `Add`, `path` the word with its variables
+/// expanded, beneath the root of the context. As in BuildKit nothing is said when a pattern brings something
+/// back: a directory that is hidden may then have files.
+pub(crate) fn finding(verb: &str, word: &Word, path: &str, patterns: &Patterns) -> Option<Diagnostic> {
+    if patterns.has_exception() {
+        return None;
+    }
+    let path = path.trim_matches('/');
+    let (shown, line) = match path {
+        "" | "." => (".", patterns.hiding_everything()?),
+        path => match patterns.matches(path) {
+            Match::Excluded { line } => (path, line),
+            Match::Included => return None,
+        },
+    };
+    let message = format!("Attempting to {verb} file \"{shown}\" that is excluded by .dockerignore");
     let help = patterns.pattern(line).map(|pattern| format!("line {line} excludes it: `{pattern}`"));
     Some(RULE.finding(word.span.clone(), message).with_help(help))
 }

@@ -16,13 +16,13 @@ pub(super) const RULE: Rule = Rule {
 const SECRET: [&str; 10] =
     ["apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"];
 
-/// The word of a name that takes it back.
-const PUBLIC: &str = "public";
+/// Words of a name that take it back.
+const HARMLESS: [&str; 3] = ["public", "file", "version"];
 
 /// The finding for a variable whose name tells of a secret; `keyword` is `ARG` or `ENV`.
 pub(crate) fn finding(keyword: &str, name: &str, span: &Range<usize>) -> Option<Diagnostic> {
     let has = |wanted: &str| name.split('_').any(|word| word.eq_ignore_ascii_case(wanted));
-    if !SECRET.iter().any(|word| has(word)) || has(PUBLIC) {
+    if !SECRET.iter().any(|word| has(word)) || HARMLESS.iter().any(|word| has(word)) {
         return None;
     }
     let message = format!("Do not use ARG or ENV instructions for sensitive data ({keyword} \"{name}\")");
@@ -41,7 +41,17 @@ mod tests {
         {
             assert!(found(name), "{name}");
         }
-        for name in ["", "MONKEY", "TOKENS", "PASSWORDLESS", "PUBLIC_KEY", "API-KEY", "AUTHOR"] {
+        for name in [
+            "",
+            "MONKEY",
+            "TOKENS",
+            "PASSWORDLESS",
+            "PUBLIC_KEY",
+            "API-KEY",
+            "AUTHOR",
+            "TOKEN_FILE",
+            "Key_Version",
+        ] {
             assert!(!found(name), "{name}");
         }
     }

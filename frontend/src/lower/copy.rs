@@ -131,7 +131,7 @@ impl Lowering<'_> {
     /// Reports a source that the ignore file hides.
     pub(super) fn check_ignored(&mut self, source: &str, word: &Word, verb: &str) {
         let Some(patterns) = &self.plan.ignored else { return };
-        let hidden = lint::copy_ignored_file(verb, word, source, &paths::source(source), patterns);
+        let hidden = lint::copy_ignored_file(verb, word, &paths::source(source), patterns);
         hidden.into_iter().for_each(|finding| self.diagnostics.push(finding));
     }
 

@@ -27,13 +27,20 @@ const ATTEMPTS_MAX: usize = 4;
 const FILES_PER_THREAD_MIN: usize = 8;
 
 /// What was learned by reading a file.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Learned {
-    /// What the file looked like before and after it was read.
-    pub(super) stat: FileStat,
+    /// What the file looked like before and after it was read, if not as when it was found: there may be a million.
+    changed: Option<Box<FileStat>>,
     pub(super) digest: Digest,
     /// Whether the index may believe it.
     pub(super) is_settled: bool,
+}
+
+impl Learned {
+    /// What the file looked like when it was read.
+    pub(super) fn stat(&self, found: &FileStat) -> FileStat {
+        self.changed.as_deref().copied().unwrap_or(*found)
+    }
 }
 
 impl ContextTree {
@@ -93,7 +100,7 @@ impl ContextTree {
     ) -> Result<Option<PathBuf>, ContextError> {
         for entry in entries {
             let expected =
-                lock(&self.learned).get(&entry.place).map_or(*entry.stat(), |learned| learned.stat);
+                lock(&self.learned).get(&entry.place).map_or(*entry.stat(), |it| it.stat(entry.stat()));
             let path = entry.path();
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let found = openat2(&self.root, &path, flags, Mode::empty(), BENEATH)
@@ -148,7 +155,8 @@ impl ContextTree {
             if let Some(digest) = digest
                 && stat.is_same_content(&after)
             {
-                return Ok(Learned { stat, digest, is_settled: stat.is_settled(now) });
+                let changed = (stat != *entry.stat()).then(|| Box::new(stat));
+                return Ok(Learned { changed, digest, is_settled: stat.is_settled(now) });
             }
         }
         Err(ContextError::changed(bytes))

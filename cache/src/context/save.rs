@@ -83,8 +83,8 @@ impl ContextTree {
         if let Some(digest) = entry.digest {
             return Some((entry.stat, digest));
         }
-        let learned = *lock(&self.learned).get(&place)?;
-        learned.is_settled.then_some((learned.stat, learned.digest))
+        let learned = lock(&self.learned).get(&place)?.clone();
+        learned.is_settled.then(|| (learned.stat(&entry.stat), learned.digest))
     }
 }
 

@@ -96,7 +96,8 @@ struct Node {
 }
 
 enum Kind {
-    Directory(Directory),
+    // In a box: most nodes are none.
+    Directory(Box<Directory>),
     Symlink(Arc<[u8]>),
     File(Shared),
     Other,
@@ -181,7 +182,7 @@ impl<'a, 'p> Assembly<'a, 'p> {
         let node = Node {
             parent: ROOT,
             name: Arc::from(&b""[..]),
-            kind: Kind::Directory(directory),
+            kind: Kind::Directory(Box::new(directory)),
             is_in_layer: true,
             covers_directory: false,
         };

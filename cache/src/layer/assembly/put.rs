@@ -66,7 +66,7 @@ impl Assembly<'_, '_> {
         }
         let must_hide = self.clear(parent, name)?;
         let directory = Directory { is_opaque: must_hide, ..Directory::default() };
-        let made = self.add(parent, name, Kind::Directory(directory), false);
+        let made = self.add(parent, name, Kind::Directory(Box::new(directory)), false);
         self.create_directory(made, attributes)?;
         Ok(made)
     }

@@ -32,7 +32,9 @@ impl Assembly<'_, '_> {
             Ok(stat) => stat,
         };
         let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Kind::Directory(Directory { is_in_base: true, ..Directory::default() }),
+            FileType::Directory => {
+                Kind::Directory(Box::new(Directory { is_in_base: true, ..Directory::default() }))
+            }
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(&*descriptor, name, Vec::new())
                     .map_err(|source| self.base_error(directory, name, source.into()))?;

@@ -33,6 +33,8 @@ pub(crate) fn as_user(world: &World, ranges: &str, script: &str) -> Ran {
     }
     // The user may have no way to the build directory.
     fs::create_dir_all(world.path("bin")).unwrap();
+    // A process of an earlier command may still run it.
+    let _ = fs::remove_file(world.path("bin/slipway"));
     fs::copy(binary(), world.path("bin/slipway")).unwrap();
     fs::set_permissions(world.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     let enter = "for file in passwd subuid subgid; do mount --bind \"$1/$file\" /etc/$file || exit 99; done

@@ -196,7 +196,8 @@ fn what_cannot_be_is_refused() {
         fails(&["--annotation", "a=b"]),
         fails(&["--platform", BOTH, "-o", &local]),
         fails(&["--platform", BOTH, "-o", &tar]),
-        fails(&["-o", "type=local,dest=.,mode=delete"]),
+        fails(&["-o", "type=local,dest=.,mode=delete"]).replace(&context, "CONTEXT"),
+        fails(&["-o", &format!("type=local,dest={context},mode=delete")]).replace(&context, "CONTEXT"),
     ];
     insta::assert_snapshot!(shown.join("\n"), @"
     1 ERROR: annotations of an index need one: a build for several platforms, or attestations
@@ -205,7 +206,9 @@ fn what_cannot_be_is_refused() {
     hint: add `--push`, or `--output type=oci,dest=FILE`
     1 ERROR: more than one platform has `bin/arch`, which `platform-split=false` would overwrite
     1 ERROR: a tar with the files of several platforms needs a directory for each, which `platform-split=false` forbids
-    1 ERROR: `mode=delete` would delete everything else in `.`
+    1 ERROR: `mode=delete` in `.` would delete the context `CONTEXT`
+    hint: name a directory of its own with `dest=DIRECTORY`
+    1 ERROR: `mode=delete` in `CONTEXT` would delete the context `CONTEXT`
     hint: name a directory of its own with `dest=DIRECTORY`
     ");
     assert!(!layout.exists() && !home.path("out.tar").exists() && !home.path("out").exists());

@@ -8,7 +8,10 @@ use engine::Explaining;
 use engine::images::PushAs;
 use engine::remote_cache::{CacheExport, InlineCache, KeptLayers, RemoteCaches};
 use engine::report::Reporting;
-use engine::{Agents, BuildRequest, Context, Entitlement, ImageOutput, Network, NoCache, Output, Provenance};
+use engine::{
+    Agents, BuildRequest, Context, Entitlement, ImageOutput, LocalMode, LocalOutput, NamedContext, Network,
+    NoCache, Output, Provenance,
+};
 
 use image::Platform;
 
@@ -49,13 +52,15 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
     let shorthands = args.provenance.map(|it| it.0).into_iter().chain(args.sbom.map(|it| it.0));
     let (provenance, sbom) = attested(args.attest.into_iter().chain(shorthands), &outputs)?;
     check_pushes(&outputs, &tags)?;
+    let named_contexts = named_contexts(&args.build_context)?;
+    check_deletions(&outputs, &context, &named_contexts)?;
     // Nothing but the cache shall remember it: neither a name nor what a name promises.
     let tags = if is_cache_only && !args.load { Vec::new() } else { tags };
     Ok(BuildRequest {
         agents: agents(args.ssh, &context)?,
         context,
         dockerfile,
-        named_contexts: named_contexts(&args.build_context)?,
+        named_contexts,
         target: args.target,
         // Who asks for the host's network for all steps has allowed it.
         entitlements: args
@@ -185,6 +190,37 @@ fn tags(tags: Vec<image::Reference>) -> Result<Vec<image::Reference>, Report> {
 pub(in crate::commands) fn proxy_env() -> Vec<(String, String)> {
     let names = PROXY_NAMES.iter().flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
     names.filter_map(|name| Some((name.clone(), env::var(name).ok()?))).collect()
+}
+
+/// A directory whose other files are deleted may not have what is built from.
+fn check_deletions(
+    outputs: &[Output],
+    context: &Context,
+    named: &BTreeMap<String, NamedContext>,
+) -> Result<(), Report> {
+    let of_named = named.values().filter_map(|context| match context {
+        NamedContext::Directory(path) | NamedContext::Layout { path, .. } => Some(path),
+        _ => None,
+    });
+    let of_context = match context {
+        Context::Directory(path) => Some(path),
+        _ => None,
+    };
+    let sources: Vec<_> =
+        of_context.into_iter().chain(of_named).filter_map(|it| it.canonicalize().ok()).collect();
+    for output in outputs {
+        let Output::Local(LocalOutput { directory, mode: LocalMode::Delete, .. }) = output else { continue };
+        // One that is not there yet has nothing to lose.
+        let Ok(whole) = directory.canonicalize() else { continue };
+        if let Some(source) = sources.iter().find(|source| source.starts_with(&whole)) {
+            let (whole, source) = (directory.display(), source.display());
+            return Err(Report::mistake(format!(
+                "`mode=delete` in `{whole}` would delete the context `{source}`"
+            ))
+            .hint("name a directory of its own with `dest=DIRECTORY`"));
+        }
+    }
+    Ok(())
 }
 
 /// What the outputs come to, with `--push` and `--load`.

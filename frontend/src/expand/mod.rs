@@ -101,7 +101,7 @@ pub struct Expansion {
     pub text: String,
     /// The text split at blanks outside of quotes, after expansion.
     pub words: Vec<String>,
-    /// Names without a value whose absence the text does not provide for.
+    /// Names without a value, also those for whose absence the text provides: BuildKit reports them as well.
     pub unset: Vec<String>,
     /// Bytes that were looked at, for budgets.
     pub work_bytes: usize,
@@ -315,9 +315,8 @@ impl Lexer<'_> {
             return Err(ExpandError::Modifier { name: name.to_owned(), modifier: written });
         }
         let word = self.word('}', matches!(operator, '#' | '%'), depth)?.ok_or(ExpandError::MissingBrace)?;
-        // `-`, `+` and `?` say what happens without a value: there is nothing to report.
         let is_trim = matches!(operator, '#' | '%');
-        let value = if is_trim { self.pattern_value(name) } else { self.look_up(name) };
+        let value = if is_trim { self.pattern_value(name) } else { self.value(name) };
         if value.is_none() && self.options.keep_unset {
             return Ok(format!("${{{name}{written}{word}}}"));
         }

@@ -113,7 +113,7 @@ fn words_are_split_after_expansion() {
 #[test]
 fn unset_variables_are_reported_or_kept() {
     let expansion = Expander::new('\\').expand("$a ${b:-x} $a $v", &environment()).unwrap();
-    assert_eq!(expansion.unset, ["a"]);
+    assert_eq!(expansion.unset, ["a", "b"]);
     let keeping = Expander { keep_unset: true, quotes: Quotes::Keep, ..Expander::new('\\') };
     let kept = keeping.expand("'$v' \"$v\" $a ${b} ${c:-$v} ${d/x/y}", &environment()).unwrap();
     assert_eq!(kept.text, "'$v' \"value\" $a ${b} ${c:-value} ${d/x/y}");

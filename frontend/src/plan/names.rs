@@ -43,6 +43,8 @@ pub(crate) struct Names {
     /// Stages that a named context of the same name takes the place of.
     replaced: Vec<bool>,
     contexts: Vec<(String, NamedContext)>,
+    /// Where each context is in the list: by its name, and by the short form of the image that it names.
+    context_places: BTreeMap<String, usize>,
     /// Every stage with a name, for contexts that stand for one.
     stages: Vec<(String, usize)>,
     target_platform: Platform,
@@ -56,11 +58,13 @@ impl Names {
         escape: char,
     ) -> Self {
         let contexts = options.named_contexts.iter().map(|(name, kind)| (name.to_lowercase(), kind.clone()));
+        let contexts: Vec<_> = contexts.collect();
         let mut names = Self {
             by_name: BTreeMap::new(),
             bases: Vec::with_capacity(stages.len()),
             replaced: Vec::with_capacity(stages.len()),
-            contexts: contexts.collect(),
+            context_places: context_places(&contexts),
+            contexts,
             stages: named_stages(stages),
             target_platform: options.target_platform.clone(),
         };
@@ -188,8 +192,7 @@ impl Names {
     }
 
     fn context_kind(&self, name: &str) -> Option<&(String, NamedContext)> {
-        let lower = name.to_lowercase();
-        self.contexts.iter().find(|(context, _)| *context == lower)
+        self.context_places.get(&name.to_lowercase()).map(|place| &self.contexts[*place])
     }
 
     /// The stage itself, or what takes its place.
@@ -264,6 +267,19 @@ struct Place<'a> {
     /// The stage, by its place in the file.
     stage: usize,
     span: &'a Range<usize>,
+}
+
+/// `docker.io/library/busybox:latest` is also `busybox`; the name as it is written goes first.
+fn context_places(contexts: &[(String, NamedContext)]) -> BTreeMap<String, usize> {
+    let names = contexts.iter().enumerate();
+    let mut places: BTreeMap<_, _> = names.map(|(place, (name, _))| (name.clone(), place)).collect();
+    for (place, (name, _)) in contexts.iter().enumerate() {
+        let Ok(reference) = name.parse::<Reference>() else { continue };
+        let familiar = reference.familiar();
+        let short = familiar.strip_suffix(":latest").unwrap_or(&familiar);
+        places.entry(short.to_owned()).or_insert(place);
+    }
+    places
 }
 
 fn named_stages(stages: &[Arc<Stage>]) -> Vec<(String, usize)> {

@@ -84,6 +84,23 @@ impl Store {
         }
     }
 
+    /// The same to write to: what changes goes to `upper`, by way of `work`, an empty directory on the same file system.
+    /// Nobody else may stack them meanwhile. Without layers it is `upper` itself.
+    pub fn view_with(&self, layers: &[LayerId], upper: &Path, work: &Path) -> Result<TreeView, StoreError> {
+        let lowers = self.lower_paths(layers)?;
+        self.narrow_leases()?;
+        if lowers.is_empty() {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let root = openat(rustix::fs::CWD, upper, flags, Mode::empty())
+                .map_err(|error| StoreError::Read { path: upper.to_owned(), source: error.into() })?;
+            return Ok(TreeView { root, _copy: None });
+        }
+        match mount(&lowers, Some((upper, work))) {
+            Ok(root) => Ok(TreeView { root, _copy: None }),
+            Err((call, source)) => Err(StoreError::View { call, layers: layers.len(), source }),
+        }
+    }
+
     fn copied_view(&self, lowers: &[PathBuf]) -> Result<TreeView, StoreError> {
         let copy = self.layer_copy(lowers)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -143,25 +160,45 @@ fn is_refusal(error: &io::Error) -> bool {
 
 /// Mounts an overlay of the directories, the topmost first, attached nowhere.
 fn mount_lowers(lowers: &[PathBuf]) -> Result<OwnedFd, (String, io::Error)> {
-    let failed = |call: String| move |error: Errno| (call, io::Error::from(error));
-    let overlay =
-        fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("fsopen(\"overlay\")".to_owned()))?;
-    fsconfig_set_flag(&overlay, "userxattr").map_err(failed("fsconfig(\"userxattr\")".to_owned()))?;
+    mount(lowers, None)
+}
+
+/// The same with a directory that takes what changes, and one to work in. The host's defaults do not decide what shows in a
+/// layer.
+fn mount(lowers: &[PathBuf], above: Option<(&Path, &Path)>) -> Result<OwnedFd, (String, io::Error)> {
+    let failed = |call: &str| {
+        let call = call.to_owned();
+        move |error: Errno| (call, io::Error::from(error))
+    };
+    let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("fsopen(\"overlay\")"))?;
+    fsconfig_set_flag(&overlay, "userxattr").map_err(failed("fsconfig(\"userxattr\")"))?;
     for lower in lowers {
-        let call = || format!("fsconfig(\"lowerdir+\", {lower:?})");
-        if lower.as_os_str().len() < FSCONFIG_STRING_BYTES_MAX {
-            fsconfig_set_string(&overlay, "lowerdir+", lower).map_err(failed(call()))?;
-        } else {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let dir = openat(rustix::fs::CWD, lower, flags, Mode::empty())
-                .map_err(failed(format!("open({lower:?})")))?;
-            fsconfig_set_fd(&overlay, "lowerdir+", &dir).map_err(failed(call()))?;
-        }
+        add_directory(&overlay, "lowerdir+", lower)?;
     }
-    fsconfig_create(&overlay).map_err(failed("fsconfig(FSCONFIG_CMD_CREATE)".to_owned()))?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-        | MountAttrFlags::MOUNT_ATTR_NODEV
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(failed("fsmount".to_owned()))
+    if let Some((upper, work)) = above {
+        for option in ["index", "nfs_export", "xino"] {
+            fsconfig_set_string(&overlay, option, "off").map_err(failed(&format!("fsconfig({option:?})")))?;
+        }
+        add_directory(&overlay, "upperdir", upper)?;
+        add_directory(&overlay, "workdir", work)?;
+    } else {
+        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+    }
+    fsconfig_create(&overlay).map_err(failed("fsconfig(FSCONFIG_CMD_CREATE)"))?;
+    fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(failed("fsmount"))
+}
+
+fn add_directory(overlay: &OwnedFd, key: &str, directory: &Path) -> Result<(), (String, io::Error)> {
+    let failed = |call: String| move |error: Errno| (call, io::Error::from(error));
+    let call = || format!("fsconfig({key:?}, {directory:?})");
+    if directory.as_os_str().len() < FSCONFIG_STRING_BYTES_MAX {
+        return fsconfig_set_string(overlay, key, directory).map_err(failed(call()));
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = openat(rustix::fs::CWD, directory, flags, Mode::empty())
+        .map_err(failed(format!("open({directory:?})")))?;
+    fsconfig_set_fd(overlay, key, &open).map_err(failed(call()))
 }

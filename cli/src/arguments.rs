@@ -142,6 +142,7 @@ pub(crate) enum Command {
     Volume(VolumeCommand),
     Attach(container::attach::Args),
     Commit(container::commit::Args),
+    Cp(container::cp::Args),
     Create(Box<container::create::Args>),
     Daemon(daemon::Args),
     Diff(container::diff::Args),
@@ -190,6 +191,7 @@ pub(crate) enum BuilderCommand {
 pub(crate) enum ContainerCommand {
     Attach(container::attach::Args),
     Commit(container::commit::Args),
+    Cp(container::cp::Args),
     Create(Box<container::create::Args>),
     Diff(container::diff::Args),
     Exec(Box<container::exec::Args>),

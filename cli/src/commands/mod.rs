@@ -83,6 +83,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
         Command::Ps(args) => container::ps::run(&args, &global),
         Command::Container(command) => run_container(command, &global),
         Command::Commit(args) => container::commit::run(args, &global),
+        Command::Cp(args) => container::cp::run(&args, &global),
         Command::Diff(args) => container::diff::run(&args, &global),
         Command::Export(args) => container::export::run(&args, &global),
         Command::Generate(GenerateCommand::Systemd(args)) => container::systemd::run(&args, &global),
@@ -140,6 +141,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
 fn run_container(command: ContainerCommand, global: &Global) -> Result<Exit, Report> {
     match command {
         ContainerCommand::Commit(args) => container::commit::run(args, global),
+        ContainerCommand::Cp(args) => container::cp::run(&args, global),
         ContainerCommand::Diff(args) => container::diff::run(&args, global),
         ContainerCommand::Export(args) => container::export::run(&args, global),
         ContainerCommand::Update(args) => container::update::run(args, global),

@@ -7,6 +7,7 @@
 mod build;
 mod commit;
 mod containers;
+mod copy;
 #[cfg(feature = "generate")]
 mod generate;
 mod health;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use image::{History, ImageConfig, ImageId, Reference, RunConfig, canonical_json};
 use jiff::Timestamp;
@@ -119,14 +119,20 @@ impl Engine {
     pub fn export_container(&self, name: &str, to: &mut dyn Write) -> Result<(), ContainerError> {
         let home = self.home(name)?;
         let config = home.config()?;
-        let written = if home.path.join(super::start::COPIED).exists() {
-            cache::layer::write_tar(open_upper(&home)?.as_fd(), to, None)
+        let written = if let Some(upper) = unstacked(&home)? {
+            cache::layer::write_tar(upper.as_fd(), to, None)
         } else {
             let view = self.store.view_below(&super::start::layers(&config), &home.upper())?;
             cache::layer::write_tar(view.root(), to, None)
         };
         written.map_err(|error| unreadable(&home, error))
     }
+}
+
+/// All files of a container that were copied, since this kernel does not stack layers.
+pub(super) fn unstacked(home: &Home) -> Result<Option<OwnedFd>, ContainerError> {
+    let is_copy = home.path.join(super::start::COPIED).exists();
+    is_copy.then(|| open_upper(home)).transpose()
 }
 
 fn damaged(config: &Config) -> ContainerError {

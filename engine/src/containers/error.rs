@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use cache::StoreError;
 use executor::SandboxError;
 
+use super::copy::CopyError;
 use crate::images::ImageError;
 use crate::network::NoHostGateway;
 use crate::networks::{NetworkError, NetworkFault};
@@ -61,6 +62,9 @@ pub enum ContainerError {
     /// A network that is not there, or that a container can neither join nor leave.
     #[error(transparent)]
     Membership(#[from] NetworkError),
+    /// Files that cannot be copied.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// The store cannot do its work.
     #[error(transparent)]
     Store(#[from] StoreError),

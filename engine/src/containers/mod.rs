@@ -5,6 +5,7 @@
 
 mod commit;
 mod config;
+mod copy;
 mod create;
 mod diff;
 mod error;
@@ -33,6 +34,7 @@ use home::Home;
 
 pub use commit::CommitRequest;
 pub use config::{Config, STOP_TIMEOUT_S_DEFAULT};
+pub use copy::{CopyError, CopyOptions};
 pub use create::Creation;
 pub use diff::Change;
 pub use error::ContainerError;

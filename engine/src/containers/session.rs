@@ -1,13 +1,17 @@
 //! A client's connection to the monitor of a container.
 
-use std::io;
+use std::io::{self, IoSliceMut, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use executor::{Stream, WindowSize};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg,
+};
 
 use super::error::ContainerError;
 use super::home::Home;
@@ -15,9 +19,9 @@ use super::monitor::{MONITOR, WITH_NETWORK, WITHOUT_NETWORK};
 use super::wire::{self, End, Kind, Refusal, Reply, Request};
 
 /// How long a monitor may take between two states in which it can be talked to.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two attempts to talk to it.
-const PAUSE: Duration = Duration::from_millis(5);
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
 /// What is typed travels in pieces of this size.
 const INPUT_BYTES_MAX: usize = 64 << 10;
 
@@ -97,6 +101,28 @@ impl Session {
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return Ok(None),
             }
+        }
+    }
+
+    /// The answer to a request, with the descriptor that comes with its first byte.
+    fn reply_with(&mut self) -> Result<Option<(Reply, Option<OwnedFd>)>, ContainerError> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut head = [0; wire::HEADER_BYTES];
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::WAITALL;
+        let received = recvmsg(&self.reader, &mut [IoSliceMut::new(&mut head)], &mut ancillary, flags);
+        if received.map_or(0, |received| received.bytes) < head.len() {
+            return Ok(None);
+        }
+        let descriptor = ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        });
+        let Ok(Some((Kind::Reply, length))) = wire::header(&head) else { return Ok(None) };
+        let mut content = vec![0; length];
+        match self.reader.read_exact(&mut content) {
+            Ok(()) => Ok(Some((self.decode(&content)?, descriptor))),
+            Err(_) => Ok(None),
         }
     }
 
@@ -204,6 +230,28 @@ pub(super) fn ask(home: &Home, request: &Request) -> Result<Option<(Session, Rep
             return Ok(Some((session, reply)));
         }
         // It may have ended in this moment, or not have begun to listen.
+        if home.claim()?.is_some() {
+            return Ok(None);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(monitor_error(&home.id, "does not answer"))
+}
+
+/// The root directory of a container that runs; none of one that does not.
+pub(super) fn ask_for_root(home: &Home) -> Result<Option<OwnedFd>, ContainerError> {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        if let Some(mut session) = connect(home)?
+            && session.writer.request(&Request::Root).is_ok()
+            && let Some(answer) = session.reply_with()?
+        {
+            return match answer {
+                (Reply::Done, Some(root)) => Ok(Some(root)),
+                (Reply::Refused(Refusal::NotRunning), _) => Ok(None),
+                (reply, _) => Err(monitor_error(&home.id, &reply.problem())),
+            };
+        }
         if home.claim()?.is_some() {
             return Ok(None);
         }

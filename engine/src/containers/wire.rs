@@ -67,6 +67,8 @@ pub(crate) enum Request {
     Reload,
     /// Which processes there are.
     Members,
+    /// The root directory of the container; a descriptor comes with the answer.
+    Root,
 }
 
 /// With which streams a client wants to be connected.

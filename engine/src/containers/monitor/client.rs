@@ -1,11 +1,12 @@
 //! One connection to a monitor: what has arrived and is not whole, what is on its way and does not fit.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, send, sendmsg};
 
 use super::Source;
 use crate::containers::wire::{self, HEADER_BYTES, Kind, Reply, Streams};
@@ -70,6 +71,21 @@ impl Client {
         let bytes = wire::message(Kind::Reply, reply);
         self.outbox.extend(bytes);
         self.flush();
+    }
+
+    /// The same with a descriptor, for a client that has asked for nothing else.
+    pub(super) fn reply_with(&mut self, reply: &Reply, descriptor: &OwnedFd) {
+        let bytes = wire::message(Kind::Reply, reply);
+        let descriptors = [descriptor.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let has_room = ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        match sendmsg(&self.socket, &[IoSlice::new(&bytes)], &mut ancillary, flags) {
+            Ok(sent) if has_room && self.outbox.is_empty() => self.outbox.extend(&bytes[sent..]),
+            // It reads nothing of what it has been told.
+            _ => self.is_gone = true,
+        }
     }
 
     /// Sends what is kept.

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use executor::{Io, Resources, SandboxError, Spec, WindowSize};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::life::Beginning;
 use super::task::{Input, Task};
@@ -43,6 +45,7 @@ impl Monitor {
                 let members = self.running.as_ref().map(|running| running.resident.members(&others));
                 self.clients[index].reply(&Reply::Members(members.unwrap_or_default()));
             }
+            Request::Root => self.show_root(index),
         }
     }
 
@@ -222,6 +225,24 @@ impl Monitor {
             return;
         }
         self.connect(index, Source::Container, Streams::default());
+    }
+
+    /// Only we may look there: a client of an ordinary user is in another user namespace.
+    fn show_root(&mut self, index: usize) {
+        let root = self.running.as_ref().map(|running| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            // Not reaped yet, so it is no other process.
+            rustix::fs::open(format!("/proc/{}/root", running.resident.pid()), flags, Mode::empty())
+        });
+        let client = &mut self.clients[index];
+        match root {
+            // It is about to be reaped.
+            None | Some(Err(Errno::NOENT | Errno::SRCH)) => {
+                client.reply(&Reply::Refused(Refusal::NotRunning));
+            }
+            Some(Err(errno)) => client.reply(&Reply::Problem(format!("cannot open the root: {errno}"))),
+            Some(Ok(root)) => client.reply_with(&Reply::Done, &root),
+        }
     }
 
     fn reload(&mut self, index: usize) {

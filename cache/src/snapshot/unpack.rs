@@ -109,6 +109,23 @@ impl Store {
         Ok(layer)
     }
 
+    /// Whether a blob of the store has the tar of this diff id in it, plain or compressed. Nothing is unpacked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::WrongDiffId`] when it is another tar, [`StoreError::Input`] when it cannot be decompressed.
+    pub fn verify_blob(&self, blob: &BlobDigest, expected: DiffId) -> Result<(), StoreError> {
+        let input = |source| StoreError::Input { source };
+        let file = self.open_blob(blob)?.ok_or(StoreError::NoBlob { digest: *blob })?;
+        let reader = decompress(file, &Limits::default()).map_err(input)?;
+        let mut reader = HashedReader { reader, hash: Sha256::new() };
+        io::copy(&mut reader, &mut io::sink()).map_err(input)?;
+        match DiffId(reader.hash.finish()) {
+            actual if actual == expected => Ok(()),
+            actual => Err(StoreError::WrongDiffId { expected, actual }),
+        }
+    }
+
     fn unpack_foreign(
         &self,
         tar: &mut dyn Read,

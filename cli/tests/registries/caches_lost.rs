@@ -104,17 +104,46 @@ fn catalogues_that_cannot_be_are_misses() {
     publish(&warm, &manifest, of_buildkit.to_string().as_bytes());
     insta::assert_snapshot!(goes_on(&warm, &wrong), @"ERROR: cannot use the catalogue: it was written by BuildKit, with 1 records under keys that only BuildKit can compute");
     // A layer with the bytes of another one is not taken for it.
-    let mut swapped: Value =
-        serde_json::from_slice(&fs::read(warm.registry.blob_path(&digest)).unwrap()).unwrap();
-    let layers = swapped["layers"].as_array_mut().unwrap();
-    let mut blobs: Vec<Value> =
-        layers.iter().map(|layer| layer["blob"].clone()).filter(|blob| !blob.is_null()).collect();
-    blobs.rotate_left(1);
-    let with_blob = layers.iter_mut().filter(|layer| !layer["blob"].is_null());
-    with_blob.zip(blobs).for_each(|(layer, blob)| layer["blob"] = blob);
+    let swapped = swapped(&warm);
     publish(&warm, &manifest, swapped.to_string().as_bytes());
     let log = goes_on(&warm, &wrong);
     assert!(log.contains("ERROR: layer has diff id sha256:<digest>, expected sha256:<digest>"), "{log}");
+}
+
+/// Builds in a fresh store, only to push. The image must be right wherever it went, and the log say what was wrong.
+fn pushes(warm: &Warm, from: &str, to: &Registry) -> String {
+    let (other, third, name) = (Home::without_base(), Home::without_base(), to.name("pushed:1"));
+    let context = warm.context(&other, "src\n", "other\n");
+    let build = ["build", "--progress=plain", "--push", "-t", &name, "--cache-from", from, &context];
+    let output = other.run(&build);
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{log}");
+    assert_eq!(third.ok(&["run", &name, "cat", "/both", "/one"]), "src\nother\none\n");
+    other.ok(&["store", "check"]);
+    log
+}
+
+#[test]
+fn a_push_without_layers_does_not_break_when_a_cache_has_lost_them() {
+    let (warm, elsewhere) = (Warm::new(), Registry::start());
+    for blob in warm.manifest().1.iter().step_by(2) {
+        fs::remove_file(warm.registry.blob_path(blob)).unwrap();
+    }
+    for to in [&elsewhere, &warm.registry] {
+        let log = pushes(&warm, &warm.cache, to);
+        assert!(log.contains("importing cache layer sha256:") && log.contains("ERROR: "), "{log}");
+    }
+}
+
+#[test]
+fn a_push_without_layers_pushes_none_that_is_another_one() {
+    let (warm, elsewhere) = (Warm::new(), Registry::start());
+    let raw = warm.registry.inspect_with_skopeo("cache:1", &["--raw"]);
+    let manifest: Value = serde_json::from_str(&raw).unwrap();
+    publish(&warm, &manifest, swapped(&warm).to_string().as_bytes());
+    let wrong = format!("type=registry,ref={}", warm.registry.name("cache:wrong"));
+    let log = pushes(&warm, &wrong, &elsewhere);
+    assert!(log.contains("ERROR: layer has diff id sha256:"), "{log}");
 }
 
 #[test]
@@ -189,6 +218,20 @@ fn a_cache_takes_the_place_of_what_is_none() {
     let (_, error) = home.fails(&["build", "-q", "--cache-to", &to, &context]);
     assert!(error.contains("index.json"), "{error}");
     assert_eq!(fs::read_to_string(layout.join("index.json")).unwrap(), "{");
+}
+
+/// The catalogue, with each layer's blob at another layer.
+fn swapped(warm: &Warm) -> Value {
+    let (digest, _) = warm.manifest();
+    let mut swapped: Value =
+        serde_json::from_slice(&fs::read(warm.registry.blob_path(&digest)).unwrap()).unwrap();
+    let layers = swapped["layers"].as_array_mut().unwrap();
+    let mut blobs: Vec<Value> =
+        layers.iter().map(|layer| layer["blob"].clone()).filter(|blob| !blob.is_null()).collect();
+    blobs.rotate_left(1);
+    let with_blob = layers.iter_mut().filter(|layer| !layer["blob"].is_null());
+    with_blob.zip(blobs).for_each(|(layer, blob)| layer["blob"] = blob);
+    swapped
 }
 
 /// Puts a catalogue in the place of another, with the same layers.

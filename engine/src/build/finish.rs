@@ -131,6 +131,15 @@ pub(super) fn needs_files(request: &BuildRequest) -> bool {
     wants_image || request.sbom || is_squashed || !is_single || !request.outputs.iter().all(is_plain_push)
 }
 
+/// The names under which images go to registries.
+pub(super) fn pushed_names(request: &BuildRequest) -> Vec<Reference> {
+    let pushed = request.outputs.iter().filter_map(|output| match output {
+        Destined::Image(image) if image.push.is_some() => Some(&image.names),
+        _ => None,
+    });
+    pushed.flat_map(|names| if names.is_empty() { &request.tags } else { names }).cloned().collect()
+}
+
 /// An image whose layers are not all here: it is in the store by its config alone.
 pub(super) struct Away {
     pub(super) config: ImageConfig,

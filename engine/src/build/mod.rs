@@ -320,6 +320,11 @@ impl Built {
                     for target in &mut solved.targets {
                         target.output = worker.here(&target.output).await?;
                     }
+                } else {
+                    let names = finish::pushed_names(request);
+                    for target in solved.targets.iter().filter(|_| !names.is_empty()) {
+                        worker.promise(&target.output, &names).await?;
+                    }
                 }
                 worker.remember_brought(&solved)?;
                 Ok(solved)

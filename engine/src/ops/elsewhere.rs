@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use graph::{Vertex, VertexId};
+use image::Reference;
 use solver::{Found, Key, Lookup, Solved};
 
 use super::{BuildWorker, Layers, Output};
@@ -43,16 +44,26 @@ impl BuildWorker {
     /// the graph is to be solved again.
     pub(crate) async fn here(&self, output: &Output) -> Result<Output, BuildError> {
         let Output::Away(away) = output else { return Ok(output.clone()) };
-        let ids = match self.engine.bring(away).await {
-            Ok(ids) => ids,
-            Err(Lost::Build(error)) => return Err(*error),
-            Err(Lost::Layer { layer, error }) => {
-                self.imports.distrust(&layer, &error);
-                return Err(BuildError::LostLayer { diff_id: layer.diff_id });
-            }
-        };
+        let ids = self.engine.bring(away).await.map_err(|lost| self.lost(lost))?;
         let AwayLayers { created_unix_ns, .. } = away;
         Ok(Output::Layers(Layers { ids: Arc::clone(&ids), created_unix_ns: *created_unix_ns }))
+    }
+
+    /// Makes sure that a push to these names finds the layers that are not here, as [`Self::here`] does without
+    /// unpacking any.
+    pub(crate) async fn promise(&self, output: &Output, names: &[Reference]) -> Result<(), BuildError> {
+        let Output::Away(away) = output else { return Ok(()) };
+        self.engine.promise(away, names).await.map_err(|lost| self.lost(lost))
+    }
+
+    fn lost(&self, lost: Lost) -> BuildError {
+        match lost {
+            Lost::Build(error) => *error,
+            Lost::Layer { layer, error } => {
+                self.imports.distrust(&layer, &error);
+                BuildError::LostLayer { diff_id: layer.diff_id }
+            }
+        }
     }
 
     /// Keeps records of results whose layers have all come by now, for whatever reason.

@@ -6,16 +6,16 @@ use std::time::Duration;
 use cache::{KeyLock, LayerId, Store};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use image::{Descriptor, DiffId, Platform, Reference};
-use registry::{Fetch, RegistryError, Repository};
+use registry::{RegistryError, Repository};
 
 use super::passing::Passing;
 use super::{Depot, RemoteCacheError};
 use crate::blocking::blocking;
-use crate::images::{Naming, OnTransfer, PullRequest, fetch_blob, is_needed, load_key, platforms};
+use crate::images::{Naming, OnTransfer, PullRequest, is_needed, load_key, platforms};
 use crate::{BuildError, Engine};
 
 /// Layers that are on their way at the same time.
-const LAYERS_AT_ONCE_MAX: usize = 8;
+pub(super) const LAYERS_AT_ONCE_MAX: usize = 8;
 /// How long to wait before asking again for a layer that another process fetches.
 const CLAIM_POLL: Duration = Duration::from_millis(20);
 /// How long a layer of any size may take, beside its bytes.
@@ -207,17 +207,6 @@ impl AwayLayer {
         match &self.origin {
             Origin::Cache(depot) => Ok(depot.repository().cloned()),
             Origin::Base(base) => engine.registries.repository(&base.by_digest).map(Some),
-        }
-    }
-
-    /// Brings it into the store as it travels, verified.
-    pub(crate) async fn fetch_blob(&self, engine: &Engine) -> Result<(), RemoteCacheError> {
-        match &self.origin {
-            Origin::Cache(depot) => depot.fetch(&engine.store, &self.blob).await,
-            Origin::Base(base) => {
-                let repository = engine.registries.repository(&base.by_digest)?;
-                Ok(fetch_blob(&engine.store, &repository, &self.blob, Fetch::Ranges, &|_| ()).await?)
-            }
         }
     }
 }

@@ -19,6 +19,7 @@ mod layout;
 mod mounts;
 mod objects;
 mod passing;
+mod promised;
 mod send;
 mod trail;
 mod transfer;

@@ -39,7 +39,10 @@ struct Coming {
 impl Source for Coming {
     async fn read_at(&self, offset: u64, length: usize) -> io::Result<bytes::Bytes> {
         let fetch = || async {
-            self.layer.fetch_blob(&self.engine).await.map_err(io::Error::other)?;
+            let digest = &self.layer.blob.digest;
+            if self.engine.store.open_blob(digest).map_err(io::Error::other)?.is_none() {
+                self.layer.fetch_blob(&self.engine).await.map_err(io::Error::other)?;
+            }
             BlobFile::open(&self.engine.store, &self.layer.blob.digest).map_err(io::Error::other)
         };
         self.file.get_or_try_init(fetch).await?.read_at(offset, length).await

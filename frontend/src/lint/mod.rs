@@ -65,6 +65,12 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether a finding may make a check or a build fail. Those of rules that BuildKit does not have are told and
+    /// no more: what passes there passes here.
+    pub fn is_binding(&self) -> bool {
+        !self.url.is_empty()
+    }
+
     /// A finding of this rule.
     fn finding(&self, span: Range<usize>, message: impl Into<String>) -> Diagnostic {
         Diagnostic::warning(self.name, span, message)

@@ -218,6 +218,7 @@ impl Lowering<'_> {
         }
         let mut violated = self.diagnostics.violated();
         violated.extend(self.plan.warnings().iter().map(|warning| warning.rule));
+        violated.retain(|name| lint::rule(name).is_none_or(lint::Rule::is_binding));
         if !violated.is_empty() {
             let names = violated.into_iter().collect::<Vec<_>>().join(", ");
             let message = format!("lint violation found for rules: {names}");

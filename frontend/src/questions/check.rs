@@ -94,9 +94,9 @@ impl Places {
 }
 
 impl Check {
-    /// Whether there is nothing to say.
+    /// Whether there is nothing that makes the check fail, see [`Rule::is_binding`].
     pub fn is_clean(&self) -> bool {
-        self.findings.is_empty() && self.errors.is_empty()
+        !self.findings.iter().any(|finding| finding.rule.is_binding()) && self.errors.is_empty()
     }
 
     /// The answer as BuildKit's JSON.

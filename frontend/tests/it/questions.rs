@@ -80,6 +80,18 @@ fn outlines_list_what_the_target_takes() {
 }
 
 #[test]
+fn a_rule_of_our_own_fails_no_check() {
+    let check = |text: &str| {
+        let case = Case::new(text);
+        case.inquiry().check(&case.bases)
+    };
+    let own = check("FROM scratch\nRUN ['a']\n");
+    assert_eq!(own.findings.iter().map(|finding| finding.rule.name).collect::<Vec<_>>(), ["InvalidJSONForm"]);
+    assert!(own.is_clean());
+    assert!(!check("FROM scratch\nRUN ['a']\nWORKDIR b\n").is_clean());
+}
+
+#[test]
 fn outlines_are_json() {
     let mut case =
         Case::new("ARG A=1\n# s builds\nFROM a:$A AS s\nRUN --mount=type=secret,id=b,required x\n");

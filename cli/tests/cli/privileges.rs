@@ -92,3 +92,23 @@ fn a_group_can_be_named_and_has_what_is_above_it() {
     assert_eq!(ran.code, 125, "{ran}");
     assert!(ran.stderr.contains("10 to 1000") || ran.stderr.contains("block"), "{ran}");
 }
+
+#[test]
+fn a_container_has_the_devices_that_it_is_given() {
+    let world = World::new();
+    let script = "echo x > /dev/mine || echo full; test -c /dev/mine && test -c /dev/many/full && echo there";
+    let options = ["--device", "/dev/full:/dev/mine", "--device", "/dev/full:/dev/many/full:rw"];
+    let ran = world.run([&["run", "--rm"], &options[..], &["bb", "sh", "-c", script]].concat());
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "full\nthere\n"), "{ran}");
+    world.ok([&["create", "--name", "web"], &options[..2], &["bb", "true"]].concat());
+    let devices = world.ok(["inspect", "-f", "{{json .HostConfig.Devices}}", "web"]);
+    assert!(
+        devices.contains("/dev/full") && devices.contains("/dev/mine") && devices.contains("rwm"),
+        "{devices}"
+    );
+    let absent = world.run(["run", "--rm", "--device", "/dev/absent", "bb", "true"]);
+    assert!(absent.code == 125 && absent.stderr.contains("custom device \"/dev/absent\""), "{absent}");
+    let file = world.run(["run", "--rm", "--device", "/etc/passwd", "bb", "true"]);
+    assert!(file.code == 125 && file.stderr.contains("is not a device file"), "{file}");
+    assert_eq!(world.ok(["ps", "-aq", "--filter", "status=running"]), "");
+}

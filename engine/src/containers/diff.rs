@@ -53,6 +53,8 @@ impl Engine {
             }
         };
         let targets = config.mounts.iter().map(|request| request.target.trim_start_matches('/'));
+        let devices = config.settings.devices.iter().map(|device| device.target.trim_start_matches('/'));
+        let targets = targets.chain(devices);
         forget_stubs(&mut changes, &targets.collect::<Vec<_>>());
         let change = |(path, kind)| Change { path: Path::new("/").join(path), kind };
         Ok(changes.into_iter().map(change).collect())

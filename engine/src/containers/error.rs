@@ -62,6 +62,14 @@ pub enum ContainerError {
     /// A network that is not there, or that a container can neither join nor leave.
     #[error(transparent)]
     Membership(#[from] NetworkError),
+    /// A device of the host is not there, or cannot be looked at.
+    #[error("error gathering device information while adding custom device \"{}\"", path.display())]
+    Device {
+        /// The device.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// Files that cannot be copied.
     #[error(transparent)]
     Copy(#[from] CopyError),

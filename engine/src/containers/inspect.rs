@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::home::Home;
-use super::{Config, Container, Health, HealthResult, State, Status};
+use super::{Config, Container, Device, Health, HealthResult, State, Status};
 use crate::Engine;
 use crate::networks::Place;
 use crate::run::Grants;
@@ -242,6 +242,7 @@ fn host_config(config: &Config) -> Value {
         "CpusetMems": resources.cpuset_mems,
         "Dns": settings.dns.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "DnsOptions": settings.dns.options,
+        "Devices": settings.devices.iter().map(device).collect::<Vec<_>>(),
         "DnsSearch": settings.dns.search,
         "ExtraHosts": null_if_empty(&pairs(&settings.surroundings.extra_hosts)),
         "GroupAdd": null_if_empty(&settings.groups),
@@ -267,6 +268,11 @@ fn host_config(config: &Config) -> Value {
 
 fn null_if_empty(list: &[String]) -> Option<&[String]> {
     (!list.is_empty()).then_some(list)
+}
+
+fn device(device: &Device) -> Value {
+    let Device { source, target } = device;
+    json!({ "PathOnHost": source, "PathInContainer": target, "CgroupPermissions": super::device::PERMISSIONS })
 }
 
 fn log_config(config: &Config) -> Value {

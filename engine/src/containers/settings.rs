@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use image::{Healthcheck, Platform};
 use serde::{Deserialize, Serialize};
 
+use super::Device;
 use crate::network::Dns;
 use crate::networks::NetworkSettings;
 use crate::run::Privileges;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub mounts: Vec<MountRequest>,
     /// `--volumes-from`: containers whose mounts it has as well, and whether it may only read them.
     pub volumes_from: Vec<(String, bool)>,
+    /// `--device`.
+    pub devices: Vec<Device>,
     /// `--group-add`: names or numbers.
     pub groups: Vec<String>,
     /// Added to the image's labels.

@@ -66,7 +66,12 @@ impl Engine {
     /// What is mounted. Nobody removes its volumes while the container is there, so nothing else has to hold them.
     fn mounts(&self, config: &Config) -> Result<Vec<Mount>, ContainerError> {
         let (layers, volumes) = (layers(config), Vec::new());
-        Ok(volumes::plan(self, &config.mounts, &volumes::Image { layers: &layers, volumes })?.mounts)
+        let image = volumes::Image { layers: &layers, volumes };
+        let mut mounts = volumes::plan(self, &config.mounts, &image)?.mounts;
+        for device in &config.settings.devices {
+            mounts.extend(device.mounts()?);
+        }
+        Ok(mounts)
     }
 
     /// Everything but the network and what is mounted, which the monitor makes.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use engine::Dns;
-use engine::containers::{LogLimits, Restart, Settings};
+use engine::containers::{Device, LogLimits, Restart, Settings};
 use image::Platform;
 
 use super::{Obtaining, Says, environment, health, mounts, networks, privileges};
@@ -32,6 +32,9 @@ pub(crate) struct SettingsArgs {
     /// Write the container ID to the file
     #[arg(long, value_name = "FILE")]
     pub(crate) cidfile: Option<PathBuf>,
+    /// Add a host device to the container
+    #[arg(long, value_name = "HOST[:CONTAINER][:rwm]")]
+    device: Vec<Device>,
     /// Set custom DNS servers
     #[arg(long, value_name = "IP")]
     dns: Vec<IpAddr>,
@@ -182,6 +185,7 @@ impl SettingsArgs {
             privileges: self.privileges.try_into().map_err(Report::mistake)?,
             mounts: self.mounts.requests()?,
             volumes_from: self.mounts.volumes_from,
+            devices: self.device,
             groups: self.group_add,
             labels: labels(&self.label_file, &self.label)?,
             stop_signal: self.stop_signal,

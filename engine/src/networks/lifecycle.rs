@@ -5,9 +5,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use image::Digest;
+use image::{Digest, Hasher};
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
@@ -20,6 +21,8 @@ use crate::Engine;
 
 /// Where the networks of a store are.
 pub(super) const DIRECTORY: &str = "networks";
+/// The store of root, whose networks have the subnets that people know from Docker.
+const DEFAULT_ROOT: &str = "/var/lib/slipway";
 
 /// A network to make.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -128,6 +131,16 @@ pub(super) fn open_lock(path: &Path) -> io::Result<File> {
 }
 
 impl Engine {
+    /// With which subnet this store begins: the default one as Docker, others with one of their own.
+    fn first_subnet(&self) -> u8 {
+        if self.root() == Path::new(DEFAULT_ROOT) {
+            return 0;
+        }
+        let digest =
+            Hasher::new("first-subnet/v1").field("root", self.root().as_os_str().as_bytes()).finish();
+        digest.0[0]
+    }
+
     /// Makes a network; it is durable when this returns. Returns its id.
     ///
     /// # Errors
@@ -141,7 +154,7 @@ impl Engine {
         let own: Vec<Subnet> = all.iter().map(|facts| facts.subnet).collect();
         let subnet = match new.subnet {
             Some(subnet) => check(subnet, &own).map(|()| subnet)?,
-            None => choose(&[own, routed()].concat())?,
+            None => choose(&[own, routed()].concat(), self.first_subnet())?,
         };
         let outside = |what, address: String| NetworkError::Outside { what, address };
         if let Some(range) =

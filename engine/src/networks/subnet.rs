@@ -97,9 +97,13 @@ pub(super) fn check(subnet: Subnet, taken: &[Subnet]) -> Result<(), NetworkError
     }
 }
 
-/// The first subnet that overlaps with none of `taken`.
-pub(super) fn choose(taken: &[Subnet]) -> Result<Subnet, NetworkError> {
-    let wide = WIDE.map(|number| Subnet { first: Ipv4Addr::new(172, number, 0, 0), prefix: 16 });
+/// A subnet that overlaps with none of `taken`, from the one with the number `first` on.
+///
+/// A network that is not in use has no route, so different stores would choose the same one if all began with the first.
+pub(super) fn choose(taken: &[Subnet], first: u8) -> Result<Subnet, NetworkError> {
+    let (start, count) = (*WIDE.start(), WIDE.end() - WIDE.start() + 1);
+    let number = |at: u8| start + (at + first % count) % count;
+    let wide = (0..count).map(|at| Subnet { first: Ipv4Addr::new(172, number(at), 0, 0), prefix: 16 });
     let narrow = (0..NARROW_COUNT)
         .map(|number| Subnet { first: Ipv4Addr::new(192, 168, number * 16, 0), prefix: NARROW_PREFIX });
     wide.chain(narrow)
@@ -145,10 +149,12 @@ mod tests {
 
     #[test]
     fn networks_get_what_nobody_has() {
-        assert_eq!(choose(&[]).unwrap().to_string(), "172.18.0.0/16");
-        assert_eq!(choose(&[subnet("172.18.5.0/24")]).unwrap().to_string(), "172.19.0.0/16");
-        assert_eq!(choose(&[subnet("172.16.0.0/12")]).unwrap().to_string(), "192.168.0.0/20");
-        assert!(choose(&[subnet("172.16.0.0/12"), subnet("192.168.0.0/16")]).is_err());
+        assert_eq!(choose(&[], 0).unwrap().to_string(), "172.18.0.0/16");
+        assert_eq!(choose(&[], 27).unwrap().to_string(), "172.31.0.0/16");
+        assert_eq!(choose(&[subnet("172.31.0.0/16")], 27).unwrap().to_string(), "172.18.0.0/16");
+        assert_eq!(choose(&[subnet("172.18.5.0/24")], 0).unwrap().to_string(), "172.19.0.0/16");
+        assert_eq!(choose(&[subnet("172.16.0.0/12")], 255).unwrap().to_string(), "192.168.0.0/20");
+        assert!(choose(&[subnet("172.16.0.0/12"), subnet("192.168.0.0/16")], 0).is_err());
     }
 
     #[test]

@@ -72,6 +72,8 @@ const PACKAGES: &[Package] = &[
     // They install object stores to keep caches in.
     Package { name: "python3-pip", brings: Program("pip3"), needed_for: &[Test] },
     Package { name: "npm", brings: Program("npm"), needed_for: &[Test] },
+    // It judges the units that we write.
+    Package { name: "systemd", brings: Program("systemd-analyze"), needed_for: &[Test] },
     // A browser that shows the report of a build.
     Package { name: "chromium", brings: Program("chromium"), needed_for: &[Test] },
     // Agents, on both sides of a step.

@@ -14,3 +14,4 @@ mod cancel;
 mod client;
 mod outputs;
 mod remote;
+mod units;

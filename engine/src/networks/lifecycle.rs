@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use image::{Digest, Hasher};
+use image::Digest;
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
@@ -136,9 +136,7 @@ impl Engine {
         if self.root() == Path::new(DEFAULT_ROOT) {
             return 0;
         }
-        let digest =
-            Hasher::new("first-subnet/v1").field("root", self.root().as_os_str().as_bytes()).finish();
-        digest.0[0]
+        Digest::of(self.root().as_os_str().as_bytes()).0[0]
     }
 
     /// Makes a network; it is durable when this returns. Returns its id.

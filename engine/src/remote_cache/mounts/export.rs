@@ -66,9 +66,12 @@ pub(in crate::remote_cache) async fn export(
     let there: BTreeSet<BlobDigest> =
         old.iter().flat_map(|old| old.blobs()).map(|blob| blob.digest).collect();
     for blob in packed.packs.iter().chain([&descriptor]).filter(|blob| !there.contains(&blob.digest)) {
-        match is_lost {
-            true => depot.replace(store, blob).await?,
-            false => depot.send(store, blob).await?,
+        if is_lost {
+            depot.replace(store, blob).await?;
+            // Some registries keep what they have under a digest, whatever it is.
+            depot.verify(blob).await?;
+        } else {
+            depot.send(store, blob).await?;
         }
         // It is of no use here.
         passing.let_go(&blob.digest)?;

@@ -25,7 +25,8 @@ fuzz_target!(|input: (&str, &str)| {
     for escape in ['\\', '`'] {
         for quotes in [Quotes::Remove, Quotes::Keep, Quotes::Ignore] {
             for keep in [false, true] {
-                let expander = Expander { escape, quotes, keep_escapes: keep, keep_unset: keep };
+                let expander =
+                    Expander { escape, quotes, keep_escapes: keep, keep_unset: keep, joins_markers: keep };
                 if let Ok(expansion) = expander.expand(text, &One(value)) {
                     assert!(expansion.text.len() <= EXPANSION_BYTES_MAX + text.len());
                     if expander.is_plain(text) {

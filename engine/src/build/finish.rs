@@ -213,13 +213,18 @@ fn name(
     id: ImageId,
     (images, stored): (&[(Platform, ImageId)], &[StoredImage]),
 ) -> Result<(), StoreError> {
+    let mut is_renamed = false;
     for tag in tags {
-        store.tag(tag, &id)?;
+        is_renamed |= store.tag(tag, &id)? != Some(id);
         platforms::remember_set(store, tag, images)?;
     }
-    // A build that wanted no image may have made the same ones, and forgotten them.
-    if !tags.is_empty() {
-        stored.iter().try_for_each(|image| store.put_image(image))?;
+    // A build that wanted no image may have made the same ones, and forgotten them before they had this name.
+    if is_renamed {
+        for image in stored {
+            if store.image(&image.id)?.is_none() {
+                store.put_image(image)?;
+            }
+        }
     }
     // A name promises that the image survives a power cut; without one it is as good as its cache. Does
     // nothing when nothing was written.

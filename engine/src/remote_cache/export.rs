@@ -131,7 +131,8 @@ impl Ended<'_> {
         let (mut blobs, doubtful) = (HashMap::new(), self.worker.imports.doubtful_layers());
         for _ in 0..ROUNDS_MAX {
             let There { manifest, catalogue: old } = there;
-            self.find_blobs(&old, &results, (export, image), &mut blobs).await?;
+            let known = blobs_of(&old, &doubtful);
+            self.find_blobs(&known, &results, (export, image), &mut blobs).await?;
             let sending = Sending { depot: &depot, blobs: &blobs, known: &old.blobs(), doubtful: &doubtful };
             let lost = self.send(&sending, &results).await?;
             let mut draft = self.draft(old, &results, &states, (&blobs, &lost));
@@ -289,13 +290,11 @@ impl Ended<'_> {
     /// How each layer travels: as it does already, or compressed now.
     async fn find_blobs(
         &self,
-        old: &Catalogue,
+        known: &HashMap<DiffId, Descriptor>,
         results: &[Outcome],
         (export, image): (&CacheExport, ImageId),
         blobs: &mut HashMap<DiffId, Descriptor>,
     ) -> Result<(), RemoteCacheError> {
-        let mut known = old.blob_of();
-        self.worker.imports.doubtful_layers().iter().for_each(|doubtful| drop(known.remove(doubtful)));
         for layer in results.iter().flat_map(|result| &result.layers) {
             let OwnLayer { diff_id, epoch, whereabouts } = layer;
             if blobs.contains_key(diff_id) {
@@ -376,4 +375,11 @@ impl Ended<'_> {
 
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The blobs of a catalogue that are what they should be, by all that is known.
+fn blobs_of(catalogue: &Catalogue, doubtful: &BTreeSet<DiffId>) -> HashMap<DiffId, Descriptor> {
+    let mut blobs = catalogue.blob_of();
+    doubtful.iter().for_each(|doubtful| drop(blobs.remove(doubtful)));
+    blobs
 }

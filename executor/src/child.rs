@@ -10,19 +10,19 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::capabilities::Capability;
 use crate::cgroup::{Account, Cgroups};
 use crate::devices::set_window_size;
 use crate::error::{OrKernel, SandboxError};
 use crate::helper::{self, Helper};
 use crate::io::{Connected, Io, Receiver, Stream, connect};
 use crate::kernel_files::Processes;
-use crate::network::{self, Attachment, Connection};
+use crate::network::Attachment;
 use crate::rootfs::open_directory;
 use crate::seccomp;
-use crate::spec::{Network, Rootfs, Spec, WindowSize};
+use crate::spec::{Rootfs, Spec, WindowSize};
 use crate::stubs::Stubs;
 use crate::sys;
+use crate::uplink::Uplink;
 use crate::wire::{Job, Report, receive};
 
 /// Bytes of output that are read at once: the size of a pipe.
@@ -75,7 +75,7 @@ pub fn spawn(spec: &Spec, io: Io) -> Result<Child, SandboxError> {
     spawn_in(spec, io, None)
 }
 
-/// The same in a network that the command has joined, if there is one. The specification then says [`Network::Private`].
+/// The same in a network that the command has joined, if there is one. The specification then says [`crate::Network::Private`].
 ///
 /// # Errors
 ///
@@ -91,15 +91,9 @@ pub fn spawn_in(spec: &Spec, io: Io, attachment: Option<&Attachment>) -> Result<
     let entrances = groups.as_ref().map(Cgroups::entrances).unwrap_or_default();
     let job = Job { spec: spec.clone(), filter: seccomp::filter(spec), streams, entrances };
     let upper = upper_of(&spec.rootfs)?;
-    let connection = match spec.network {
-        Network::Private => Some(match attachment {
-            Some(attachment) => attachment.connection.again().map_err(SandboxError::Network)?,
-            None => network::take().map_err(SandboxError::Network)?,
-        }),
-        Network::Host | Network::None => None,
-    };
+    let uplink = Uplink::take(spec, attachment)?;
     let mut fds: Vec<BorrowedFd<'_>> = theirs.iter().map(AsFd::as_fd).collect();
-    fds.extend(connection.iter().flat_map(|it| [it.namespace.as_fd(), it.gate.as_fd()]));
+    fds.extend(uplink.connection().into_iter().flat_map(|it| [it.namespace.as_fd(), it.gate.as_fd()]));
     let helper = Helper::with_job(&job, &fds)?;
     // From here on only the sandbox holds the writing ends of the pipes.
     drop(theirs);
@@ -112,8 +106,7 @@ pub fn spawn_in(spec: &Spec, io: Io, attachment: Option<&Attachment>) -> Result<
         upper,
         stubs: Stubs::default(),
         groups,
-        connection,
-        may_change_network: may_change_network(spec),
+        uplink,
         processes: Processes::default(),
         begin,
         progress: Progress::default(),
@@ -139,12 +132,6 @@ pub(crate) fn upper_of(rootfs: &Rootfs) -> Result<OwnedFd, SandboxError> {
         Rootfs::Overlay { upper, .. } => open_directory(upper),
         Rootfs::Directory(directory) => open_directory(directory),
     }
-}
-
-/// Whether the network namespace may be another one afterwards than it was before.
-pub(crate) fn may_change_network(spec: &Spec) -> bool {
-    Capability::from_name("NET_ADMIN").is_some_and(|name| spec.capabilities.contains(name))
-        || spec.sysctls.iter().any(|(name, _)| name.starts_with("net."))
 }
 
 pub(crate) fn lost(problem: &str) -> SandboxError {
@@ -173,9 +160,7 @@ pub struct Child {
     stubs: Stubs,
     /// Removed after the helper, and with it the command, is gone.
     groups: Option<Cgroups>,
-    /// Its way out of a private network, for a later sandbox if this one cannot have changed it.
-    connection: Option<Connection>,
-    may_change_network: bool,
+    uplink: Uplink,
     /// Whose processes it can see.
     processes: Processes,
     begin: Instant,
@@ -201,12 +186,12 @@ impl Child {
 
     /// The network namespace of a command that has one with a way out.
     pub fn network_namespace(&self) -> Option<BorrowedFd<'_>> {
-        self.connection.as_ref().map(|connection| connection.namespace.as_fd())
+        self.uplink.namespace()
     }
 
     /// Lets no other command have the network namespace afterwards: somebody else is in it.
     pub fn keep_network_apart(&mut self) {
-        self.may_change_network = true;
+        self.uplink.keep_apart();
     }
 
     /// Whose processes its `/proc` shows.
@@ -248,11 +233,7 @@ impl Child {
         if let Some(failure) = self.progress.failure.take() {
             return Err(failure);
         }
-        if let Some(connection) = self.connection.take()
-            && !self.may_change_network
-        {
-            connection.give_back();
-        }
+        self.uplink.give_back();
         let (status, usage) = self.progress.exited.ok_or_else(|| lost("ended without a report"))?;
         Ok(Outcome { exit: exit_of(status), usage, account })
     }

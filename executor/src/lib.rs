@@ -50,6 +50,7 @@ mod subordinate;
 mod supervisor;
 mod sys;
 mod tree;
+mod uplink;
 mod user;
 mod wire;
 

@@ -10,18 +10,19 @@ use std::time::Instant;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::cgroup::{Account, Cgroups, Resources, no_freezer};
-use crate::child::{Exit, Outcome, Terminal, Usage, exit_of, lost, may_change_network, upper_of};
+use crate::child::{Exit, Outcome, Terminal, Usage, exit_of, lost, upper_of};
 use crate::error::{OrKernel, SandboxError};
 use crate::init;
 use crate::io::{Connected, Io, connect};
 use crate::join;
 use crate::kernel_files::Processes;
-use crate::network::{self, Attachment, Connection};
+use crate::network::{Attachment, Connection};
 use crate::seccomp;
-use crate::spec::{Network, Spec};
+use crate::spec::Spec;
 use crate::stubs::Stubs;
 use crate::supervisor::{NetworkSource, namespaces, used};
 use crate::sys::{self, Fork};
+use crate::uplink::Uplink;
 use crate::wire::{Job, Report, receive};
 
 /// A command in a sandbox, a child of this process.
@@ -38,8 +39,7 @@ pub struct Resident {
     groups: Option<Cgroups>,
     /// Made when somebody wants everything to stand still: to join such a group may take the kernel 15 ms.
     freezer: Option<Cgroups>,
-    connection: Option<Connection>,
-    may_change_network: bool,
+    uplink: Uplink,
     begin: Instant,
 }
 
@@ -60,7 +60,7 @@ pub fn reside(spec: &Spec, io: Io) -> Result<Resident, SandboxError> {
     reside_in(spec, io, None)
 }
 
-/// The same in a network that the command has joined, if there is one. The specification then says [`Network::Private`].
+/// The same in a network that the command has joined, if there is one. The specification then says [`crate::Network::Private`].
 ///
 /// # Errors
 ///
@@ -72,14 +72,8 @@ pub fn reside_in(spec: &Spec, io: Io, attachment: Option<&Attachment>) -> Result
     let entrances = groups.as_ref().map(Cgroups::entrances).unwrap_or_default();
     let job = Job { spec: spec.clone(), filter: seccomp::filter(spec), streams, entrances };
     let upper = upper_of(&spec.rootfs)?;
-    let connection = match spec.network {
-        Network::Private => Some(match attachment {
-            Some(attachment) => attachment.connection.again().map_err(SandboxError::Network)?,
-            None => network::take().map_err(SandboxError::Network)?,
-        }),
-        Network::Host | Network::None => None,
-    };
-    let source = connection.as_ref().map(source_of).transpose()?;
+    let uplink = Uplink::take(spec, attachment)?;
+    let source = uplink.connection().map(source_of).transpose()?;
     let (control, theirs_control) = control()?;
     let namespaces = namespaces(&job);
     let fork = sys::fork(namespaces).or_kernel(|| format!("clone3({namespaces:#x})"))?;
@@ -101,21 +95,8 @@ pub fn reside_in(spec: &Spec, io: Io, attachment: Option<&Attachment>) -> Result
         return Err(failure);
     }
     let spec = spec.clone();
-    let may_change_network = may_change_network(&spec);
     let freezer = None;
-    Ok(Resident {
-        process,
-        terminal,
-        processes,
-        spec,
-        upper,
-        stubs,
-        groups,
-        freezer,
-        connection,
-        may_change_network,
-        begin,
-    })
+    Ok(Resident { process, terminal, processes, spec, upper, stubs, groups, freezer, uplink, begin })
 }
 
 /// Moves all members to groups. Whoever is started meanwhile is where its parent is: sooner or later nobody is left.
@@ -183,12 +164,12 @@ impl Resident {
 
     /// The network namespace of a command with a private network.
     pub fn network_namespace(&self) -> Option<BorrowedFd<'_>> {
-        self.connection.as_ref().map(|connection| connection.namespace.as_fd())
+        self.uplink.namespace()
     }
 
     /// Lets no other command have the network namespace afterwards: somebody else is in it.
     pub fn keep_network_apart(&mut self) {
-        self.may_change_network = true;
+        self.uplink.keep_apart();
     }
 
     /// Whose processes its `/proc` shows.
@@ -304,11 +285,7 @@ impl Resident {
         let ended = self.process.wait();
         let account = self.account();
         std::mem::take(&mut self.stubs).remove(&self.upper);
-        if let Some(connection) = self.connection.take()
-            && !self.may_change_network
-        {
-            connection.give_back();
-        }
+        self.uplink.give_back();
         let (exit, usage) = ended?;
         Ok(Outcome { exit, usage: Usage { wall: self.begin.elapsed(), ..usage }, account })
     }

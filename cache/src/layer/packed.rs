@@ -26,7 +26,7 @@ const HEAD: [u8; 8] = *b"pack\x01\0\0\0";
 /// The largest file of a packed layer: it is in memory as a whole.
 pub(crate) const FILE_BYTES_MAX: usize = 4 << 20;
 /// The largest chunk: as many bytes as one is filled with, a file that does not fit any more, and names.
-const CHUNK_BYTES_MAX: usize = 16 << 20;
+pub(crate) const CHUNK_BYTES_MAX: usize = 16 << 20;
 /// Length and checksum.
 const FRAME_BYTES: usize = 12;
 

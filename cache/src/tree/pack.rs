@@ -186,6 +186,9 @@ fn write(
     for chunk in 0..chunks {
         let read = readers[chunk % readers.len()].recv();
         let bytes = read.expect("a thread sends all of its chunks, or an error").map_err(TreeError::from)?;
+        if bytes.len() > packed::CHUNK_BYTES_MAX {
+            return Err(UnpackError::Unpackable);
+        }
         put(&framing.frame(&bytes))?;
         put(&bytes)?;
         // While the threads read the next ones.
@@ -222,6 +225,9 @@ pub enum UnpackError {
     /// The packed layer cannot be read, or is damaged.
     #[error(transparent)]
     Read(#[from] WriteError),
+    /// The files have more extended attributes than are packed; they can be made.
+    #[error("the files have too many extended attributes to be packed")]
+    Unpackable,
 }
 
 fn put_one(assembly: &mut Assembly<'_, '_>, found: Found) -> Result<(), TreeError> {
@@ -273,5 +279,25 @@ fn find(assembly: &mut Assembly<'_, '_>, path: &[u8]) -> Result<Option<Existing>
     match assembly.find(ROOT, &path[..name_at.saturating_sub(1)])? {
         Some(Existing::Directory(parent)) => Ok(assembly.existing(parent, &path[name_at..])?),
         _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_that_nobody_could_read_again_are_not_packed() {
+        let xattr = (b"user.large".to_vec(), vec![0; 64 << 10]);
+        let attributes = Attributes { xattrs: vec![xattr; 5], ..Attributes::implied_directory(None) };
+        let entry = |number: usize| PlannedEntry {
+            path: format!("{number:02}").into_bytes(),
+            attributes: attributes.clone(),
+            kind: PlannedKind::File(Content::Bytes { bytes: Vec::new(), extents: None, size: 0 }),
+        };
+        let entries: Vec<_> = (0..CHUNK_ENTRIES).map(entry).collect();
+        let packing = Packing { entries, copied: Copied::default() };
+        let error = packing.write(&mut tempfile::tempfile().unwrap(), None).unwrap_err();
+        assert!(matches!(error, UnpackError::Unpackable), "{error}");
     }
 }

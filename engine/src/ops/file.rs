@@ -122,14 +122,18 @@ fn commit(
 ) -> Result<Layer, Failure> {
     let packing = if packs { tree::plan(base, mtime, actions)? } else { None };
     let packing = packing.filter(Packing::is_worthwhile);
-    let layer = store.begin_layer()?;
     if let Some(packing) = packing {
-        return layer.commit_packed(&packing, mtime).map_err(|error| match error {
-            PackError::Pack(UnpackError::Tree(error)) => error.into(),
-            PackError::Pack(UnpackError::Read(error)) => cache::StoreError::from(error).into(),
-            PackError::Store(error) => error.into(),
-        });
+        match store.begin_layer()?.commit_packed(&packing, mtime) {
+            Ok(layer) => return Ok(layer),
+            Err(PackError::Pack(UnpackError::Unpackable)) => {}
+            Err(PackError::Pack(UnpackError::Tree(error))) => return Err(error.into()),
+            Err(PackError::Pack(UnpackError::Read(error))) => {
+                return Err(cache::StoreError::from(error).into());
+            }
+            Err(PackError::Store(error)) => return Err(error.into()),
+        }
     }
+    let layer = store.begin_layer()?;
     let directory = layer.open()?;
     tree::build(&Target { layer: directory.as_fd(), base, mtime }, actions)?;
     Ok(layer.commit()?)

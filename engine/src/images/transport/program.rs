@@ -28,7 +28,7 @@ pub(super) async fn fetch(
     name: &Reference,
     platform: &Platform,
 ) -> Result<ImageId, ImageError> {
-    let between = between(store)?;
+    let between = store.stage_directory()?;
     copy(&of(name), &format!("oci:{}:{TAG}", between.path().display())).await?;
     let (store, platform) = (store.clone(), platform.clone());
     blocking(move || {
@@ -40,7 +40,7 @@ pub(super) async fn fetch(
 
 /// Puts an image into the other store.
 pub(super) async fn send(store: &Store, id: ImageId, name: &Reference) -> Result<(), ImageError> {
-    let between = between(store)?;
+    let between = store.stage_directory()?;
     let (store, path) = (store.clone(), between.path().to_owned());
     blocking(move || layout::write(&store, &id, &path, Some(TAG))).await?;
     copy(&format!("oci:{}:{TAG}", between.path().display()), &of(name)).await
@@ -48,12 +48,6 @@ pub(super) async fn send(store: &Store, id: ImageId, name: &Reference) -> Result
 
 fn of(name: &Reference) -> String {
     format!("containers-storage:{name}")
-}
-
-/// A directory that goes with its value.
-fn between(store: &Store) -> Result<tempfile::TempDir, ImageError> {
-    let failed = |source| ImageError::Write { path: store.root().to_owned(), source };
-    tempfile::Builder::new().prefix("slipway-copy-").tempdir().map_err(failed)
 }
 
 async fn copy(from: &str, to: &str) -> Result<(), ImageError> {

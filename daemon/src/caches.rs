@@ -139,7 +139,7 @@ fn export(entry: &CacheOptionsEntry) -> Result<CacheExport, Status> {
         format: if is_ours { CacheFormat::Slipway } else { CacheFormat::BuildKit },
         mode,
         layers: form::layers(attributes)?,
-        media_types: form::media_types(attributes),
+        media_types: form::media_types(attributes)?,
         shape: if is_index { CacheShape::Index } else { CacheShape::Manifest },
         failure: match form::is_on(attributes, "ignore-error")? {
             true => CacheFailure::Ignored,

@@ -47,8 +47,39 @@ pub(crate) fn read(exporters: &[Exporter]) -> Result<Vec<Export>, Status> {
     exporters.iter().map(read_one).collect()
 }
 
+/// What images and archives have beside their names: see [`form`].
+const OF_FORM: [&str; 5] =
+    ["compression", "compression-level", "force-compression", "oci-mediatypes", "rewrite-timestamp"];
+/// Of images alone. `store` and `unpack` ask for what is so anyway.
+const OF_IMAGES: [&str; 5] = ["name", "push", "push-by-digest", "store", "unpack"];
+const OF_ARCHIVES: [&str; 3] = ["name", "tar", DEST];
+/// Where it goes on the client, which is the client's own business.
+const DEST: &str = "dest";
+
+/// Refuses what would be left out.
+fn refuse_unknown(kind: &str, attributes: &HashMap<String, String>) -> Result<(), Status> {
+    let own: &[&str] = match kind {
+        "image" | "moby" => &OF_IMAGES,
+        "oci" | "docker" => &OF_ARCHIVES,
+        "tar" | "local" => &[DEST],
+        _ => return Ok(()),
+    };
+    let has_form = !matches!(kind, "tar" | "local");
+    let is_of_form = |name: &str| has_form && (OF_FORM.contains(&name) || name.starts_with("annotation"));
+    let unknown = attributes.keys().filter(|name| !own.contains(&name.as_str()) && !is_of_form(name)).min();
+    let refused = unknown.map(String::as_str).or(match attributes.contains_key("store") {
+        true if !is_on(attributes, "store")? => Some("store"),
+        _ => None,
+    });
+    match refused {
+        Some(name) => Err(Status::unimplemented(format!("`{name}` of `type={kind}` is not supported"))),
+        None => Ok(()),
+    }
+}
+
 fn read_one(exporter: &Exporter) -> Result<Export, Status> {
     let attributes = &exporter.attrs;
+    refuse_unknown(&exporter.r#type, attributes)?;
     let form = || form(attributes);
     match exporter.r#type.as_str() {
         "image" | "moby" => {
@@ -299,6 +330,18 @@ mod tests {
         for (kind, attributes, expected) in [
             ("zip", vec![], "exporter `zip` could not be found"),
             ("oci", vec![("tar", "false")], "`tar=false` of `type=oci` is not supported"),
+            (
+                "image",
+                vec![("registry.insecure", "true")],
+                "`registry.insecure` of `type=image` is not supported",
+            ),
+            ("image", vec![("store", "false")], "`store` of `type=image` is not supported"),
+            ("local", vec![("platform-split", "false")], "`platform-split` of `type=local` is not supported"),
+            (
+                "oci",
+                vec![("oci-mediatypes", "maybe")],
+                "invalid value `maybe` of `oci-mediatypes`, expected true or false",
+            ),
             ("image", vec![("push", "maybe")], "invalid value `maybe` of `push`, expected true or false"),
             ("image", vec![("name", "A B")], "invalid value `A B` of `name`, expected the name of an image"),
             (

@@ -34,18 +34,16 @@ pub(crate) fn form(attributes: &HashMap<String, String>) -> Result<ImageForm, St
     let epoch = is_on(attributes, "rewrite-timestamp")?;
     Ok(ImageForm {
         layers,
-        media_types: media_types(attributes),
+        media_types: media_types(attributes)?,
         file_times: if epoch { FileTimes::Epoch } else { FileTimes::AsBuilt },
         annotations: annotations(attributes)?,
     })
 }
 
 /// The types of the documents around layers.
-pub(crate) fn media_types(attributes: &HashMap<String, String>) -> MediaTypes {
-    match attributes.get("oci-mediatypes").is_none_or(|value| is_true(value).unwrap_or(true)) {
-        true => MediaTypes::Oci,
-        false => MediaTypes::Docker,
-    }
+pub(crate) fn media_types(attributes: &HashMap<String, String>) -> Result<MediaTypes, Status> {
+    let is_oci = !attributes.contains_key("oci-mediatypes") || is_on(attributes, "oci-mediatypes")?;
+    Ok(if is_oci { MediaTypes::Oci } else { MediaTypes::Docker })
 }
 
 /// How layers are compressed.

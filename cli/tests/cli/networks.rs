@@ -48,7 +48,8 @@ impl Server {
 /// The host's Python, for servers that busybox does not have.
 const HOST_PROGRAMS: [&str; 6] = ["-v", "/usr:/usr:ro", "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro"];
 
-/// Starts a server on port 9 that sends back what it gets, and waits for the end of the input.
+/// Starts a server on port 9 that sends back what it gets, and waits for the end of the input. Its queue holds
+/// all that a test connects at once: Python's five overflow, upon which the kernel resets some.
 fn echo_server(kind: &str) -> String {
     let receive = match kind {
         "TCP" => "for d in iter(lambda: self.request.recv(65536), b''): self.request.sendall(d)",
@@ -60,7 +61,9 @@ import socketserver, sys, threading
 class Echo(socketserver.BaseRequestHandler):
     def handle(self):
         {receive}
-server = socketserver.Threading{kind}Server(('0.0.0.0', 9), Echo)
+class Server(socketserver.Threading{kind}Server):
+    request_queue_size = 128
+server = Server(('0.0.0.0', 9), Echo)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 print('up', flush=True)
 sys.stdin.readline()\""
@@ -371,6 +374,40 @@ fn much_goes_through_a_port_both_ways() {
     };
     echo(20 << 20);
     std::thread::scope(|scope| (0..20).for_each(|_| drop(scope.spawn(|| echo(100_000)))));
+    server.stop();
+}
+
+#[test]
+fn a_reset_is_not_taken_for_an_end() {
+    let world = World::new();
+    let port = free_port();
+    let script = "exec /usr/bin/python3 -c \"
+import socket, struct, sys
+server = socket.create_server(('0.0.0.0', 9))
+print('up', flush=True)
+while True:
+    client, _ = server.accept()
+    word = client.recv(16)
+    client.sendall(b'half of it')
+    if word == b'reset':
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        client.recv(16)
+    client.close()
+    if word == b'stop': sys.exit(0)\"";
+    let ports = format!("127.0.0.1:{port}:9");
+    let server = Server::running(&world, &[&["-p", &ports][..], &HOST_PROGRAMS].concat(), script);
+    let ask = |word: &str| {
+        let mut stream = TcpStream::connect(local(port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(word.as_bytes()).unwrap();
+        let mut answer = [0; 10];
+        stream.read_exact(&mut answer).unwrap();
+        let _ = stream.write_all(b"on");
+        (String::from_utf8(answer.to_vec()).unwrap(), stream.read(&mut [0; 10]).map_err(|error| error.kind()))
+    };
+    let half = || String::from("half of it");
+    assert_eq!(ask("reset"), (half(), Err(std::io::ErrorKind::ConnectionReset)));
+    assert_eq!(ask("stop"), (half(), Ok(0)));
     server.stop();
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -129,27 +129,42 @@ fn connect(client: TcpStream, port: u16) -> io::Result<()> {
         stream.set_nodelay(true)?;
     }
     let (from_server, to_client) = (server.try_clone()?, client.try_clone()?);
-    start(move || pass_stream(from_server, to_client))?;
-    pass_stream(client, server);
+    let is_reset = Arc::new(AtomicBool::new(false));
+    let other_way = is_reset.clone();
+    start(move || pass_stream(from_server, to_client, &other_way))?;
+    pass_stream(client, server, &is_reset);
     Ok(())
 }
 
-/// Passes bytes on until one side has no more, and says so to the other.
-fn pass_stream(mut from: TcpStream, mut to: TcpStream) {
+/// Passes bytes on until one side has no more, and says so to the other: an end is passed on as an end, and a
+/// reset (TCP's RST) as a reset, since whoever takes one for the other believes half an answer to be whole.
+fn pass_stream(mut from: TcpStream, mut to: TcpStream, is_reset: &AtomicBool) {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) if to.write_all(&buffer[..count]).is_ok() => {}
+            Ok(_) => {
+                // What the receiver said before it went is passed on by the other direction, which then sees
+                // an end: the kernel tells of a reset only once.
+                is_reset.store(true, Ordering::Release);
+                let _ = from.shutdown(Shutdown::Read);
+                return;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            _ => {
-                // The other direction is of no use any more.
-                let _ = from.shutdown(Shutdown::Both);
+            Err(_) => {
+                is_reset.store(true, Ordering::Release);
                 break;
             }
         }
     }
-    let _ = to.shutdown(Shutdown::Write);
+    if !is_reset.load(Ordering::Acquire) {
+        let _ = to.shutdown(Shutdown::Write);
+        return;
+    }
+    // The last close(2) resets it then (socket(7), SO_LINGER); the other direction wakes up without an end.
+    let _ = rustix::net::sockopt::set_socket_linger(&to, Some(Duration::ZERO));
+    let _ = to.shutdown(Shutdown::Read);
 }
 
 /// A sender outside, and the socket from which the container hears it.

@@ -27,6 +27,12 @@ pub(crate) struct RegistryArgs {
 }
 
 impl RegistryArgs {
+    /// Of a command line that says nothing.
+    pub(crate) fn unsaid() -> Self {
+        let authfile = env::var_os("REGISTRY_AUTH_FILE").filter(|path| !path.is_empty()).map(PathBuf::from);
+        Self { authfile, tls_verify: true }
+    }
+
     /// The settings. Credentials are read when a registry asks for them.
     pub(crate) fn settings(self) -> Result<Settings, Report> {
         let credentials = self.authfile.or_else(docker_config).map(Credentials::in_file);

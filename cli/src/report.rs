@@ -138,6 +138,11 @@ impl Report {
         Self::of(Exit::Machine, error)
     }
 
+    /// A mistake of the user's that a library has found.
+    pub(crate) fn mistake_of(error: &dyn Error) -> Self {
+        Self::of(Exit::Failure, error)
+    }
+
     /// Says what the user can do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());

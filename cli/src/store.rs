@@ -1,5 +1,6 @@
 //! Which store a command works on.
 
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,6 +22,9 @@ pub(crate) const MAX_USED_SPACE: &str = "SLIPWAY_MAX_USED_SPACE";
 pub(crate) const RESERVED_SPACE: &str = "SLIPWAY_RESERVED_SPACE";
 /// What of the disk is kept free.
 pub(crate) const MIN_FREE_SPACE: &str = "SLIPWAY_MIN_FREE_SPACE";
+
+/// Limits of the build cache that go before those of the environment: the names of variables, with values.
+pub(crate) type Limits = Vec<(&'static str, String)>;
 
 /// The directory of the store.
 pub(crate) fn root(global: &Global) -> Result<PathBuf, Report> {
@@ -51,47 +55,57 @@ pub(crate) fn open(global: &Global) -> Result<Engine, Report> {
     // Found before the namespace makes an ordinary user look like root.
     let root = root(global)?;
     engine::sandbox::become_root()?;
-    open_at(root)
+    open_at(root, Limits::new())
+}
+
+/// The same with limits of the build cache.
+pub(crate) fn open_with_limits(global: &Global, limits: Limits) -> Result<Engine, Report> {
+    let root = root(global)?;
+    engine::sandbox::become_root()?;
+    open_at(root, limits)
 }
 
 /// The same for a command that joins networks that somebody made.
 pub(crate) fn open_with_networks(global: &Global) -> Result<Engine, Report> {
     let root = root(global)?;
     let founder = Founder::become_root(&root)?;
-    Ok(open_at(root)?.with_founder(founder))
+    Ok(open_at(root, Limits::new())?.with_founder(founder))
 }
 
-fn open_at(root: PathBuf) -> Result<Engine, Report> {
-    let ceiling = ceiling()?;
+fn open_at(root: PathBuf, limits: Limits) -> Result<Engine, Report> {
+    let ceiling = ceiling(&limits)?;
     let engine = Engine::open(&root).map_err(|error| Report::of_store(&error))?;
-    Ok(engine.with_ceiling(ceiling, Box::new(move || start_collection(&root))))
+    Ok(engine.with_ceiling(ceiling, Box::new(move || start_collection(&root, &limits))))
 }
 
-/// The limits that the environment sets.
-fn ceiling() -> Result<Ceiling, Report> {
+/// The limits that are given, or that the environment sets.
+fn ceiling(limits: &Limits) -> Result<Ceiling, Report> {
     let default = Ceiling::default();
     Ok(Ceiling {
-        max_used: share(MAX_USED_SPACE)?.unwrap_or(default.max_used),
-        reserved: share(RESERVED_SPACE)?.unwrap_or(default.reserved),
-        min_free: share(MIN_FREE_SPACE)?.unwrap_or(default.min_free),
+        max_used: share(limits, MAX_USED_SPACE)?.unwrap_or(default.max_used),
+        reserved: share(limits, RESERVED_SPACE)?.unwrap_or(default.reserved),
+        min_free: share(limits, MIN_FREE_SPACE)?.unwrap_or(default.min_free),
     })
 }
 
-fn share(variable: &str) -> Result<Option<Share>, Report> {
-    let Some(text) = env::var_os(variable).filter(|text| !text.is_empty()) else { return Ok(None) };
+fn share(limits: &Limits, variable: &str) -> Result<Option<Share>, Report> {
+    let given = limits.iter().find(|(name, _)| *name == variable).map(|(_, text)| OsString::from(text));
+    let text = given.or_else(|| env::var_os(variable)).filter(|text| !text.is_empty());
+    let Some(text) = text else { return Ok(None) };
     let parsed = text.to_string_lossy().parse();
     parsed.map(Some).map_err(|error: ShareError| Report::mistake(format!("{variable}: {error}")))
 }
 
 /// Starts `slipway builder gc` with the settings of this process, and leaves it alone: it outlives us, and nobody
 /// waits for it.
-fn start_collection(root: &Path) -> io::Result<()> {
+fn start_collection(root: &Path, limits: &Limits) -> io::Result<()> {
     let ours = std::process::id().to_string();
     let mut collection = Command::new("/proc/self/exe");
     collection
         .arg("--root")
         .arg(root)
         .args(["builder", "gc", "--for-parent", &ours])
+        .envs(limits.iter().map(|(name, value)| (name, value)))
         .current_dir("/")
         .process_group(0);
     collection.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map(drop)

@@ -19,37 +19,49 @@ mod proto;
 mod run;
 mod server;
 mod session;
+mod tls;
 mod wire;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::{Engine, Entitlement, registries};
-use image::Hasher;
+use image::{Hasher, Platform};
+use tokio_rustls::TlsAcceptor;
 use tonic::Status;
 
 use builds::Builds;
 use failure::chain;
 use listen::Listener;
-pub use listen::{Address, InvalidAddress};
+pub use listen::{Address, InvalidAddress, SocketOwner};
 use session::{KeptDirectories, Sessions};
+pub use tls::{TlsError, TlsFiles};
 
 /// Where the files of clients are kept, beneath the root of the store.
 const KEPT: &str = "clients";
 
 /// How a daemon works.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Where it listens.
     pub addresses: Vec<Address>,
+    /// Whose the sockets in the file system are.
+    pub socket_owner: SocketOwner,
+    /// Who it is for clients that come over TCP. Without, they are served without TLS.
+    pub tls: Option<TlsFiles>,
     /// How registries are reached. Credentials of clients go before those that are here.
     pub registries: registries::Settings,
     /// What clients may allow their builds.
     pub entitlements: Vec<Entitlement>,
     /// What the worker says of itself beside what is known.
     pub labels: BTreeMap<String, String>,
+    /// The platforms that the worker says it builds for; that of this machine when there are none.
+    pub platforms: Vec<Platform>,
+    /// Steps of all builds together that run at the same time.
+    pub max_parallelism: Option<NonZeroUsize>,
 }
 
 /// Why a daemon does not start.
@@ -63,6 +75,9 @@ pub enum DaemonError {
         /// The cause.
         source: io::Error,
     },
+    /// It cannot say who it is.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// There is no place for the files of clients.
     #[error("cannot make a place for the files of clients")]
     Kept {
@@ -82,6 +97,7 @@ pub(crate) struct Daemon {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) builds: Arc<Builds>,
     pub(crate) kept: Arc<KeptDirectories>,
+    pub(crate) tls: Option<TlsAcceptor>,
 }
 
 impl Daemon {
@@ -104,9 +120,14 @@ pub async fn serve(
 ) -> Result<(), DaemonError> {
     let root = engine.root().to_owned();
     let kept = KeptDirectories::open(root.join(KEPT)).map_err(|source| DaemonError::Kept { source })?;
+    let tls = settings.tls.as_ref().map(TlsFiles::acceptor).transpose()?;
+    let engine = match settings.max_parallelism {
+        Some(steps) => engine.with_max_parallelism(steps),
+        None => engine,
+    };
     let mut listeners = Vec::new();
     for address in &settings.addresses {
-        let listener = Listener::bind(address).await;
+        let listener = Listener::bind(address, settings.socket_owner).await;
         listeners.push(listener.map_err(|source| DaemonError::Listen { address: address.clone(), source })?);
     }
     let worker = Hasher::new("worker/v1").field("root", root.as_os_str().as_encoded_bytes()).finish();
@@ -117,6 +138,7 @@ pub async fn serve(
         sessions: Arc::new(Sessions::new()),
         builds: Arc::new(Builds::new()),
         kept: Arc::new(kept),
+        tls,
     });
     on_ready(&listeners.iter().map(Listener::place).collect::<Vec<_>>());
     let tasks = tokio::task::LocalSet::new();

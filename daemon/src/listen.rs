@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use engine::sandbox::inherited_descriptor;
+use rustix::fs::{Gid, Uid};
 use rustix::net::AddressFamily;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Who may connect: the owner and the group, as with Docker's socket.
 const SOCKET_MODE: u32 = 0o660;
@@ -66,6 +67,15 @@ impl fmt::Display for Address {
     }
 }
 
+/// Whose a socket in the file system is: the one who runs the daemon, unless it is somebody else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SocketOwner {
+    /// The user.
+    pub uid: Option<u32>,
+    /// The group.
+    pub gid: Option<u32>,
+}
+
 /// What accepts connections. The socket in the file system goes with it.
 #[derive(Debug)]
 pub(crate) enum Listener {
@@ -78,9 +88,17 @@ pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection for T {}
 
+/// A client that has come.
+pub(crate) enum Arrived {
+    /// Through the file system, whose permissions let it in.
+    Local(UnixStream),
+    /// Over a network.
+    Remote(TcpStream),
+}
+
 impl Listener {
     /// Begins to listen. A socket that nobody listens at any more is replaced.
-    pub(crate) async fn bind(address: &Address) -> io::Result<Self> {
+    pub(crate) async fn bind(address: &Address, owner: SocketOwner) -> io::Result<Self> {
         match address {
             Address::Unix(path) => {
                 remove_stale(path).await?;
@@ -88,8 +106,12 @@ impl Listener {
                     fs::create_dir_all(directory)?;
                 }
                 let listener = UnixListener::bind(path)?;
+                // The socket goes again when it cannot be made what it should be.
+                let bound = Self::Unix { listener, path: Some(path.clone()) };
+                let (uid, gid) = (owner.uid.map(Uid::from_raw), owner.gid.map(Gid::from_raw));
+                rustix::fs::chown(path, uid, gid)?;
                 fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
-                Ok(Self::Unix { listener, path: Some(path.clone()) })
+                Ok(bound)
             }
             Address::Tcp(place) => Ok(Self::Tcp(TcpListener::bind(place).await?)),
             Address::Descriptor(number) => inherited(*number),
@@ -97,13 +119,13 @@ impl Listener {
     }
 
     /// The next client.
-    pub(crate) async fn accept(&self) -> io::Result<Box<dyn Connection>> {
+    pub(crate) async fn accept(&self) -> io::Result<Arrived> {
         match self {
-            Self::Unix { listener, .. } => Ok(Box::new(listener.accept().await?.0)),
+            Self::Unix { listener, .. } => Ok(Arrived::Local(listener.accept().await?.0)),
             Self::Tcp(listener) => {
                 let connection = listener.accept().await?.0;
                 connection.set_nodelay(true)?;
-                Ok(Box::new(connection))
+                Ok(Arrived::Remote(connection))
             }
         }
     }

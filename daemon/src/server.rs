@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tonic::body::Body;
 use tonic::{Request, Status};
 
-use crate::listen::{Connection, Listener};
+use crate::listen::{Arrived, Connection, Listener};
 use crate::proto::{HealthCheckRequest, HealthCheckResponse, ServingStatus};
 use crate::wire::{self, LocalExecutor, WINDOW_BYTES};
 use crate::{Daemon, bridge, control};
@@ -24,6 +24,8 @@ const ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 const CALLS_MAX: u32 = 1024;
 /// What a call says about itself, in bytes.
 const HEADERS_BYTES_MAX: u32 = 1 << 20;
+/// How long a client may take to say who it is.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(60);
 /// How long to wait when the kernel does not give us a connection: no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -31,12 +33,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) async fn accept(daemon: Rc<Daemon>, listener: Listener) {
     loop {
         match listener.accept().await {
-            Ok(connection) => drop(tokio::task::spawn_local(serve(daemon.clone(), connection))),
+            Ok(arrived) => drop(tokio::task::spawn_local(welcome(daemon.clone(), arrived))),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// Finds out who a client is where it has to say so, and serves it. Nobody else waits meanwhile.
+async fn welcome(daemon: Rc<Daemon>, arrived: Arrived) {
+    let (connection, tls) = match (arrived, &daemon.tls) {
+        (Arrived::Local(connection), _) => return serve(daemon, Box::new(connection)).await,
+        (Arrived::Remote(connection), None) => return serve(daemon, Box::new(connection)).await,
+        (Arrived::Remote(connection), Some(tls)) => (connection, tls.clone()),
+    };
+    match tokio::time::timeout(HANDSHAKE_WAIT, tls.accept(connection)).await {
+        Ok(Ok(connection)) => serve(daemon, Box::new(connection)).await,
+        Ok(Err(error)) => tracing::warn!(%error, "a client was refused"),
+        Err(_) => tracing::debug!("a client did not say who it is"),
     }
 }
 

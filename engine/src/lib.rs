@@ -3,10 +3,12 @@
 //! An [`Engine`] is one store and what can be done with it. It writes nothing to a terminal: progress is
 //! data ([`Event`]), and errors say what happened, not what to do about it.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
 use cache::{Store, StoreError};
+use tokio::sync::Semaphore;
 
 mod agent;
 mod blocking;
@@ -71,8 +73,8 @@ pub use secrets::{SECRET_BYTES_MAX, Secret, SecretTooLarge, Secrets};
 /// How registries are reached, see the `registry` crate.
 pub mod registries {
     pub use registry::{
-        AskCredential, Asked, Client, CredentialError, Credentials, Found, LoginKind, LoginRequest,
-        RegistriesError, RegistriesFile, RegistryError, Secret, Settings, TlsVerify,
+        AskCredential, Asked, Client, CredentialError, Credentials, Found, KeyPair, LoginKind, LoginRequest,
+        RegistriesError, RegistriesFile, RegistryError, RegistrySettings, Secret, Settings, TlsVerify,
     };
 }
 
@@ -101,6 +103,8 @@ pub struct Engine {
     watch: Option<Arc<Watch>>,
     founder: networks::Founder,
     client: Option<Arc<dyn Client>>,
+    /// What limits the steps of all builds together.
+    parallelism: Option<Arc<Semaphore>>,
 }
 
 /// The ceiling of a store, for as long as somebody has it open.
@@ -124,6 +128,7 @@ impl Engine {
             registries,
             watch: None,
             client: None,
+            parallelism: None,
             founder: networks::Founder::default(),
         })
     }
@@ -160,6 +165,14 @@ impl Engine {
     #[must_use]
     pub fn with_client(self, client: Arc<dyn Client>) -> Self {
         Self { client: Some(client), ..self }
+    }
+
+    /// The same engine, of which all builds together, and those of engines that are made of it, run so many steps at the
+    /// same time.
+    #[must_use]
+    pub fn with_max_parallelism(self, steps: NonZeroUsize) -> Self {
+        let steps = steps.get().min(Semaphore::MAX_PERMITS);
+        Self { parallelism: Some(Arc::new(Semaphore::new(steps))), ..self }
     }
 
     /// The same engine with an opening of the store of its own.

@@ -39,8 +39,11 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new(endpoint: Endpoint, settings: &Settings) -> Result<Self, RegistriesError> {
-        let certificates = Certificates::read(&settings.certificate_directories, &endpoint.authority)?;
         let own = settings.registries.of(&endpoint.domain);
+        let scheme = endpoint.scheme.clone().or_else(|| own.http.then(|| "http".to_owned()));
+        let endpoint = Endpoint { scheme, ..endpoint };
+        let mut certificates = Certificates::read(&settings.certificate_directories, &endpoint.authority)?;
+        certificates.add_named(&own)?;
         let name = endpoint.authority.rsplit_once(':').map_or(endpoint.authority.as_str(), |(name, _)| name);
         // Who says which certificate is right wants it checked, on this machine as well.
         let is_local = is_loopback(name) && !certificates.has_roots();

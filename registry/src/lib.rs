@@ -33,5 +33,5 @@ pub use login::{LoginKind, LoginRequest};
 pub use manifest::{FetchedManifest, Kind, KindError, kind_of};
 pub use retry::RetryPolicy;
 pub use search::Found;
-pub use settings::{RegistriesError, RegistriesFile, Settings, TlsVerify};
+pub use settings::{KeyPair, RegistriesError, RegistriesFile, RegistrySettings, Settings, TlsVerify};
 pub use tls::system_roots;

@@ -50,6 +50,9 @@ pub enum TlsVerify {
 ///
 /// [registry."registry.example:5000"]
 /// insecure = true                            # any certificate will do, and no TLS as well
+/// http = true                                # no TLS
+/// ca = ["/etc/registry/ca.pem"]              # who signs its certificate, beside those of the system
+/// keypair = [{ key = "/etc/registry/key.pem", cert = "/etc/registry/cert.pem" }]   # our own certificate
 /// token-hosts = ["login.example"]            # may get the credentials of this registry
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -61,14 +64,30 @@ pub struct RegistriesFile {
 
 /// What the file says of one registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct RegistrySettings {
-    #[serde(default)]
-    mirrors: Vec<String>,
-    #[serde(default)]
-    pub(crate) insecure: bool,
-    #[serde(default)]
-    pub(crate) token_hosts: Vec<String>,
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct RegistrySettings {
+    /// Who is asked first when images are pulled: `HOST[:PORT]`, or URLs.
+    pub mirrors: Vec<String>,
+    /// Any certificate will do, and no TLS as well.
+    pub insecure: bool,
+    /// It speaks no TLS.
+    pub http: bool,
+    /// Files with the certificates of those who sign its own, beside those of the system.
+    pub ca: Vec<PathBuf>,
+    /// Our own certificates; the last one counts.
+    pub keypair: Vec<KeyPair>,
+    /// Hosts that may get the credentials of this registry.
+    pub token_hosts: Vec<String>,
+}
+
+/// A certificate and its key, as files in PEM form.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyPair {
+    /// The key.
+    pub key: PathBuf,
+    /// The certificate, with those that lead to who is trusted.
+    pub cert: PathBuf,
 }
 
 /// Why `registries.toml` or a certificate cannot be used.
@@ -151,6 +170,11 @@ impl RegistriesFile {
         let Some(text) = read_text(path)? else { return Ok(Self::default()) };
         toml::from_str(&text)
             .map_err(|source| RegistriesError::Format { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// Says something else of a registry than the file.
+    pub fn insert(&mut self, domain: String, settings: RegistrySettings) {
+        self.registry.insert(domain, settings);
     }
 
     pub(crate) fn of(&self, domain: &str) -> RegistrySettings {

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::settings::RegistriesError;
+use crate::settings::{KeyPair, RegistriesError, RegistrySettings};
 
 /// What is on disk for one registry.
 #[derive(Default)]
@@ -36,6 +36,17 @@ impl Certificates {
             found.add(&directory.join(authority))?;
         }
         Ok(found)
+    }
+
+    /// Adds the files that `registries.toml` names.
+    pub(crate) fn add_named(&mut self, settings: &RegistrySettings) -> Result<(), RegistriesError> {
+        for path in &settings.ca {
+            self.roots.extend(certificates(path)?);
+        }
+        for KeyPair { key, cert } in &settings.keypair {
+            self.identity = Some((certificates(cert)?, private_key(key)?));
+        }
+        Ok(())
     }
 
     /// Whether somebody said who signs the registry's certificate.

@@ -1,6 +1,10 @@
 //! `slipway daemon`.
 
-use daemon::{Address, DaemonError, Settings};
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use daemon::{Address, DaemonError, Settings, SocketOwner, TlsFiles};
 use engine::Entitlement;
 
 use crate::arguments::Global;
@@ -8,7 +12,7 @@ use crate::console;
 use crate::registries::RegistryArgs;
 use crate::report::{Exit, Report};
 use crate::runtime::{Interrupted, interruptible};
-use crate::store;
+use crate::store::{self, Limits};
 
 /// Where clients look that are told nothing else.
 const ADDRESS: &str = "unix:///run/slipway/buildkitd.sock";
@@ -23,6 +27,18 @@ pub(crate) struct Args {
     /// Let clients allow it to their builds ("network.host", "security.insecure", "device")
     #[arg(long, value_name = "ENTITLEMENT")]
     allow: Vec<Entitlement>,
+    /// Certificate that tells clients at TCP addresses who this is, in PEM form
+    #[arg(long, value_name = "FILE", requires = "tlskey")]
+    tlscert: Option<PathBuf>,
+    /// Key of the certificate, in PEM form
+    #[arg(long, value_name = "FILE", requires = "tlscert")]
+    tlskey: Option<PathBuf>,
+    /// Who signs the certificates of clients: without one, or with another, they are refused
+    #[arg(long, value_name = "FILE", requires = "tlscert")]
+    tlscacert: Option<PathBuf>,
+    /// Steps of all builds together that run at the same time
+    #[arg(long, value_name = "NUMBER")]
+    max_parallelism: Option<NonZeroUsize>,
     #[command(flatten)]
     registry: RegistryArgs,
 }
@@ -31,15 +47,34 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
     let settings = Settings {
         addresses: args.addr,
+        socket_owner: SocketOwner::default(),
+        tls: tls_files(args.tlscert, args.tlskey, args.tlscacert)?,
         registries: args.registry.settings()?,
         entitlements: args.allow,
-        labels: std::collections::BTreeMap::new(),
+        max_parallelism: args.max_parallelism,
+        ..Settings::default()
     };
-    serve(settings, global)
+    serve(settings, global, Limits::new())
 }
 
-fn serve(settings: Settings, global: &Global) -> Result<Exit, Report> {
-    let engine = store::open(global)?;
+/// Who the daemon is over TCP, and who its clients have to be.
+pub(crate) fn tls_files(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    authority: Option<PathBuf>,
+) -> Result<Option<TlsFiles>, Report> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key, authority })),
+        (None, None) if authority.is_none() => Ok(None),
+        _ => Err(Report::mistake("a daemon with TLS needs a certificate and its key")
+            .hint("give both `--tlscert FILE` and `--tlskey FILE`")),
+    }
+}
+
+/// The same with settings that come from elsewhere.
+pub(crate) fn serve(settings: Settings, global: &Global, limits: Limits) -> Result<Exit, Report> {
+    let engine = store::open_with_limits(global, limits)?;
+    warn_of_open_doors(&settings);
     let on_ready = |places: &[String]| {
         for place in places {
             console::print_error(&format!("listening at {place}\n"));
@@ -52,10 +87,29 @@ fn serve(settings: Settings, global: &Global) -> Result<Exit, Report> {
     }
 }
 
+/// Who can build can run anything here, so nobody should be let in by mistake.
+fn warn_of_open_doors(settings: &Settings) {
+    let asks_clients = settings.tls.as_ref().is_some_and(|tls| tls.authority.is_some());
+    for address in settings.addresses.iter().filter(|address| !asks_clients && is_beyond_here(address)) {
+        console::print_error(&format!(
+            "WARNING: whoever reaches {address} can build here: give `--tlscert`, `--tlskey` and `--tlscacert`\n"
+        ));
+    }
+}
+
+fn is_beyond_here(address: &Address) -> bool {
+    let Address::Tcp(place) = address else { return false };
+    match place.parse::<SocketAddr>().map(|place| place.ip()) {
+        Ok(IpAddr::V4(ip)) => !ip.is_loopback(),
+        Ok(IpAddr::V6(ip)) => !ip.is_loopback(),
+        Err(_) => !place.starts_with("localhost:"),
+    }
+}
+
 fn failed(error: &DaemonError) -> Report {
-    let report = Report::machine(error);
     match error {
-        DaemonError::Listen { .. } => report.hint("name another place with `--addr ADDRESS`"),
-        DaemonError::Kept { .. } => report,
+        DaemonError::Listen { .. } => Report::machine(error).hint("name another place with `--addr ADDRESS`"),
+        DaemonError::Tls(_) => Report::mistake_of(error),
+        DaemonError::Kept { .. } => Report::machine(error),
     }
 }

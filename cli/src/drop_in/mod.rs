@@ -1,6 +1,7 @@
 //! Under the names of other builders: their arguments become ours, and what has no counterpart is named.
 
 mod buildah;
+mod buildkitd;
 mod flags;
 mod kaniko;
 
@@ -28,12 +29,13 @@ pub(crate) fn run() -> Option<Exit> {
     let mut words = std::env::args_os();
     let name = words.next()?;
     let name = Path::new(&name).file_name()?.to_str()?.to_owned();
-    let translate = match name.as_str() {
-        "executor" => kaniko::translate,
-        "buildah" => buildah::translate,
+    let run: fn(&[String]) -> Result<Exit, Report> = match name.as_str() {
+        "executor" => |words| build("executor", kaniko::translate(words)?),
+        "buildah" => |words| build("buildah", buildah::translate(words)?),
+        "buildkitd" => buildkitd::run,
         _ => return None,
     };
-    let result = texts(words).and_then(|words| translate(&words)).and_then(|it| build(&name, it));
+    let result = texts(words).and_then(|words| run(&words));
     Some(result.unwrap_or_else(|report| report.print()))
 }
 
@@ -44,11 +46,16 @@ fn texts(words: impl Iterator<Item = OsString>) -> Result<Vec<String>, Report> {
     words.map(text).collect()
 }
 
-fn build(name: &str, translated: Translated) -> Result<Exit, Report> {
-    let Translated { words, ignored, digests } = translated;
+/// Says what of another builder's arguments counts for nothing.
+fn tell_ignored(name: &str, ignored: &[String]) {
     if !ignored.is_empty() {
         console::print_error(&format!("slipway as {name} ignores {}\n", ignored.join(", ")));
     }
+}
+
+fn build(name: &str, translated: Translated) -> Result<Exit, Report> {
+    let Translated { words, ignored, digests } = translated;
+    tell_ignored(name, &ignored);
     let words = std::iter::once("slipway".to_owned()).chain(words).map(OsString::from).collect();
     let arguments = match Arguments::of(words) {
         Ok(arguments) => arguments,

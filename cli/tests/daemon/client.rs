@@ -25,26 +25,49 @@ pub(crate) fn buildx() -> Option<PathBuf> {
 pub(crate) struct Served {
     pub(crate) home: Home,
     pub(crate) daemon: Child,
+    /// Where it listens.
+    pub(crate) address: String,
+    /// What it said before it did.
+    pub(crate) told: String,
     buildx: PathBuf,
 }
 
 impl Served {
     /// None where there is no client.
     pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
-        let buildx = buildx()?;
         let home = Home::new();
         let address = format!("unix://{}", home.path("d.sock").display());
-        let mut command = home.command(&[&["daemon", "--addr", &address], arguments].concat());
-        let mut daemon = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut told = BufReader::new(daemon.stderr.take().unwrap());
-        let mut line = String::new();
-        told.read_line(&mut line).unwrap();
-        assert_eq!(line, format!("listening at {address}\n"));
-        // Nobody waits for what it says later.
-        std::thread::spawn(move || std::io::copy(&mut told, &mut std::io::sink()));
-        let served = Self { home, daemon, buildx };
-        served.ok(&["create", "--name", "slipway", "--driver", "remote", &address]);
+        let command = home.command(&[&["daemon", "--addr", &address], arguments].concat());
+        let served = Self::of(home, command, &[])?;
+        assert_eq!((served.told.as_str(), &served.address), ("", &address));
         Some(served)
+    }
+
+    /// Of a daemon that this command starts, whose client needs these options as well.
+    pub(crate) fn of(home: Home, mut command: Command, driver_options: &[&str]) -> Option<Self> {
+        let buildx = buildx()?;
+        let mut daemon = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(daemon.stderr.take().unwrap());
+        let mut told = String::new();
+        let address = loop {
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "it does not listen:\n{told}");
+            match line.strip_prefix("listening at ") {
+                Some(address) => break address.trim_end().to_owned(),
+                None => told += &line,
+            }
+        };
+        // Nobody waits for what it says later.
+        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+        let served = Self { home, daemon, address, told, buildx };
+        served.create("slipway", driver_options);
+        Some(served)
+    }
+
+    /// Tells the client of the daemon.
+    pub(crate) fn create(&self, name: &str, driver_options: &[&str]) {
+        let create = ["create", "--name", name, "--driver", "remote"];
+        self.ok(&[&create, driver_options, &[self.address.as_str()]].concat());
     }
 
     pub(crate) fn client(&self, arguments: &[&str]) -> Command {

@@ -9,9 +9,12 @@ mod support;
 #[allow(dead_code, reason = "shared with the tests of registries, which use the rest")]
 mod server;
 
+mod buildkitd;
 mod buildx;
 mod cancel;
+mod certificates;
 mod client;
 mod outputs;
+mod parallel;
 mod remote;
 mod units;

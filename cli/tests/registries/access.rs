@@ -135,6 +135,20 @@ fn a_registry_may_want_a_certificate_from_us() {
         let done = run(&home, &[command, "-q", &name], "");
         assert!(done.status.success(), "{}", shown(&registry, &home, &done));
     }
+    fs::remove_dir_all(&directory).unwrap();
+    let (certificate, key) = registry.client_certificate();
+    let text = format!(
+        "[registry.'{}']\nca = [{:?}]\nkeypair = [{{ key = {key:?}, cert = {certificate:?} }}]\n",
+        registry.authority,
+        registry.ca()
+    );
+    let file = home.path(".config/slipway/registries.toml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, &text).unwrap();
+    let done = run(&home, &["pull", "-q", &name], "");
+    assert!(done.status.success(), "{}", shown(&registry, &home, &done));
+    fs::write(&file, text + "http = true\n").unwrap();
+    assert_eq!(run(&home, &["pull", "-q", &name], "").status.code(), Some(1));
 }
 
 #[test]

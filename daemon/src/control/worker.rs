@@ -31,7 +31,10 @@ pub(crate) fn record(daemon: &Daemon) -> WorkerRecord {
     WorkerRecord {
         id: daemon.worker.clone(),
         labels,
-        platforms: vec![platform(&default_platform())],
+        platforms: match daemon.settings.platforms.as_slice() {
+            [] => vec![platform(&default_platform())],
+            named => named.iter().map(platform).collect(),
+        },
         buildkit_version: Some(version()),
         ..WorkerRecord::default()
     }

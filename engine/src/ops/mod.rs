@@ -297,6 +297,10 @@ impl BuildWorker {
         }
         self.sweep.begin(&self.store);
         let _slot = self.slots.acquire().await.expect("nobody closes the slots");
+        let _of_all = match &self.engine.parallelism {
+            Some(steps) => Some(steps.acquire().await.expect("nobody closes the slots")),
+            None => None,
+        };
         self.meter.since(id, ready, |measured| &mut measured.queue);
         let begin = Instant::now();
         if vertex.op.is_source() {

@@ -76,7 +76,7 @@ pub struct Instruction {
     pub keyword: Keyword,
     /// The instruction on one line, without its here-documents.
     pub code: String,
-    /// For `ARG` and `FROM`, the lines of the comment directly in front of it, without `#`.
+    /// The lines of the comment directly in front of it, without `#`.
     pub comment: Vec<String>,
     /// What it says.
     pub kind: Kind,
@@ -279,6 +279,6 @@ pub struct Healthcheck {
 pub struct Onbuild {
     /// The instruction as the image config keeps it, here-documents included.
     pub trigger: String,
-    /// The same, understood.
-    pub instruction: Box<Instruction>,
+    /// The same, understood; none when there is a mistake in it, which a child of the image would make.
+    pub instruction: Option<Box<Instruction>>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::limits::DIAGNOSTICS_MAX;
-use crate::lint::{self, CheckOptions};
+use crate::lint::{self, Checks};
 use crate::suggest::Suggester;
 
 /// How bad it is.
@@ -73,20 +73,26 @@ impl Diagnostic {
 pub(crate) struct Diagnostics {
     found: Vec<Diagnostic>,
     has_errors: bool,
-    checks: CheckOptions,
+    checks: Checks,
     /// For the advice in them.
     pub(crate) suggester: Suggester,
 }
 
 impl Diagnostics {
     /// An empty list that takes only the warnings that are asked for.
-    pub(crate) fn new(checks: CheckOptions) -> Self {
+    pub(crate) fn new(checks: Checks) -> Self {
         Self { checks, ..Self::default() }
     }
 
     /// Adds a finding, unless nobody asks for it. Beyond the limit warnings are dropped, and errors too, except that there were some.
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
-        if lint::rule(diagnostic.rule).is_some_and(|rule| !self.checks.applies(rule)) {
+        let place = diagnostic.span.clone();
+        self.push_for(diagnostic, &place);
+    }
+
+    /// The same for a finding that the instruction at `cause` makes, and that stands at another place.
+    pub(crate) fn push_for(&mut self, diagnostic: Diagnostic, cause: &Range<usize>) {
+        if lint::rule(diagnostic.rule).is_some_and(|rule| !self.checks.applies(rule, cause)) {
             return;
         }
         let first_error = diagnostic.is_error() && !self.has_errors;

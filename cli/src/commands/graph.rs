@@ -12,6 +12,7 @@ use image::{Platform, Reference};
 use super::build::inquire::{Asked, ask};
 use super::build::named_context::named_contexts;
 use super::build::{request, sources};
+use super::target_platform::parse_platform;
 use crate::arguments::Global;
 use crate::console;
 use crate::report::{Exit, Report};
@@ -45,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
     format: Format,
     /// Set target platform for build
-    #[arg(long, value_name = "OS/ARCH")]
+    #[arg(long, value_name = "OS/ARCH", value_parser = parse_platform)]
     platform: Option<Platform>,
     /// Set the target build stage to build
     #[arg(long, value_name = "STAGE")]

@@ -41,6 +41,7 @@ pub(crate) mod store_check;
 mod surroundings;
 pub(crate) mod system_prune;
 pub(crate) mod tag;
+mod target_platform;
 pub(crate) mod version;
 pub(crate) mod volume;
 pub(crate) mod why;

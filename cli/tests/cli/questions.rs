@@ -100,6 +100,17 @@ fn mistakes_are_told_by_checks_too() {
     world.context("Dockerfile", "FROM scratch AS A\nCPOY a b\n");
     insta::assert_snapshot!(world.run(["build", "--check", "context"]), @"
     exit code 1
+    ---- stdout
+    Check complete, 1 warning has been found!
+
+    WARNING: StageNameCasing - https://docs.docker.com/go/dockerfile/rule/stage-name-casing/
+    Stage name 'A' should be lowercase
+    Dockerfile:1
+    --------------------
+       1 | >>> FROM scratch AS A
+       2 |     CPOY a b
+       3 |     
+    --------------------
     ---- stderr
     error: unknown instruction `CPOY`
      --> Dockerfile:2:1
@@ -130,10 +141,12 @@ fn mistakes_are_told_by_checks_too() {
 
     ERROR: the Dockerfile has 1 error
     ");
+    let ran = world.run(["build", "--call=subrequests.describe", "nowhere"]);
+    assert_eq!((ran.code, ran.stdout.lines().count()), (0, 4), "{}", ran.stderr);
     insta::assert_snapshot!(world.run(["build", "--call=chekc", "context"]), @"
     exit code 1
     ---- stderr
-    error: invalid value 'chekc' for '--call <METHOD>': unknown method `chekc`, expected build, check, outline or targets
+    error: invalid value 'chekc' for '--call <METHOD>': unknown method `chekc`, expected build, check, outline, targets or subrequests.describe
 
     For more information, try '--help'.
     ");

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use engine::questions::Inquiry;
-use serde_json::json;
+use engine::questions::{Inquiry, Requests};
 use tonic::Status;
 
 use crate::Daemon;
@@ -17,20 +16,15 @@ const OUTLINE: &str = "frontend.outline";
 const TARGETS: &str = "frontend.targets";
 const LINT: &str = "frontend.lint";
 
-/// Every question, with what it is about.
-const QUESTIONS: [(&str, &str); 4] = [
-    (DESCRIBE, "List available subrequest types"),
-    (OUTLINE, "List all parameters current build target supports"),
-    (TARGETS, "List all targets current build supports"),
-    (LINT, "Lint a Dockerfile"),
-];
+/// Every question.
+const QUESTIONS: [&str; 4] = [DESCRIBE, OUTLINE, TARGETS, LINT];
 
 /// Of the answers' JSON.
 const VERSION: &str = "1.0.0";
 
 /// Whether it is one.
 pub(super) fn check(question: &str) -> Result<(), Status> {
-    match QUESTIONS.iter().any(|(known, _)| *known == question) {
+    match QUESTIONS.contains(&question) {
         true => Ok(()),
         false => Err(failure::unknown_subrequest(question)),
     }
@@ -44,7 +38,7 @@ pub(super) async fn answer(
     feed: &Feed,
 ) -> Result<HashMap<String, Vec<u8>>, Status> {
     if question == DESCRIBE {
-        return Ok(metadata(&described(), &described_text(), None));
+        return Ok(metadata(&Requests.json(), &Requests.text(), None));
     }
     let engine = prepared.engine(daemon)?;
     let request = prepared.request.clone();
@@ -79,22 +73,4 @@ fn metadata(json: &str, text: &str, status: Option<u8>) -> HashMap<String, Vec<u
         metadata.insert("result.statuscode".to_owned(), status.to_string().into_bytes());
     }
     metadata
-}
-
-fn described() -> String {
-    let one = |(name, description): &(&str, &str)| {
-        json!({
-            "Name": name,
-            "Version": VERSION,
-            "Type": "rpc",
-            "Description": description,
-            "Opts": null,
-            "Metadata": [{ "Name": "result.json", "Description": "" }, { "Name": "result.txt", "Description": "" }],
-        })
-    };
-    json!(QUESTIONS.iter().map(one).collect::<Vec<_>>()).to_string()
-}
-
-fn described_text() -> String {
-    QUESTIONS.iter().map(|(name, description)| format!("{name}\t{VERSION}\t{description}\n")).collect()
 }

@@ -74,6 +74,7 @@ impl Engine {
             return Err(planning.errors(&parsed.diagnostics));
         }
         let (mut bases, mut told) = (BaseImages::default(), BTreeSet::new());
+        planning.warn(&parsed.diagnostics, &mut told);
         let (mut merge, mut targets, mut epoch) = (Merge::new(), Vec::new(), None);
         for platform in platforms {
             let (lowered, time) =

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+pub use frontend::questions::Requests;
 use frontend::questions::{Check, Inquiry as Questions, Outline, Source as Text, Targets};
 use frontend::{Bases, Diagnostic};
 use graph::{BuildGraph, VertexId};

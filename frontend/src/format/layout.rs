@@ -86,7 +86,7 @@ impl<'t> Layout<'t> {
         let mut last = self.start;
         // On a line of its own it would be a comment.
         let looks_like_comment = |piece: &Piece| self.text()[piece.range.clone()].starts_with('#');
-        let stays_in_front = pieces.get(1).is_some_and(looks_like_comment);
+        let stays_in_front = pieces.get(1).is_none_or(looks_like_comment);
         if stays_in_front {
             self.write_comments_in_front(line_end, &mut out);
         }
@@ -94,7 +94,7 @@ impl<'t> Layout<'t> {
             let (start, end) = (self.start + piece.range.start, self.start + piece.range.end);
             if index > 0 {
                 // Comments in front of the keyword, but behind a continuation, describe nothing: they move
-                // behind it and stay inside the instruction.
+                // behind it and stay inside the instruction, if there is something behind it.
                 let from = if index == 1 && !stays_in_front { 0 } else { last };
                 self.write_gap(from, start, piece.is_glued, line_end, &mut out);
             }

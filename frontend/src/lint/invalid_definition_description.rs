@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Rule;
+use super::checks::option_text;
 use crate::ast::{Dockerfile, Kind};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 
@@ -30,7 +31,8 @@ pub(super) fn check(dockerfile: &Dockerfile, diagnostics: &mut Diagnostics) {
 }
 
 fn finding(keyword: &str, names: &[&str], comment: &[String], span: &Range<usize>) -> Option<Diagnostic> {
-    let first_word = comment.last()?.split(' ').next().unwrap_or_default();
+    let described = comment.iter().rfind(|line| option_text(line).is_none())?;
+    let first_word = described.split(' ').next().unwrap_or_default();
     if names.contains(&first_word) {
         return None;
     }

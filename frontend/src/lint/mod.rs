@@ -6,6 +6,7 @@
 //! the whole file run in `of_file`, those that need the arguments of the build in `of_stages`; the others
 //! are asked while a stage is lowered, where the values of variables are known.
 
+mod checks;
 mod consistent_instruction_casing;
 mod copy_ignored_file;
 mod duplicate_stage_name;
@@ -39,6 +40,7 @@ use crate::ast::Dockerfile;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::environment::{Environment, Variables};
 use crate::expand::{ExpandError, Expander, Expansion};
+pub(crate) use checks::{Checks, first_word};
 pub(crate) use copy_ignored_file::finding as copy_ignored_file;
 pub(crate) use expose_invalid_format::finding as expose_invalid_format;
 pub(crate) use expose_proto_casing::finding as expose_proto_casing;
@@ -123,6 +125,24 @@ pub(crate) fn of_file(dockerfile: &Dockerfile, diagnostics: &mut Diagnostics) {
         stage_name_casing::check,
     ];
     rules.iter().for_each(|check| check(dockerfile, diagnostics));
+}
+
+/// The rules that need the instructions in front of `end` and nothing else: what there is to say about a file that
+/// cannot be understood from there on.
+pub(crate) fn in_front_of(end: usize, dockerfile: &Dockerfile, checks: &Checks) -> Vec<Diagnostic> {
+    let rules = [
+        from_as_casing::check,
+        invalid_definition_description::check,
+        invalid_json_form::check,
+        maintainer_deprecated::check,
+        no_empty_continuation::check,
+        stage_name_casing::check,
+    ];
+    let mut diagnostics = Diagnostics::new(checks.clone());
+    rules.iter().for_each(|check| check(dockerfile, &mut diagnostics));
+    let mut found = diagnostics.into_sorted();
+    found.retain(|it| it.span.start < end || it.rule == no_empty_continuation::RULE.name);
+    found
 }
 
 /// What the rules for `FROM` look at.

@@ -195,7 +195,7 @@ impl Lowering<'_> {
     fn check(&mut self, state: &mut StageState, instruction: &Instruction) {
         let keyword = &instruction.keyword;
         let earlier = state.used_once.note(&instruction.kind, keyword);
-        earlier.into_iter().for_each(|finding| self.diagnostics.push(finding));
+        earlier.into_iter().for_each(|finding| self.diagnostics.push_for(finding, &instruction.span));
         match &instruction.kind {
             Kind::Cmd(CommandLine::Shell(_)) | Kind::Entrypoint(CommandLine::Shell(_))
                 if state.config.config.shell.as_ref().is_none_or(Vec::is_empty) =>
@@ -213,12 +213,12 @@ impl Lowering<'_> {
 
     /// An error when findings are to be errors and there are some.
     fn report_violations(&mut self) {
-        if !self.plan.checks.error {
+        if !self.plan.checks.options.error {
             return;
         }
         let mut violated = self.diagnostics.violated();
         violated.extend(self.plan.warnings().iter().map(|warning| warning.rule));
-        violated.retain(|name| lint::rule(name).is_none_or(lint::Rule::is_binding));
+        violated.retain(|name| lint::rule(name).is_some_and(lint::Rule::is_binding));
         if !violated.is_empty() {
             let names = violated.into_iter().collect::<Vec<_>>().join(", ");
             let message = format!("lint violation found for rules: {names}");

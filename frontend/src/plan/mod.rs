@@ -18,10 +18,11 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::environment::Environment;
 use crate::expand::Expander;
 use crate::ignore::Patterns;
-use crate::lint::{self, CheckOptions};
+use crate::lint::{self, CheckOptions, Checks};
 use crate::lower::{self, Lowered};
 use crate::remote::Remote;
 use crate::suggest::nearest;
+use crate::syntax::Parsed;
 pub use epoch::{Epoch, EpochSource, epoch_source};
 pub(crate) use names::{Names, Origin};
 pub(crate) use reach::Reach;
@@ -147,7 +148,7 @@ pub struct Plan {
     pub(crate) hostname: Option<String>,
     pub(crate) escape: char,
     /// Which checks are made.
-    pub(crate) checks: CheckOptions,
+    pub(crate) checks: Checks,
     /// What the ignore file of the main context hides.
     pub(crate) ignored: Option<Arc<Patterns>>,
     reach: Reach,
@@ -165,7 +166,7 @@ pub fn plan(dockerfile: &Dockerfile, options: &PlanOptions) -> Result<Plan, Vec<
     if dockerfile.stages.is_empty() {
         return Err(vec![Diagnostic::error("NoStage", 0..0, "the Dockerfile has no `FROM`")]);
     }
-    let checks = check_options(dockerfile, options).map_err(|diagnostic| vec![diagnostic])?;
+    let checks = checks(dockerfile, options).map_err(|diagnostic| vec![diagnostic])?;
     let mut diagnostics = Diagnostics::new(checks.clone());
     let mut options = options.clone();
     epoch::settle(&mut options);
@@ -227,16 +228,26 @@ fn no_cache_stages(options: &PlanOptions, names: &Names, diagnostics: &mut Diagn
     found.collect()
 }
 
+/// What is wrong with a text that is no Dockerfile, with what the checks find in front of it.
+pub(crate) fn mistakes(parsed: &Parsed, options: &PlanOptions) -> Vec<Diagnostic> {
+    let mut found: Vec<_> = parsed.diagnostics.iter().filter(|it| it.is_error()).cloned().collect();
+    let end = found.first().map_or(0, |first| first.span.start);
+    let checks = checks(&parsed.dockerfile, options).unwrap_or_default();
+    found.extend(lint::in_front_of(end, &parsed.dockerfile, &checks));
+    found
+}
+
 /// The build argument takes the place of the directive.
-fn check_options(dockerfile: &Dockerfile, options: &PlanOptions) -> Result<CheckOptions, Diagnostic> {
+fn checks(dockerfile: &Dockerfile, options: &PlanOptions) -> Result<Checks, Diagnostic> {
     let directive = dockerfile.directives.iter().find(|it| it.name == CheckOptions::DIRECTIVE);
     let (text, span) = match (options.build_args.get(CheckOptions::BUILD_ARG), directive) {
         (Some(given), _) if !given.is_empty() => (given.as_str(), 0..0),
-        (_, Some(directive)) => (directive.value.value.as_str(), directive.value.span.clone()),
-        (_, None) => return Ok(CheckOptions::default()),
+        (_, Some(directive)) => (lint::first_word(&directive.value.value), directive.value.span.clone()),
+        (_, None) => return Ok(Checks::new(CheckOptions::default(), dockerfile)),
     };
-    CheckOptions::parse(text)
-        .map_err(|error| Diagnostic::error("InvalidCheckOption", span, error.to_string()))
+    let parsed = CheckOptions::parse(text);
+    let options = parsed.map_err(|error| Diagnostic::error("InvalidCheckOption", span, error.to_string()))?;
+    Ok(Checks::new(options, dockerfile))
 }
 
 fn target(

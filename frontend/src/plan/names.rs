@@ -106,8 +106,9 @@ impl Names {
             let help = unset_help(written, expander, global_args, suggester);
             return Err(Diagnostic::error("EmptyBase", written.span.clone(), message).with_help(help));
         }
-        if let Some(stage) = self.stage(&base) {
-            return self.stage_files(stage);
+        // Names of stages are in lower case, and here, unlike elsewhere, they are meant as they are written.
+        if let Some(stage) = self.by_name.get(&base) {
+            return self.stage_files(*stage);
         }
         self.outside(&base, &platform, &place, suggester)
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::json::{Fields, Json};
 use super::text::excerpt;
-use super::{Inquiry, Lines, Source};
+use super::{Inquiry, Lines, Source, wording};
 use crate::lint::{Rule, rule};
 use crate::lower;
 use crate::plan::{Bases, Purpose};
@@ -24,7 +24,9 @@ pub struct Check {
     /// What keeps the file from being built. Then there can be more to find than is listed.
     pub errors: Vec<Diagnostic>,
     source: Source,
-    /// Lines of the first error.
+    /// The first error in the words of BuildKit.
+    message: String,
+    /// Its lines.
     error_lines: Option<Lines>,
 }
 
@@ -58,7 +60,9 @@ pub(super) fn check(inquiry: &Inquiry, bases: &Bases) -> Check {
     findings.sort_by_key(|finding| *finding.lines.start());
     let first = errors.first().filter(|error| !error.span.is_empty());
     let error_lines = first.map(|error| inquiry.lines(&places.around(&error.span)));
-    Check { findings, errors, source: inquiry.source().clone(), error_lines }
+    let line = error_lines.as_ref().map(|lines| *lines.start());
+    let message = errors.first().map(|error| wording::message(error, inquiry, line)).unwrap_or_default();
+    Check { findings, errors, source: inquiry.source().clone(), message, error_lines }
 }
 
 fn finding(warning: Diagnostic, inquiry: &Inquiry, places: &Places) -> Option<Finding> {
@@ -116,12 +120,15 @@ impl Check {
             .with("language", Json::Text(LANGUAGE.to_owned()))
             .object();
         let mut fields = Fields::default()
-            .with("warnings", Json::List(warnings.collect()))
+            .with(
+                "warnings",
+                if self.findings.is_empty() { Json::Null } else { Json::List(warnings.collect()) },
+            )
             .with("sources", Json::List(vec![source]));
-        if let Some(error) = self.errors.first() {
+        if !self.errors.is_empty() {
             let location = self.error_lines.as_ref().map_or(Json::Object(Vec::new()), Json::location);
             let error = Fields::default()
-                .with("message", Json::Text(error.message.clone()))
+                .with("message", Json::Text(self.message.clone()))
                 .with("location", location);
             fields = fields.with("buildError", error.object());
         }

@@ -7,6 +7,8 @@ use super::Lines;
 
 /// A value on its way to text.
 pub(super) enum Json {
+    /// An empty list, where Go has not made one.
+    Null,
     Text(String),
     Number(usize),
     Bool(bool),
@@ -37,6 +39,7 @@ impl Json {
 
     fn write(&self, level: usize, out: &mut String) {
         match self {
+            Self::Null => out.push_str("null"),
             Self::Text(text) => out.push_str(&serde_json::Value::from(text.as_str()).to_string()),
             Self::Number(number) => out.push_str(&number.to_string()),
             Self::Bool(bool) => out.push_str(&bool.to_string()),

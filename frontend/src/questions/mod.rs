@@ -6,17 +6,20 @@
 mod check;
 mod json;
 mod outline;
+mod requests;
 mod targets;
 mod text;
+mod wording;
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use crate::ignore::Patterns;
-use crate::plan::{Bases, Purpose};
+use crate::plan::{Bases, Purpose, mistakes};
 use crate::{BaseImage, Diagnostic, Parsed, Plan, PlanOptions, parse, plan};
 pub use check::{Check, Finding};
 pub use outline::{Outline, OutlineArg, OutlineMount};
+pub use requests::Requests;
 pub use targets::{Target, Targets};
 
 /// The text of a Dockerfile and what it is called.
@@ -45,8 +48,10 @@ impl Inquiry {
     /// Reads the text. Mistakes in it are part of the answers.
     pub fn new(source: Source, options: &PlanOptions) -> Self {
         let parsed = parse(&source.text);
-        let errors: Vec<_> = parsed.diagnostics.iter().filter(|found| found.is_error()).cloned().collect();
-        let plan = if errors.is_empty() { plan(&parsed.dockerfile, options) } else { Err(errors) };
+        let plan = match parsed.has_errors() {
+            true => Err(mistakes(&parsed, options)),
+            false => plan(&parsed.dockerfile, options),
+        };
         let line_ends = source.text.match_indices('\n').map(|(at, _)| at + 1);
         let line_starts = std::iter::once(0).chain(line_ends).collect();
         Self { source, line_starts, parsed, plan }

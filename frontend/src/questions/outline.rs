@@ -129,19 +129,24 @@ struct Global {
 }
 
 fn globals(inquiry: &Inquiry, plan: &Plan) -> HashMap<String, Global> {
-    let mut globals = HashMap::new();
+    let mut globals: HashMap<String, Global> = HashMap::new();
     for instruction in &inquiry.parsed.dockerfile.global_args {
         let Kind::Arg(declared) = &instruction.kind else { continue };
         for arg in declared {
             let name = &arg.name.value;
             let default: Option<&Word> =
                 arg.value.as_ref().filter(|_| !plan.options.build_args.contains_key(name));
-            let uses = default.map(|word| names_used(&word.value, plan.escape, &plan.global_args));
+            let used = default.map(|word| names_used(&word.value, plan.escape, &plan.global_args));
+            let mut uses = used.unwrap_or_default();
+            // What an argument takes from itself, it takes from its earlier declaration.
+            if uses.remove(name) {
+                uses.extend(globals.remove(name).into_iter().flat_map(|earlier| earlier.uses));
+            }
             let value = plan.global_args.get(name).unwrap_or_default().to_owned();
             let description = description(&instruction.comment, name);
             let lines = inquiry.lines(&instruction.span);
             let shown = OutlineArg { name: name.clone(), value, description, lines };
-            globals.insert(name.clone(), Global { arg: shown, uses: uses.unwrap_or_default() });
+            globals.insert(name.clone(), Global { arg: shown, uses });
         }
     }
     globals

@@ -27,15 +27,14 @@ pub(super) fn not_strings(request: &Request<'_>, text: &str) -> Diagnostic {
     Diagnostic::error("NotStrings", request.line.span_of(text), message)
 }
 
+/// Nothing is a line for the shell too, as in BuildKit.
 pub(super) fn cmd(request: &mut Request<'_>, diagnostics: &mut Diagnostics) -> Option<Kind> {
     request.no_flags(diagnostics)?;
-    request.need_arguments("a command", diagnostics)?;
     command_line(request, request.arguments, diagnostics).map(Kind::Cmd)
 }
 
 pub(super) fn entrypoint(request: &mut Request<'_>, diagnostics: &mut Diagnostics) -> Option<Kind> {
     request.no_flags(diagnostics)?;
-    request.need_arguments("a command", diagnostics)?;
     command_line(request, request.arguments, diagnostics).map(Kind::Entrypoint)
 }
 

@@ -12,6 +12,7 @@ mod pairs;
 mod reader;
 mod request;
 mod run;
+mod surrogates;
 pub(crate) mod tokens;
 mod values;
 
@@ -19,6 +20,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub(crate) use reader::setting;
 pub(crate) use run::csv;
 
 use crate::ast::{CommandLine, Dockerfile, HereDocument, Instruction, Keyword, Kind, Stage};
@@ -192,11 +194,7 @@ impl Parser<'_> {
         let documents = self.documents(line, keyword, rest);
         let mut request = Request::new(line, keyword, rest, self.reader.escape, documents);
         let kind = instruction_kind(&mut request, &mut self.diagnostics)?;
-        let mut instruction = request.into_instruction(kind);
-        if matches!(instruction.kind, Kind::Arg(_) | Kind::From(_)) {
-            instruction.comment = self.reader.comment_before();
-        }
-        Some(instruction)
+        Some(Instruction { comment: self.reader.comment_before(), ..request.into_instruction(kind) })
     }
 
     /// Reads the here-documents of a line.
@@ -272,7 +270,7 @@ fn word_count(kind: &Kind) -> usize {
         | Kind::Entrypoint(CommandLine::Exec(argv))
         | Kind::Shell(argv) => argv.len(),
         Kind::Run(run) => run.mounts.len() + run.devices.len() + run.documents.len(),
-        Kind::Onbuild(onbuild) => word_count(&onbuild.instruction.kind),
+        Kind::Onbuild(onbuild) => onbuild.instruction.as_ref().map_or(0, |it| word_count(&it.kind)),
         _ => 0,
     }
 }

@@ -3,7 +3,7 @@
 use super::request::Request;
 use super::{instruction_kind, tokens};
 use crate::ast::{Instruction, Kind, Onbuild};
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 
 /// Instructions that no trigger may be.
 const NO_TRIGGERS: [&str; 3] = ["ONBUILD", "FROM", "MAINTAINER"];
@@ -19,10 +19,18 @@ pub(super) fn onbuild(request: &mut Request<'_>, diagnostics: &mut Diagnostics) 
     }
     let documents = request.documents.clone();
     let mut inner = Request::new(request.line, keyword, rest, request.escape, documents);
-    let kind = instruction_kind(&mut inner, diagnostics)?;
+    let mut found = Diagnostics::default();
+    let kind = instruction_kind(&mut inner, &mut found);
+    found.into_sorted().into_iter().for_each(|it| diagnostics.push(of_children(it)));
     let code = request.arguments.to_owned();
-    let instruction = Instruction { code, ..inner.into_instruction(kind) };
-    Some(Kind::Onbuild(Onbuild { trigger: trigger(request), instruction: Box::new(instruction) }))
+    let instruction = kind.map(|kind| Box::new(Instruction { code, ..inner.into_instruction(kind) }));
+    Some(Kind::Onbuild(Onbuild { trigger: trigger(request), instruction }))
+}
+
+/// BuildKit keeps a trigger without reading it. So a mistake in it does no harm here.
+fn of_children(found: Diagnostic) -> Diagnostic {
+    let message = format!("no image can be built on this one: {}", found.message);
+    Diagnostic { severity: Severity::Warning, message, ..found }
 }
 
 /// The trigger as the image config keeps it: on one line, here-documents below.

@@ -23,6 +23,8 @@ pub(super) struct Reader<'t> {
     line_number: u32,
     /// Whether the lines so far were directives only.
     at_top: bool,
+    /// The first line is `#!`: the directives behind it count, except for those that change how the text is read.
+    has_shebang: bool,
     pub(super) escape: char,
     pub(super) directives: Vec<Directive>,
     pub(super) comments: Vec<Range<usize>>,
@@ -48,6 +50,7 @@ impl<'t> Reader<'t> {
             at,
             line_number: 0,
             at_top: true,
+            has_shebang: text[at..].starts_with("#!"),
             escape: ESCAPE,
             directives: Vec::new(),
             comments: Vec::new(),
@@ -150,7 +153,8 @@ impl<'t> Reader<'t> {
     fn comment(&mut self, text: &str, start: usize, diagnostics: &mut Diagnostics) {
         let span = start..start + text.len();
         self.comments.push(span.clone());
-        if !self.at_top {
+        let is_shebang = self.has_shebang && self.line_number == 1;
+        if !self.at_top || is_shebang {
             return;
         }
         let Ok((_, (name, value))) = directive(text) else {
@@ -165,11 +169,15 @@ impl<'t> Reader<'t> {
         let at = start + (value.as_ptr() as usize - text.as_ptr() as usize);
         let value = Word { value: value.to_owned(), span: at..at + value.len() };
         if self.directives.iter().any(|directive| directive.name == name) {
+            if self.has_shebang {
+                self.at_top = false;
+                return;
+            }
             let message = format!("only one `{name}` directive can be used");
             diagnostics.push(Diagnostic::error("DuplicateDirective", span, message));
             return;
         }
-        if name == "escape" {
+        if name == "escape" && !self.has_shebang {
             self.set_escape(&value, diagnostics);
         }
         self.directives.push(Directive { name, value });
@@ -191,13 +199,22 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// `# name = value`, the value without blanks around it and not empty.
+/// `# name = value`.
 fn directive(text: &str) -> IResult<&str, (&str, &str)> {
+    preceded((alt((tag("#"), tag("//"))), blanks), assignment).parse(text)
+}
+
+/// The name and the value of a comment that is like a directive, without its `#`.
+pub(crate) fn setting(comment: &str) -> Option<(&str, &str)> {
+    assignment(comment).ok().map(|(_, setting)| setting)
+}
+
+/// `name = value`, the value without blanks around it and not empty.
+fn assignment(text: &str) -> IResult<&str, (&str, &str)> {
     let name = recognize(pair(satisfy(|c| c.is_ascii_alphabetic()), alphanumeric0));
     let equals = (space0, char('='), space0);
     let value = take_while(|_| true).map(str::trim);
-    let (rest, (name, value)) =
-        preceded((alt((tag("#"), tag("//"))), blanks), separated_pair(name, equals, value)).parse(text)?;
+    let (rest, (name, value)) = separated_pair(name, equals, value).parse(text)?;
     if value.is_empty() {
         return Err(nom::Err::Error(nom::error::Error::new(rest, nom::error::ErrorKind::NonEmpty)));
     }

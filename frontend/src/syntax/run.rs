@@ -31,7 +31,6 @@ const SWITCH_KEYS: &[&str] = &["readonly", "ro", "readwrite", "rw", "required"];
 
 pub(super) fn run(request: &mut Request<'_>, diagnostics: &mut Diagnostics) -> Option<Kind> {
     let mut flags = request.flags(FLAGS, diagnostics)?;
-    request.need_arguments("a command", diagnostics)?;
     let command = command_line(request, request.arguments, diagnostics)?;
     if command == CommandLine::Exec(Vec::new()) {
         let message = "`RUN` without a command";

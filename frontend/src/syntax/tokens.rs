@@ -4,6 +4,7 @@ use nom::bytes::complete::{tag, take_while};
 use nom::combinator::opt;
 use nom::{IResult, Parser};
 
+use super::surrogates;
 use crate::environment::NoVariables;
 use crate::expand::{Expander, Quotes};
 use crate::limits::WORDS_MAX;
@@ -112,6 +113,10 @@ pub(crate) fn json(text: &str) -> Json {
     if !text.starts_with('[') {
         return Json::No;
     }
+    if let Ok(strings) = serde_json::from_str(text) {
+        return Json::Strings(strings);
+    }
+    let text = &surrogates::replaced(text);
     if let Ok(strings) = serde_json::from_str(text) {
         return Json::Strings(strings);
     }

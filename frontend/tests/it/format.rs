@@ -19,7 +19,7 @@ fn tree(text: &str) -> String {
         instruction.code.clear();
         instruction.keyword.value.to_mut().make_ascii_uppercase();
         if let frontend::ast::Kind::Onbuild(onbuild) = &mut instruction.kind {
-            onbuild.instruction.code.clear();
+            onbuild.instruction.iter_mut().for_each(|it| it.code.clear());
         }
     };
     dockerfile.global_args.iter_mut().for_each(strip);

@@ -1,5 +1,7 @@
 //! The answers as BuildKit's clients read and show them.
 
+use frontend::questions::Requests;
+
 use crate::support::Case;
 
 /// A Dockerfile with something to say to every question.
@@ -77,6 +79,61 @@ fn outlines_list_what_the_target_takes() {
     SSH       REQUIRED
     default
     ");
+}
+
+#[test]
+fn arguments_that_are_made_of_themselves_name_all_that_they_take() {
+    let text =
+        "ARG A=1\nARG B=2\nARG UNUSED=x\nARG A=${A}${B}\nARG C=${A}3\nARG A=${A}${C}\nFROM scratch\nARG A\n";
+    let case = Case::new(text);
+    let outline = case.inquiry().outline(&case.bases).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let args = outline.args.iter().map(|arg| format!("{}={}", arg.name, arg.value));
+    assert_eq!(args.collect::<Vec<_>>(), ["B=2", "C=123", "A=12123"]);
+}
+
+#[test]
+fn questions_are_listed() {
+    insta::assert_snapshot!(Requests.text(), @"
+    NAME                 VERSION DESCRIPTION
+    outline              1.0.0   List all parameters current build target supports
+    targets              1.0.0   List all targets current build supports
+    subrequests.describe 1.0.0   List available subrequest types
+    ");
+    let json: serde_json::Value = serde_json::from_str(&Requests.json()).expect("JSON");
+    assert_eq!(json.as_array().map(Vec::len), Some(3));
+    insta::assert_snapshot!(json[2], @r#"{"description":"List available subrequest types","inputs":null,"metadata":[{"description":"","name":"result.json"},{"description":"","name":"result.txt"}],"name":"frontend.subrequests.describe","opts":null,"refs":null,"type":"rpc","version":"1.0.0"}"#);
+    assert_eq!(json[0]["opts"][0]["name"], "target");
+}
+
+#[test]
+fn what_stands_in_front_of_a_mistake_is_checked() {
+    let check = |text: &str| {
+        let case = Case::new(text);
+        let check = case.inquiry().check(&case.bases);
+        let found: Vec<_> = check.findings.iter().map(|finding| finding.rule.name).collect();
+        let json: serde_json::Value = serde_json::from_str(&check.json()).expect("JSON");
+        format!("{}: {}", found.join(" "), json["buildError"]["message"].as_str().expect("a message"))
+    };
+    for (text, expected) in [
+        (
+            "FROM scratch as A\nMAINTAINER b\nBADCMD c\nFROM scratch AS D\n",
+            "FromAsCasing StageNameCasing MaintainerDeprecated: dockerfile parse error on line 3: unknown instruction: BADCMD",
+        ),
+        (
+            "FROM scratch\nWORKDR /a\nCOPY b \\\n\n  c\n",
+            "NoEmptyContinuation: dockerfile parse error on line 2: unknown instruction: WORKDR (did you mean WORKDIR?)",
+        ),
+        (
+            "# check=skip=all\nFROM --platform2=linux scratch AS A\n",
+            ": dockerfile parse error on line 2: unknown flag: --platform2 (did you mean platform?)",
+        ),
+        ("", ": the Dockerfile cannot be empty"),
+        ("# nothing\n", ": file with no instructions"),
+        ("ARG a\n", ": dockerfile contains no stages to build"),
+        ("RUN a\nFROM scratch\n", ": no build stage in current context"),
+    ] {
+        assert_eq!(check(text), expected, "{text}");
+    }
 }
 
 #[test]
@@ -283,12 +340,41 @@ fn mistakes_are_part_of_a_check() {
     let check = case.inquiry().check(&case.bases);
     assert!(!check.is_clean());
     insta::assert_snapshot!(format!("{}{}\n{}", check.text(), check.error_text().join("\n"), check.json()), @r#"
+    Check complete, 1 warning has been found!
+
+    WARNING: StageNameCasing - https://docs.docker.com/go/dockerfile/rule/stage-name-casing/
+    Stage name 'B' should be lowercase
+    Dockerfile:1
+    --------------------
+       1 | >>> FROM a AS B
+       2 |     COPY --from=c x
+       3 |     RUN y
+    --------------------
     error: `COPY` needs a source and a destination
      --> Dockerfile:2:15
     2 | COPY --from=c x
       |               ^
     {
-      "warnings": [],
+      "warnings": [
+        {
+          "ruleName": "StageNameCasing",
+          "description": "Stage names should be lowercase",
+          "url": "https://docs.docker.com/go/dockerfile/rule/stage-name-casing/",
+          "detail": "Stage name 'B' should be lowercase",
+          "location": {
+            "ranges": [
+              {
+                "start": {
+                  "line": 1
+                },
+                "end": {
+                  "line": 1
+                }
+              }
+            ]
+          }
+        }
+      ],
       "sources": [
         {
           "filename": "Dockerfile",
@@ -297,7 +383,7 @@ fn mistakes_are_part_of_a_check() {
         }
       ],
       "buildError": {
-        "message": "`COPY` needs a source and a destination",
+        "message": "dockerfile parse error on line 2: `COPY` needs a source and a destination",
         "location": {
           "ranges": [
             {
@@ -353,6 +439,7 @@ fn what_cannot_be_built_yet_can_be_asked_about() {
     let case = Case::new(text);
     let check = case.inquiry().check(&case.bases);
     assert!(check.errors.is_empty(), "{:?}", check.errors);
+    assert!(Case::new("FROM scratch\n").inquiry().check(&case.bases).json().contains("\"warnings\": null"));
     assert_eq!(check.findings.len(), 1);
     // The base is not known: it may define what the file does not.
     let unknown = Case::new("FROM a\nRUN x\nENV B=$A\n");

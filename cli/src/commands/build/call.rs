@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use engine::questions::Inquiry;
+use engine::questions::{Inquiry, Requests};
 use engine::{BuildError, BuildRequest};
 
 use super::inquire::{Asked, ask};
@@ -17,6 +17,8 @@ enum Method {
     Check,
     Outline,
     Targets,
+    /// Which of these there are.
+    Describe,
 }
 
 /// `METHOD[,format=text|json][,ignorestatus=true]`, as buildx reads it.
@@ -42,7 +44,7 @@ impl Call {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
     /// There is no such method.
-    #[error("unknown method `{0}`, expected build, check, outline or targets")]
+    #[error("unknown method `{0}`, expected build, check, outline, targets or subrequests.describe")]
     Method(String),
     /// There is no such option, or it has no such value.
     #[error("invalid option `{0}`, expected format=text, format=json or ignorestatus=true")]
@@ -59,6 +61,7 @@ impl FromStr for Call {
             "check" | "lint" => Method::Check,
             "outline" => Method::Outline,
             "targets" => Method::Targets,
+            "subrequests.describe" => Method::Describe,
             other => return Err(CallError::Method(other.to_owned())),
         };
         let mut call = Self { method, is_json: false, ignores_status: false };
@@ -77,10 +80,14 @@ impl FromStr for Call {
 
 /// Answers on standard output.
 pub(super) fn answer(call: Call, request: &BuildRequest, global: &Global) -> Result<Exit, Report> {
+    if call.method == Method::Describe {
+        let text = if call.is_json { format!("{}\n", Requests.json()) } else { Requests.text() };
+        return console::print(&text);
+    }
     let Ok(Asked { context, engine }) = ask(request, global)? else { return Ok(Exit::Interrupted) };
     let inquiry = Inquiry::new(request, &context, engine.as_ref())?;
     let text = match (call.method, call.is_json) {
-        (Method::Build | Method::Check, _) => return check(call, &inquiry),
+        (Method::Build | Method::Check | Method::Describe, _) => return check(call, &inquiry),
         (Method::Outline, true) => format!("{}\n", inquiry.outline()?.json()),
         (Method::Outline, false) => inquiry.outline()?.text(),
         (Method::Targets, true) => format!("{}\n", inquiry.targets()?.json()),
@@ -121,7 +128,10 @@ mod tests {
             assert_eq!(read(text).unwrap(), expected, "{text}");
         }
         for (text, expected) in [
-            ("chekc", "unknown method `chekc`, expected build, check, outline or targets"),
+            (
+                "chekc",
+                "unknown method `chekc`, expected build, check, outline, targets or subrequests.describe",
+            ),
             (
                 "check,format=xml",
                 "invalid option `format=xml`, expected format=text, format=json or ignorestatus=true",

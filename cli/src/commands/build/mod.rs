@@ -29,6 +29,7 @@ use image::{Platform, Reference};
 
 use super::pull_policy::PullArg;
 use super::surroundings::parse_network;
+use super::target_platform::parse_platform;
 use crate::arguments::Global;
 use crate::build_report::ReportFiles;
 use crate::console;
@@ -106,7 +107,7 @@ pub(crate) struct Args {
     /// Run steps again whose cached result is older than this ("30m", "24h", "7d")
     #[arg(long, value_name = "DURATION", value_parser = parse_age)]
     cache_ttl: Option<Duration>,
-    /// Set method for evaluating the build ("build", "check", "outline", "targets", with ",format=json" for programs)
+    /// Set method for evaluating the build ("build", "check", "outline", "targets", "subrequests.describe", with ",format=json" for programs)
     #[arg(long, value_name = "METHOD", default_value = "build", hide_default_value = true)]
     call: Call,
     /// Shorthand for "--call=check"
@@ -152,8 +153,9 @@ pub(crate) struct Args {
     /// Output destination (format: "type=image|registry|oci|docker|tar|local|cacheonly,dest=path", "DIR", or "-" for a tar on standard output)
     #[arg(short, long, value_name = "DEST")]
     output: Vec<OutputSpec>,
-    /// Set target platform for build; with several, separated by commas, an image for each and an index over them
-    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
+    /// Set target platform for build ("local" is this machine's); with several, separated by commas, an image for each and an
+    /// index over them
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',', value_parser = parse_platform)]
     platform: Vec<Platform>,
     /// Set type of progress output ("auto", "plain", "tty", "rawjson", "quiet"). Use plain to show the output of
     /// every step

@@ -65,11 +65,17 @@ pub(crate) fn open_with_limits(global: &Global, limits: Limits) -> Result<Engine
     open_at(root, limits)
 }
 
-/// The same for a command that joins networks that somebody made.
-pub(crate) fn open_with_networks(global: &Global) -> Result<Engine, Report> {
+/// The same for a command that joins networks that somebody made, or namespaces of other containers.
+pub(crate) fn open_with_networks(global: &Global, neighbours: &[String]) -> Result<Engine, Report> {
     let root = root(global)?;
-    let founder = Founder::become_root(&root)?;
+    let founder = Founder::become_root(&root, neighbours)?;
     Ok(open_at(root, Limits::new())?.with_founder(founder))
+}
+
+/// The same for a command that starts containers that are there.
+pub(crate) fn open_to_start(global: &Global, containers: &[String]) -> Result<Engine, Report> {
+    let neighbours = engine::containers::neighbours(&root(global)?, containers);
+    open_with_networks(global, &neighbours)
 }
 
 fn open_at(root: PathBuf, limits: Limits) -> Result<Engine, Report> {

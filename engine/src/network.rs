@@ -93,7 +93,9 @@ impl Granted {
     pub(crate) fn resolv_conf(&self, dns: &Dns) -> String {
         let text = match self.network {
             executor::Network::Private => reachable_resolv_conf(),
-            executor::Network::Host | executor::Network::None => read(RESOLV_CONF),
+            executor::Network::Host | executor::Network::None | executor::Network::Joined => {
+                read(RESOLV_CONF)
+            }
         };
         let replaced = replace(&text, dns);
         match &self.private {

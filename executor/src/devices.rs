@@ -15,6 +15,7 @@ use crate::mounting::{
     Depth, Parameter, attach, attach_over_root, clone_host, clone_mount, flags, mount_new, restrict,
 };
 use crate::privileged;
+use crate::sharing::Whose;
 use crate::spec::{Confinement, Spec, WindowSize};
 use crate::tree::{Kind, Tree};
 
@@ -140,11 +141,12 @@ impl Scratch {
         tree.attach(&cover, &target, path)
     }
 
-    /// Mounts `/dev` with everything in it, and allocates a terminal if one is wanted.
+    /// Mounts `/dev` with everything in it, and allocates a terminal if one is wanted. `memory` is the shared memory of others.
     pub(crate) fn mount_dev(
         &self,
         tree: &mut Tree,
         spec: &Spec,
+        memory: Option<&OwnedFd>,
         terminal: Option<WindowSize>,
     ) -> Result<Option<Terminal>, SandboxError> {
         let target = tree.target("/dev", Kind::Directory)?;
@@ -166,8 +168,17 @@ impl Scratch {
         }
         let pts = mount_pts()?;
         attach_directory(&dev, "pts", &pts)?;
-        attach_directory(&dev, "shm", &mount_shm(spec.shm_size_bytes)?)?;
-        attach_directory(&dev, "mqueue", &mount_new("mqueue", &[], flags::KERNEL)?)?;
+        if spec.has_shared_memory {
+            let own = || mount_shm(spec.shm_size_bytes);
+            let memory = memory.map_or_else(|| shared(spec, "/dev/shm", own), clone)?;
+            attach_directory(&dev, "shm", &memory)?;
+        }
+        match shared(spec, "/dev/mqueue", || mount_new("mqueue", &[], flags::KERNEL)) {
+            // Those of a host that has them nowhere: a user namespace may not show them either.
+            Err(SandboxError::Kernel { source, .. })
+                if source.0 == libc::EPERM && spec.sharing.queues == Whose::Host => {}
+            queues => attach_directory(&dev, "mqueue", &queues?)?,
+        }
         let Some(size) = terminal else { return Ok(None) };
         let (terminal, number) = Terminal::open(&pts, size)?;
         bind_into(&dev, "console", &clone_mount(&pts, Path::new(&number), Depth::One)?)?;
@@ -194,6 +205,29 @@ fn attach_directory(dev: impl AsFd, name: &str, mount: &OwnedFd) -> Result<(), S
     let target =
         rustix::fs::openat(&dev, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).or_kernel(call)?;
     attach(mount, target, name)
+}
+
+fn clone(mount: &OwnedFd) -> Result<OwnedFd, SandboxError> {
+    mount.try_clone().or_kernel(|| String::from("dup(shared memory)"))
+}
+
+/// What the host has at a path, if its queues are shared and it has anything there; otherwise one's own.
+fn shared(
+    spec: &Spec,
+    path: &str,
+    own: impl FnOnce() -> Result<OwnedFd, SandboxError>,
+) -> Result<OwnedFd, SandboxError> {
+    if spec.sharing.queues != Whose::Host {
+        return own();
+    }
+    match clone_host(Path::new(path), Depth::One) {
+        Err(SandboxError::Kernel { source, .. }) if source.0 == libc::ENOENT => own(),
+        host => {
+            let host = host?;
+            restrict(&host, flags::KERNEL, Depth::One)?;
+            Ok(host)
+        }
+    }
 }
 
 fn mount_shm(size_bytes: u64) -> Result<OwnedFd, SandboxError> {

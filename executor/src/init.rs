@@ -19,47 +19,68 @@ use crate::mounting::{Depth, flags, restrict};
 use crate::mounts::{clone_connected, mount_etc, mount_one};
 use crate::network::NetworkError;
 use crate::privileges::{check_rlimits, die_with_parent, reduce};
+use crate::reaper;
 use crate::rootfs::mount_root;
+use crate::sharing::{Neighbours, Whose};
 use crate::socket::check_sockets;
 use crate::spec::{Network, Seccomp, Spec, WindowSize};
 use crate::stubs::{StubLog, Stubs};
 use crate::supervisor::NetworkSource;
 use crate::sys;
 use crate::tree::{Tree, file_type, open_in_root};
-use crate::user;
+use crate::user::{self, Identity};
 use crate::wire::{Job, Report, Streams, report_failure, send};
 
 /// Exit status when setting up went wrong; the report has the reason.
 pub(crate) const EXIT_SETUP: i32 = 125;
 
-/// Runs as process 1 of the new namespaces and never returns.
-pub(crate) fn run(job: &Job, standard: &[OwnedFd], network: Option<&NetworkSource>, control: &OwnedFd) -> ! {
-    let error = match prepare(job, standard, network, control) {
-        Ok(command) => command.execute(),
+/// What the first process finds beside its job.
+pub(crate) struct Around<'a> {
+    /// The network that is made for it.
+    pub(crate) network: Option<&'a NetworkSource>,
+    /// Whose namespaces it joins.
+    pub(crate) neighbours: &'a Neighbours,
+}
+
+/// A sandbox that is set up, and what is left to do before the command.
+pub(crate) struct Prepared<'a> {
+    job: &'a Job,
+    control: &'a OwnedFd,
+    built: Built,
+    identity: Identity,
+    command: Command,
+}
+
+/// Runs as the first process in the new namespaces and never returns.
+pub(crate) fn run(job: &Job, standard: &[OwnedFd], around: &Around<'_>, control: &OwnedFd) -> ! {
+    let error = match prepare(job, standard, around, control) {
+        Ok(prepared) if reaper::is_wanted(&job.spec) => reaper::run(&prepared),
+        Ok(prepared) => prepared.become_command(),
         Err(error) => error,
     };
     let _ = report_failure(control, error);
     std::process::exit(EXIT_SETUP);
 }
 
-fn prepare(
-    job: &Job,
+fn prepare<'a>(
+    job: &'a Job,
     standard: &[OwnedFd],
-    network: Option<&NetworkSource>,
-    control: &OwnedFd,
-) -> Result<Command, SandboxError> {
-    let Job { spec, filter, streams, entrances } = job;
+    around: &Around<'_>,
+    control: &'a OwnedFd,
+) -> Result<Prepared<'a>, SandboxError> {
+    let Job { spec, filter: _, streams, entrances } = job;
     die_with_parent()?;
     if !entrances.is_empty() {
         join_groups(entrances)?;
     }
-    if let Some(network) = network {
+    if let Some(network) = around.network {
         nix::sched::setns(&network.namespace, CloneFlags::CLONE_NEWNET)
             .or_kernel(|| String::from("setns(CLONE_NEWNET)"))?;
     }
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .or_kernel(|| String::from("prctl(PR_SET_DUMPABLE, 0)"))?;
     check(spec)?;
+    let memory = around.neighbours.join(spec)?;
     rustix::process::umask(Mode::empty());
     rustix::process::setsid().or_kernel(|| String::from("setsid()"))?;
     join_keyring(spec)?;
@@ -67,31 +88,57 @@ fn prepare(
         Streams::Terminal(size) => Some(*size),
         Streams::Own | Streams::Foreign => None,
     };
-    let Built { stubs, terminal, listeners, processes } = build_tree(spec, window)?;
+    let built = build_tree(spec, memory.as_ref(), window)?;
     if spec.network == Network::None {
         loopback_up()?;
     }
-    if !spec.hostname.is_empty() {
+    if !spec.hostname.is_empty() && spec.sharing.names == Whose::Own {
         name_host(&spec.hostname)?;
     }
     let identity = user::resolve(&spec.user, &spec.groups)?;
     let command = Command::new(spec, &identity.home)?;
     let owner = (*streams != Streams::Foreign).then_some(identity.uid);
-    connect(standard, terminal.as_ref(), owner)?;
+    connect(standard, built.terminal.as_ref(), owner)?;
     enter(&spec.cwd)?;
     rustix::process::umask(Mode::from_raw_mode(spec.umask));
-    if let Some(network) = network {
+    if let Some(network) = around.network {
         wait_for_connection(&network.gate)?;
     }
     sys::close_on_exec_from(3).or_kernel(|| String::from("close_range(3, CLOEXEC)"))?;
     // The last one that opens a file of ours has been: what follows works on descriptors.
     keep_in_root(spec)?;
-    reduce(spec, filter, &identity)?;
-    let mut ours: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
-    ours.extend(terminal.iter().map(|terminal| terminal.master.as_fd()));
-    let ready = Report::Ready { stubs, listeners: listeners.len(), processes };
-    send(control, &ready, &ours).or_kernel(|| String::from("sendmsg(control, Ready)"))?;
-    Ok(command)
+    Ok(Prepared { job, control, built, identity, command })
+}
+
+impl Prepared<'_> {
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.job.spec
+    }
+
+    pub(crate) fn has_terminal(&self) -> bool {
+        self.built.terminal.is_some()
+    }
+
+    /// Gives up everything that the specification does not grant.
+    pub(crate) fn reduce(&self) -> Result<(), SandboxError> {
+        reduce(&self.job.spec, &self.job.filter, &self.identity)
+    }
+
+    /// Gives up privileges, says that all is ready, and becomes the command. Returns only when that is impossible.
+    pub(crate) fn become_command(&self) -> SandboxError {
+        match self.reduce().and_then(|()| self.tell()) {
+            Ok(()) => self.command.execute(),
+            Err(error) => error,
+        }
+    }
+
+    fn tell(&self) -> Result<(), SandboxError> {
+        let Built { stubs, terminal, listeners, processes } = &self.built;
+        let mut ours: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
+        ours.extend(terminal.iter().map(|terminal| terminal.master.as_fd()));
+        let ready = Report::Ready { stubs: stubs.clone(), listeners: listeners.len(), processes: *processes };
+        send(self.control, &ready, &ours).or_kernel(|| String::from("sendmsg(control, Ready)"))
+    }
 }
 
 /// Names the host in the new namespace. In a container the profile of the container may forbid it, whoever asks: there the
@@ -124,7 +171,7 @@ fn check(spec: &Spec) -> Result<(), SandboxError> {
     }
     check_rlimits(&spec.rlimits)?;
     check_sockets(&spec.mounts)?;
-    check_sysctls(&spec.sysctls, spec.network)
+    check_sysctls(spec)
 }
 
 /// Gives the command a session keyring of its own. Where that is impossible the host's stays attached, and the
@@ -147,8 +194,12 @@ struct Built {
     processes: Processes,
 }
 
-/// Mounts everything, and leaves the host's tree behind.
-fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<Built, SandboxError> {
+/// Mounts everything, and leaves the host's tree behind. `memory` is the shared memory of others.
+fn build_tree(
+    spec: &Spec,
+    memory: Option<&OwnedFd>,
+    window: Option<WindowSize>,
+) -> Result<Built, SandboxError> {
     let connected = clone_connected(&spec.mounts)?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .or_kernel(|| String::from("mount(\"/\", MS_REC | MS_PRIVATE)"))?;
@@ -158,7 +209,7 @@ fn build_tree(spec: &Spec, window: Option<WindowSize>) -> Result<Built, SandboxE
     let mut tree = Tree::new(root, StubLog::new(upper))?;
     let processes = mount_proc(&mut tree, spec)?;
     mount_sys(&mut tree, spec.confinement)?;
-    let terminal = scratch.mount_dev(&mut tree, spec, window)?;
+    let terminal = scratch.mount_dev(&mut tree, spec, memory, window)?;
     mount_etc(&mut tree, &scratch, spec)?;
     let mut listeners = Vec::new();
     for (mount, connected) in spec.mounts.iter().zip(connected) {

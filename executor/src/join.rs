@@ -1,5 +1,6 @@
 //! One more process in a sandbox that is there already: it enters, gives up privileges, and becomes the command.
 
+use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sched::CloneFlags;
@@ -13,6 +14,7 @@ use crate::init::{EXIT_SETUP, connect, enter, enter_groups, join_keyring};
 use crate::kernel_files::Processes;
 use crate::landlock::keep_in_root;
 use crate::privileges::{check_rlimits, die_with_parent, reduce};
+use crate::sharing::Whose;
 use crate::spec::{Network, Spec, WindowSize};
 use crate::stubs::Stubs;
 use crate::sys::{self, Fork};
@@ -25,8 +27,20 @@ use crate::wire::{Job, Report, Streams, report_failure, send};
 /// Who enters a pid namespace does not come back, and does not enter it himself: his next child does. So this process starts
 /// one, as a child of its own parent, tells about it, and ends.
 pub(crate) fn run(job: &Job, standard: &[OwnedFd], container: &OwnedFd, control: &OwnedFd) -> ! {
-    match fork_inside(container) {
-        Ok(Fork::Child) => become_command(job, standard, container, control),
+    // The host's is where we are, and where an ordinary user may not go.
+    let processes = (job.spec.sharing.processes != Whose::Host).then_some(container);
+    run_among(processes, 0, control, || become_command(job, standard, container, control))
+}
+
+/// Lets a new process in new namespaces do something among the processes of another sandbox, and ends.
+pub(crate) fn run_among(
+    processes: Option<&OwnedFd>,
+    namespaces: u64,
+    control: &OwnedFd,
+    does: impl FnOnce() -> Infallible,
+) -> ! {
+    match fork_among(processes, namespaces) {
+        Ok(Fork::Child) => match does() {},
         Ok(Fork::Parent { pid: _, pidfd }) => {
             let told = send(control, &Report::Started, &[pidfd.as_fd()]);
             std::process::exit(told.map_or(EXIT_SETUP, |()| 0));
@@ -38,17 +52,20 @@ pub(crate) fn run(job: &Job, standard: &[OwnedFd], container: &OwnedFd, control:
     }
 }
 
-fn fork_inside(container: &OwnedFd) -> Result<Fork, SandboxError> {
+fn fork_among(processes: Option<&OwnedFd>, namespaces: u64) -> Result<Fork, SandboxError> {
     // Until it has executed its program the new process cannot be looked into from inside: it begins with what we know.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .or_kernel(|| String::from("prctl(PR_SET_DUMPABLE, 0)"))?;
-    nix::sched::setns(container, CloneFlags::CLONE_NEWPID)
-        .or_kernel(|| String::from("setns(container, CLONE_NEWPID)"))?;
-    sys::fork(libc::CLONE_PARENT as u64).or_kernel(|| String::from("clone3(CLONE_PARENT)"))
+    if let Some(processes) = processes {
+        nix::sched::setns(processes, CloneFlags::CLONE_NEWPID)
+            .or_kernel(|| String::from("setns(CLONE_NEWPID)"))?;
+    }
+    let flags = libc::CLONE_PARENT as u64 | namespaces;
+    sys::fork(flags).or_kernel(|| format!("clone3({flags:#x})"))
 }
 
 /// In the pid namespace of the sandbox.
-fn become_command(job: &Job, standard: &[OwnedFd], container: &OwnedFd, control: &OwnedFd) -> ! {
+fn become_command(job: &Job, standard: &[OwnedFd], container: &OwnedFd, control: &OwnedFd) -> Infallible {
     let error = match prepare(job, standard, container, control) {
         Ok(command) => command.execute(),
         Err(error) => error,
@@ -96,10 +113,7 @@ fn prepare(
 
 /// The namespaces to enter; that of the processes was entered before the fork. The host's network is no other one.
 fn namespaces(spec: &Spec) -> CloneFlags {
-    let own = CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWCGROUP;
+    let own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP | spec.sharing.to_join();
     if spec.network == Network::Host { own } else { own | CloneFlags::CLONE_NEWNET }
 }
 

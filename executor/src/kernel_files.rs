@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{OrKernel, SandboxError};
 use crate::landlock::has_domain;
 use crate::mounting::{Depth, clone_host, clone_mount, flags, mount_new, restrict};
+use crate::sharing::Whose;
 use crate::spec::{Confinement, Network, Spec};
 use crate::sys::{self, Fork};
 use crate::tree::{Kind, Tree};
@@ -21,7 +22,7 @@ const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 /// Whose processes `/proc` shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Processes {
-    /// Those of the sandbox.
+    /// Those of the sandbox, and of those with whom it is to share them.
     #[default]
     Own,
     /// Those of the machine, or of the container in which the engine runs.
@@ -32,17 +33,21 @@ pub enum Processes {
 ///
 /// In a container whose `/proc` is partly covered the kernel makes no new one, since that would not be. There the
 /// container's is cloned, with its covers. It shows processes of which a sandbox may use none: Landlock keeps it from
-/// all that is behind their names, so without Landlock there is no such clone.
+/// all that is behind their names, so without Landlock there is no such clone. Who is to share the processes of the host
+/// gets the same clone where a user namespace is in the way of another one.
 pub(crate) fn mount_proc(tree: &mut Tree, spec: &Spec) -> Result<Processes, SandboxError> {
     let target = tree.target("/proc", Kind::Directory)?;
     match mount_new("proc", &[], flags::KERNEL) {
         Err(SandboxError::Kernel { source, .. })
-            if source.0 == libc::EPERM && has_domain(spec) && spec.sysctls.is_empty() =>
+            if source.0 == libc::EPERM
+                && (has_domain(spec) || spec.sharing.processes == Whose::Host)
+                && spec.sysctls.is_empty() =>
         {
             let host = clone_host(Path::new("/proc"), Depth::All)?;
             restrict(&host, flags::KERNEL, Depth::All)?;
             tree.attach(&host, &target, "/proc")?;
-            Ok(Processes::All)
+            let is_asked = spec.sharing.processes == Whose::Host;
+            Ok(if is_asked { Processes::Own } else { Processes::All })
         }
         proc => {
             let proc = proc?;
@@ -119,21 +124,21 @@ pub(crate) fn make_read_only(tree: &Tree, path: &str) -> Result<(), SandboxError
 }
 
 /// Whether a kernel parameter belongs to a namespace that the container has for itself.
-fn is_namespaced(name: &str, network: Network) -> bool {
+fn is_namespaced(name: &str, spec: &Spec) -> bool {
     const IPC: &[&str] = &["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem"];
-    IPC.contains(&name)
-        || name.starts_with("kernel.shm")
-        || name.starts_with("fs.mqueue.")
-        || (name.starts_with("net.") && network != Network::Host)
+    let is_of_queues =
+        IPC.contains(&name) || name.starts_with("kernel.shm") || name.starts_with("fs.mqueue.");
+    (is_of_queues && spec.sharing.queues != Whose::Host)
+        || (name.starts_with("net.") && spec.network != Network::Host)
 }
 
 /// Checks the names of kernel parameters before anything is set up.
-pub(crate) fn check_sysctls(sysctls: &[(String, String)], network: Network) -> Result<(), SandboxError> {
-    for (name, value) in sysctls {
+pub(crate) fn check_sysctls(spec: &Spec) -> Result<(), SandboxError> {
+    for (name, value) in &spec.sysctls {
         let is_name = name.split('.').all(|part| {
             !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
         });
-        if !is_name || !is_namespaced(name, network) {
+        if !is_name || !is_namespaced(name, spec) {
             return Err(SandboxError::BadField {
                 field: String::from("sysctls"),
                 value: format!("{name}={value}"),
@@ -156,9 +161,16 @@ fn write_sysctl(proc: impl AsFd, name: &str, value: &str) -> Result<(), SandboxE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sharing::Sharing;
+    use crate::spec::Rootfs;
+
+    fn spec(name: &str, network: Network) -> Spec {
+        let sysctls = vec![(name.to_string(), String::from("1"))];
+        Spec { network, sysctls, ..Spec::new(Rootfs::Directory("/".into()), Vec::new()) }
+    }
 
     fn accepts(name: &str, network: Network) -> bool {
-        check_sysctls(&[(name.to_string(), String::from("1"))], network).is_ok()
+        check_sysctls(&spec(name, network)).is_ok()
     }
 
     #[test]
@@ -169,5 +181,8 @@ mod tests {
         assert!(!accepts("kernel.core_pattern", Network::None));
         assert!(!accepts("kernel.shm/../core_pattern", Network::None));
         assert!(!accepts("net..core", Network::None));
+        let sharing = Sharing { queues: Whose::Host, ..Sharing::default() };
+        let with_queues_of_host = Spec { sharing, ..spec("kernel.shmmax", Network::None) };
+        assert!(check_sysctls(&with_queues_of_host).is_err());
     }
 }

@@ -11,7 +11,8 @@ use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::capabilities::Capability;
 use crate::error::{OrKernel, SandboxError};
-use crate::spec::{Confinement, Spec};
+use crate::sharing::Whose;
+use crate::spec::{Confinement, Network, Spec};
 use crate::sys::{self, LandlockRights};
 use crate::tree::file_type;
 
@@ -25,8 +26,10 @@ const IOCTL_DEVICE: u64 = 1 << 15;
 /// Rights that exist for something that is no directory: to execute, write and read, and the last two above.
 const ON_FILES: u64 = 0b111 | TRUNCATE | IOCTL_DEVICE;
 
-/// Sockets with an abstract name, and signals, of processes outside.
-const SCOPES: u64 = 0b11;
+/// Sockets with an abstract name of processes outside.
+const SCOPE_SOCKETS: u64 = 0b01;
+/// Signals to processes outside.
+const SCOPE_SIGNALS: u64 = 0b10;
 
 /// The version that brought each right.
 const VERSIONS: &[(u32, u64)] = &[(2, FILES_FIRST | REFER), (3, TRUNCATE), (5, IOCTL_DEVICE)];
@@ -60,14 +63,21 @@ pub(crate) fn has_domain(spec: &Spec) -> bool {
 /// What is taken from a command; `None` if nothing.
 ///
 /// Landlock forbids every mount. So a command that was given the capability to mount keeps its files, and a privileged
-/// one everything.
+/// one everything. Who is to share processes or a network with others may signal or call them; and since whoever is under any
+/// rule set traces nobody outside, who shares processes and was given the capability to trace them keeps everything as well.
 fn rights(version: u32, spec: &Spec) -> Option<LandlockRights> {
     if spec.confinement == Confinement::Privileged {
         return None;
     }
-    let may_mount = Capability::from_name("SYS_ADMIN").is_some_and(|name| spec.capabilities.contains(name));
-    let files = if may_mount { 0 } else { files(version) };
-    let scopes = if version >= VERSION_OF_SCOPES { SCOPES } else { 0 };
+    let has = |name| Capability::from_name(name).is_some_and(|name| spec.capabilities.contains(name));
+    let shares_processes = spec.sharing.processes != Whose::Own;
+    if shares_processes && has("SYS_PTRACE") {
+        return None;
+    }
+    let files = if has("SYS_ADMIN") { 0 } else { files(version) };
+    let signals = if shares_processes { 0 } else { SCOPE_SIGNALS };
+    let sockets = if spec.network == Network::Joined { 0 } else { SCOPE_SOCKETS };
+    let scopes = if version >= VERSION_OF_SCOPES { signals | sockets } else { 0 };
     (files | scopes != 0).then_some(LandlockRights { files, ports: 0, scopes })
 }
 
@@ -122,6 +132,17 @@ mod tests {
         assert_eq!(all(5), Some((0xffff, 0)));
         assert_eq!(all(6), Some((0xffff, 3)));
         assert_eq!(all(99), all(6));
+    }
+
+    #[test]
+    fn who_shares_processes_or_a_network_reaches_them() {
+        let scopes = |spec: &Spec| rights(7, spec).map(|rights| rights.scopes);
+        let mut sharing = Spec { network: Network::Joined, ..spec() };
+        assert_eq!(scopes(&sharing), Some(SCOPE_SIGNALS));
+        sharing.sharing.processes = Whose::Host;
+        assert_eq!(scopes(&sharing), Some(0));
+        sharing.capabilities = Capabilities::default().with(Capability::from_name("SYS_PTRACE").unwrap());
+        assert!(rights(7, &sharing).is_none());
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod io;
 mod join;
 mod kernel_files;
 mod landlock;
+mod members;
 mod mounting;
 mod mounts;
 mod namespace;
@@ -40,9 +41,12 @@ mod network;
 mod overlay;
 mod privileged;
 mod privileges;
+mod process;
+mod reaper;
 mod resident;
 mod rootfs;
 mod seccomp;
+mod sharing;
 mod socket;
 mod spec;
 mod stubs;
@@ -74,6 +78,7 @@ pub use network::{
 };
 pub use resident::{Companion, Resident, reside, reside_in};
 pub use rootfs::{MOUNT_POINT_DIRECTORIES, MOUNT_POINT_FILES};
+pub use sharing::{Neighbours, Sharing, Whose};
 pub use spec::{
     Below, Binding, Confinement, Content, LOWERS_MAX, Mount, Network, Propagation, Reach, Rlimit, Rootfs,
     SHM_SIZE_BYTES_DEFAULT, SOCKETS_MAX, Seccomp, Spec, WindowSize,

@@ -4,26 +4,29 @@
 //! nobody needs a second process to wait for the first. What dies with it is the same: the kernel kills the command
 //! when its parent is gone.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::cgroup::{Account, Cgroups, Resources, no_freezer};
-use crate::child::{Exit, Outcome, Terminal, Usage, exit_of, lost, upper_of};
+use crate::child::{Exit, Outcome, Terminal, Usage, lost, upper_of};
 use crate::error::{OrKernel, SandboxError};
-use crate::init;
+use crate::init::{self, Around};
 use crate::io::{Connected, Io, connect};
 use crate::join;
 use crate::kernel_files::Processes;
+use crate::members::{Mounts, gather, pid_of, with_descendants};
 use crate::network::{Attachment, Connection};
+use crate::process::{Process, Ready};
 use crate::seccomp;
+use crate::sharing::{Neighbours, Whose};
 use crate::spec::Spec;
 use crate::stubs::Stubs;
-use crate::supervisor::{NetworkSource, namespaces, used};
+use crate::supervisor::{NetworkSource, namespaces};
 use crate::sys::{self, Fork};
 use crate::uplink::Uplink;
-use crate::wire::{Job, Report, receive};
+use crate::wire::Job;
 
 /// A command in a sandbox, a child of this process.
 ///
@@ -40,6 +43,8 @@ pub struct Resident {
     /// Made when somebody wants everything to stand still: to join such a group may take the kernel 15 ms.
     freezer: Option<Cgroups>,
     uplink: Uplink,
+    /// Known where nothing but this says who belongs to the sandbox: it shares the processes of others.
+    mounts: Option<Mounts>,
     begin: Instant,
 }
 
@@ -57,15 +62,21 @@ pub struct Companion {
 ///
 /// As those of [`crate::spawn`]; that the program cannot be executed is known here already.
 pub fn reside(spec: &Spec, io: Io) -> Result<Resident, SandboxError> {
-    reside_in(spec, io, None)
+    reside_in(spec, io, None, &Neighbours::default())
 }
 
-/// The same in a network that the command has joined, if there is one. The specification then says [`crate::Network::Private`].
+/// The same among others: in a network that the command has joined, if there is one (the specification then says
+/// [`crate::Network::Private`]), and in the namespaces of neighbours that the specification says are joined.
 ///
 /// # Errors
 ///
-/// Those of [`reside`].
-pub fn reside_in(spec: &Spec, io: Io, attachment: Option<&Attachment>) -> Result<Resident, SandboxError> {
+/// Those of [`reside`]; that a neighbour has ended.
+pub fn reside_in(
+    spec: &Spec,
+    io: Io,
+    attachment: Option<&Attachment>,
+    neighbours: &Neighbours,
+) -> Result<Resident, SandboxError> {
     let begin = Instant::now();
     let Connected { streams, theirs, ours: _ } = connect(io)?;
     let groups = Cgroups::make(&spec.resources)?;
@@ -74,66 +85,56 @@ pub fn reside_in(spec: &Spec, io: Io, attachment: Option<&Attachment>) -> Result
     let upper = upper_of(&spec.rootfs)?;
     let uplink = Uplink::take(spec, attachment)?;
     let source = uplink.connection().map(source_of).transpose()?;
+    let around = Around { network: source.as_ref(), neighbours };
+    let (mut process, ready) = set_up(&job, theirs, &around)?;
+    let (mut ready, failure) = ready;
+    if let Some(command) = ready.command.take() {
+        // What we have started was only on the way to it.
+        process.wait()?;
+        process = Process::new(pid_of(&command)?, command);
+    }
+    let mounts = (spec.sharing.processes != Whose::Own).then(|| Mounts::of(process.pid)).flatten();
+    if let Some(failure) = failure {
+        process.end();
+        ready.stubs.remove(&upper);
+        return Err(failure);
+    }
+    let Ready { stubs, processes, terminal, command: _ } = ready;
+    let spec = spec.clone();
+    let freezer = None;
+    Ok(Resident { process, terminal, processes, spec, upper, stubs, groups, freezer, uplink, mounts, begin })
+}
+
+/// Starts the first process of the sandbox, and waits until that is complete or has failed.
+fn set_up(
+    job: &Job,
+    theirs: Vec<OwnedFd>,
+    around: &Around<'_>,
+) -> Result<(Process, (Ready, Option<SandboxError>)), SandboxError> {
     let (control, theirs_control) = control()?;
-    let namespaces = namespaces(&job);
-    let fork = sys::fork(namespaces).or_kernel(|| format!("clone3({namespaces:#x})"))?;
+    let made = namespaces(job);
+    let joined = match job.spec.sharing.processes {
+        Whose::Joined => around.neighbours.processes.as_ref(),
+        Whose::Own | Whose::Host => None,
+    };
+    let forked = if joined.is_some() { 0 } else { made };
+    let fork = sys::fork(forked).or_kernel(|| format!("clone3({forked:#x})"))?;
     let mut process = match fork {
         Fork::Child => {
             // What this process ignores the command does not.
             let _ = sys::reset_signals();
-            init::run(&job, &theirs, source.as_ref(), &theirs_control)
+            match joined {
+                None => init::run(job, &theirs, around, &theirs_control),
+                Some(_) => join::run_among(joined, made, &theirs_control, || {
+                    init::run(job, &theirs, around, &theirs_control)
+                }),
+            }
         }
         Fork::Parent { pid, pidfd } => Process::new(pid, pidfd),
     };
-    drop((theirs, source, theirs_control));
-    let setup = process.set_up(&control);
-    let (ready, failure) = setup?;
-    let Ready { stubs, processes, terminal, command: _ } = ready;
-    if let Some(failure) = failure {
-        process.end();
-        stubs.remove(&upper);
-        return Err(failure);
-    }
-    let spec = spec.clone();
-    let freezer = None;
-    Ok(Resident { process, terminal, processes, spec, upper, stubs, groups, freezer, uplink, begin })
-}
-
-/// Moves all members to groups. Whoever is started meanwhile is where its parent is: sooner or later nobody is left.
-fn gather(groups: &Cgroups, members: impl Fn() -> Vec<i32>) -> Result<(), SandboxError> {
-    for _ in 0..GATHERINGS_MAX {
-        let inside = groups.members();
-        let outside: Vec<i32> = members().into_iter().filter(|pid| !inside.contains(pid)).collect();
-        if outside.is_empty() {
-            return Ok(());
-        }
-        outside.into_iter().try_for_each(|pid| groups.add(pid))?;
-    }
-    Err(lost("starts processes faster than they can be stopped"))
-}
-
-/// How often to look for processes that were started meanwhile.
-const GATHERINGS_MAX: usize = 100;
-
-/// All processes with their parents, see proc_pid_stat(5).
-fn parents() -> Vec<(i32, i32)> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let with_parent = |pid: i32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name of the program, in brackets, may contain anything.
-        let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
-        Some((pid, parent))
-    };
-    numbers.filter_map(with_parent).collect()
-}
-
-/// The number of the process that a descriptor means, see pidfd_open(2).
-fn pid_of(pidfd: &OwnedFd) -> Result<i32, SandboxError> {
-    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
-    let text = std::fs::read_to_string(&path).or_kernel(|| format!("read({path:?})"))?;
-    let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
-    number.ok_or_else(|| lost("started a process without a number"))
+    drop((theirs, theirs_control));
+    let ready = process.set_up(&control)?;
+    Ok((process, ready))
 }
 
 fn control() -> Result<(OwnedFd, OwnedFd), SandboxError> {
@@ -155,6 +156,11 @@ impl Resident {
     /// The number of the command among the processes of the host.
     pub fn pid(&self) -> i32 {
         self.process.pid
+    }
+
+    /// How it was started.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     /// Sends a signal to the command, see [`crate::Child::signal`].
@@ -227,16 +233,10 @@ impl Resident {
     /// The processes of the sandbox as the host numbers them. `others` are companions: together with the command they are
     /// the ancestors of all.
     pub fn members(&self, others: &[i32]) -> Vec<i32> {
-        let mut members: Vec<i32> = others.iter().copied().chain([self.process.pid]).collect();
-        let parents = parents();
-        let mut known = 0;
-        while known < members.len() {
-            let parent = members[known];
-            let children = parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid);
-            members.extend(children);
-            known += 1;
+        match self.mounts {
+            Some(mounts) => mounts.members(),
+            None => with_descendants(others.iter().copied().chain([self.process.pid]).collect()),
         }
-        members
     }
 
     /// Starts one more command in the same surroundings. Of `spec` counts what a process has of its own: arguments,
@@ -248,7 +248,7 @@ impl Resident {
     pub fn exec(&self, spec: &Spec, io: Io) -> Result<Companion, SandboxError> {
         let Connected { streams, theirs, ours: _ } = connect(io)?;
         let entrances = self.groups.as_ref().map(Cgroups::entrances).unwrap_or_default();
-        let spec = Spec { network: self.spec.network, ..spec.clone() };
+        let spec = Spec { network: self.spec.network, sharing: self.spec.sharing, ..spec.clone() };
         let job = Job { filter: seccomp::filter(&spec), spec, streams, entrances };
         let (control, theirs_control) = control()?;
         let fork = sys::fork(0).or_kernel(|| String::from("clone3()"))?;
@@ -283,11 +283,28 @@ impl Resident {
     /// When somebody else has waited for the process.
     pub fn reap(mut self) -> Result<Outcome, SandboxError> {
         let ended = self.process.wait();
+        self.clear();
         let account = self.account();
         std::mem::take(&mut self.stubs).remove(&self.upper);
         self.uplink.give_back();
         let (exit, usage) = ended?;
         Ok(Outcome { exit, usage: Usage { wall: self.begin.elapsed(), ..usage }, account })
+    }
+}
+
+impl Resident {
+    /// Ends what the command has left among the processes of others. In a pid namespace of its own the kernel has done so.
+    fn clear(&mut self) {
+        if let Some(mounts) = self.mounts.take() {
+            mounts.clear();
+        }
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        self.process.end();
+        self.clear();
     }
 }
 
@@ -319,79 +336,5 @@ impl Companion {
     /// When somebody else has waited for the process.
     pub fn reap(mut self) -> Result<Exit, SandboxError> {
         Ok(self.process.wait()?.0)
-    }
-}
-
-/// A child process, which is killed and reaped when dropped.
-#[derive(Debug)]
-struct Process {
-    pid: i32,
-    pidfd: OwnedFd,
-    is_reaped: bool,
-}
-
-/// What a sandbox says of itself when it is complete.
-#[derive(Default)]
-struct Ready {
-    stubs: Stubs,
-    processes: Processes,
-    terminal: Option<Terminal>,
-    /// Another process that was started for the command.
-    command: Option<OwnedFd>,
-}
-
-impl Process {
-    fn new(pid: i32, pidfd: OwnedFd) -> Self {
-        Self { pid, pidfd, is_reaped: false }
-    }
-
-    /// Waits until the program was executed, or could not be: then both close their end.
-    fn set_up(&mut self, control: &OwnedFd) -> Result<(Ready, Option<SandboxError>), SandboxError> {
-        let mut ready = None;
-        let mut failure = None;
-        let mut command = None;
-        let call = || String::from("recvmsg(control)");
-        while let Some((report, mut fds)) = receive(control).or_kernel(call)? {
-            match report {
-                Report::Ready { stubs, listeners: _, processes } => {
-                    let terminal = fds.pop().map(Terminal::from);
-                    ready = Some(Ready { stubs, processes, terminal, command: None });
-                }
-                Report::Failed(error) => failure = Some(error),
-                Report::Started => command = fds.pop(),
-                Report::Exited { .. } => {}
-            }
-        }
-        if ready.is_none() && failure.is_none() {
-            failure = Some(lost("ended before it had set up the sandbox"));
-        }
-        Ok((Ready { command, ..ready.unwrap_or_default() }, failure))
-    }
-
-    fn signal(&self, signal: i32) {
-        // The only error for our own child is that it is gone.
-        let _ = sys::pidfd_send_signal(&self.pidfd, signal);
-    }
-
-    fn wait(&mut self) -> Result<(Exit, Usage), SandboxError> {
-        let pid = self.pid;
-        let ended = sys::wait4(pid).or_kernel(|| format!("wait4({pid})"));
-        self.is_reaped = true;
-        let (status, usage) = ended?;
-        Ok((exit_of(status), used(&usage)))
-    }
-
-    fn end(&mut self) {
-        if !self.is_reaped {
-            self.signal(libc::SIGKILL);
-            // Whoever has reaped it has waited for it.
-            let _ = self.wait();
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.end();
     }
 }

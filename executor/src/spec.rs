@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capabilities::Capabilities;
 use crate::cgroup::Resources;
+use crate::sharing::Sharing;
 
 /// Most directories that an overlay can stack below its upper one (`OVL_MAX_STACK`).
 pub const LOWERS_MAX: usize = 500;
@@ -41,6 +42,11 @@ pub struct Spec {
     pub resolv_conf: String,
     /// Which network the process sees.
     pub network: Network,
+    /// Whose other namespaces it has.
+    pub sharing: Sharing,
+    /// Whether a process of ours is the first one of the sandbox: it passes signals on to the command, buries processes that
+    /// nobody waits for, and ends as the command does.
+    pub has_init: bool,
     /// Further mounts, made in this order after the standard ones.
     pub mounts: Vec<Mount>,
     /// Capabilities of a process of user 0, and the bounding set of every other.
@@ -65,7 +71,9 @@ pub struct Spec {
     pub umask: u32,
     /// Namespaced kernel parameters, `net.core.somaxconn` and its value.
     pub sysctls: Vec<(String, String)>,
-    /// Size limit of `/dev/shm`.
+    /// Whether there is a `/dev/shm`.
+    pub has_shared_memory: bool,
+    /// Size limit of `/dev/shm`, if it is the command's own.
     pub shm_size_bytes: u64,
     /// Limits of the whole sandbox.
     pub resources: Resources,
@@ -85,6 +93,8 @@ impl Spec {
             hosts: String::new(),
             resolv_conf: String::new(),
             network: Network::default(),
+            sharing: Sharing::default(),
+            has_init: false,
             mounts: Vec::new(),
             capabilities: Capabilities::default(),
             ambient: Capabilities::NONE,
@@ -97,6 +107,7 @@ impl Spec {
             rlimits: Vec::new(),
             umask: UMASK_DEFAULT,
             sysctls: Vec::new(),
+            has_shared_memory: true,
             shm_size_bytes: SHM_SIZE_BYTES_DEFAULT,
             resources: Resources::default(),
         }
@@ -179,6 +190,8 @@ pub enum Network {
     /// A new one with a way out, see [`crate::private_network`]. It may have had another sandbox before, which has
     /// left nothing behind in it.
     Private,
+    /// That of another sandbox, see [`crate::Neighbours`].
+    Joined,
 }
 
 /// How far the machine itself is out of reach.

@@ -19,13 +19,13 @@ use crate::tree::{Kind, join, open_plain};
 const STUBS_MAX: usize = 512;
 
 /// What was created, as the engine needs it to clean up.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Stubs {
     created: Vec<Stub>,
     directories: Vec<Directory>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Stub {
     directory: String,
     name: String,
@@ -35,7 +35,7 @@ struct Stub {
 }
 
 /// A directory in which a stub was created, or that was copied up on the way there.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Directory {
     path: String,
     /// Whether the upper directory did not contain it before.

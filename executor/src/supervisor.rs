@@ -13,7 +13,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::cgroup;
 use crate::child::Usage;
 use crate::error::{OrKernel, SandboxError};
-use crate::init;
+use crate::init::{self, Around};
+use crate::sharing::Neighbours;
 use crate::spec::Network;
 use crate::sys::{self, Fork};
 use crate::wire::{Job, NewJob, Report, from_memory_file, receive, report_failure, send};
@@ -50,7 +51,10 @@ fn supervise(control: &OwnedFd) -> Result<(), SandboxError> {
     let namespaces = namespaces(&job);
     let fork = sys::fork(namespaces).or_kernel(|| format!("clone3({namespaces:#x})"))?;
     let (pid, pidfd) = match fork {
-        Fork::Child => init::run(&job, &standard, network.as_ref(), control),
+        Fork::Child => {
+            let around = Around { network: network.as_ref(), neighbours: &Neighbours::default() };
+            init::run(&job, &standard, &around, control)
+        }
         Fork::Parent { pid, pidfd } => (pid, pidfd),
     };
     // From here on only the command holds them: their readers see the end when it is gone.
@@ -102,12 +106,12 @@ fn network(job: &Job, fds: &mut Vec<OwnedFd>) -> Result<Option<NetworkSource>, S
 }
 
 pub(crate) fn namespaces(job: &Job) -> u64 {
-    let base = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    let base = libc::CLONE_NEWNS | job.spec.sharing.to_make();
     // The root of what the command sees is the group in which the namespace is made: its own, once it is in it.
     let cgroup = if job.entrances.is_empty() { libc::CLONE_NEWCGROUP } else { 0 };
     let network = match job.spec.network {
         // A private one is there already.
-        Network::Host | Network::Private => 0,
+        Network::Host | Network::Private | Network::Joined => 0,
         Network::None => libc::CLONE_NEWNET,
     };
     (base | cgroup | network) as u64

@@ -159,6 +159,24 @@ pub(crate) fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()>
     done(result)
 }
 
+/// Sends a signal to a process by its number, see kill(2). A descendant that nobody else waits for keeps its number.
+pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    done(unsafe { libc::kill(pid, signal) }.into())
+}
+
+/// Waits for one of the signals that this thread has blocked, see sigwaitinfo(2).
+pub(crate) fn wait_for_signal() -> io::Result<i32> {
+    // SAFETY: an all-zero `sigset_t` is a valid value: an array of integers.
+    let mut signals: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `signals` outlives both calls, and nobody asks for more than the number of the signal.
+    let signal = unsafe {
+        libc::sigfillset(&raw mut signals);
+        libc::sigwaitinfo(&raw const signals, std::ptr::null_mut())
+    };
+    if signal < 0 { Err(io::Error::last_os_error()) } else { Ok(signal) }
+}
+
 /// Gives this process a session keyring of its own, see keyctl(2).
 pub(crate) fn join_session_keyring() -> io::Result<()> {
     // SAFETY: a null name asks for an anonymous keyring; nothing is dereferenced.

@@ -18,7 +18,7 @@ impl Uplink {
     /// What a specification asks for: the network that was joined, or one of its own.
     pub(crate) fn take(spec: &Spec, attachment: Option<&Attachment>) -> Result<Self, SandboxError> {
         let connection = match (spec.network, attachment) {
-            (Network::Host | Network::None, _) => None,
+            (Network::Host | Network::None | Network::Joined, _) => None,
             (Network::Private, Some(attachment)) => Some(attachment.connection.again()),
             (Network::Private, None) => Some(network::take()),
         };

@@ -48,7 +48,7 @@ fn run_inner(args: Args, global: &Global) -> Result<Exit, Report> {
     let (obtaining, cidfile, name) = (args.obtaining(), args.cidfile.clone(), args.name.clone());
     let settings = args.settings()?;
     let cidfile = cidfile.map(create::IdFile::new).transpose()?;
-    let engine = store::open_with_networks(global)?.with_registries(registries);
+    let engine = store::open_with_networks(global, &settings.sharing.others())?.with_registries(registries);
     let creation = engine.prepare_container(settings.network_alone());
     match obtain(&engine, &settings.image, &obtaining)? {
         Ok(()) => {}

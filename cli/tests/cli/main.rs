@@ -23,6 +23,7 @@ mod questions;
 mod report;
 mod rootless;
 mod run;
+mod sharing;
 mod space;
 mod store_check;
 mod support;

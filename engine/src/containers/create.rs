@@ -50,19 +50,21 @@ impl Engine {
         let stored = crate::images::stored(&self.store, &image_id)?;
         let image = crate::images::read_config(&self.store, &image_id)?;
         let id = name::new_id().map_err(random)?;
+        let mut settings = settings.clone();
+        settings.hostname = self.settle_sharing(&mut settings.sharing)?.or(settings.hostname);
         let mut config = Config {
             image_id: image_id.to_string(),
             layers: stored.layers.iter().map(ToString::to_string).collect(),
             created_unix_ns: now_unix_ns(),
-            ..Config::of_image(id, settings.clone(), &image)
+            ..Config::of_image(id, settings, &image)
         };
         if config.argv().is_empty() {
-            return Err(ContainerError::NoCommand { image: settings.image.clone() });
+            return Err(ContainerError::NoCommand { image: config.settings.image });
         }
         if signal::parse(&config.stop_signal).is_none() {
             return Err(ContainerError::InvalidSignal { text: config.stop_signal });
         }
-        for request in &settings.networks.networks {
+        for request in &config.settings.networks.networks {
             self.network(&request.network)?;
         }
         // Its volumes stay from here on: as long as this lives, and then because the container is there.

@@ -48,6 +48,12 @@ pub enum ContainerError {
     /// The network that was asked for has no way to the host.
     #[error(transparent)]
     HostGateway(#[from] NoHostGateway),
+    /// Another container does not share what was asked for.
+    #[error("{problem}")]
+    Sharing {
+        /// What stands in the way.
+        problem: String,
+    },
     /// Something that cannot be mounted.
     #[error(transparent)]
     Mount(#[from] MountError),

@@ -29,6 +29,7 @@ use serde::de::DeserializeOwned;
 
 use super::config::Config;
 use super::error::ContainerError;
+use super::name::ID_DIGITS;
 use super::state::State;
 
 const CONTAINERS: &str = "containers";
@@ -281,6 +282,28 @@ impl Home {
             .map_err(|error| file(&self.path, error.into()))?;
         let path = PathBuf::from(format!("/proc/self/fd/{}/control", directory.as_raw_fd()));
         Ok((directory, path))
+    }
+}
+
+/// The container of a name, an id or the beginning of one, in this order.
+pub(crate) fn find(root: &Path, text: &str) -> Result<Home, ContainerError> {
+    let no_such_container = || ContainerError::NoSuchContainer { name: text.to_owned() };
+    let name = text.strip_prefix('/').unwrap_or(text);
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return Err(no_such_container());
+    }
+    let is_there = |id: &str| Home::new(root, id).path.is_dir();
+    if name.len() == ID_DIGITS && is_there(name) {
+        return Ok(Home::new(root, name));
+    }
+    if let Some(id) = named(root, name).filter(|id| is_there(id)) {
+        return Ok(Home::new(root, &id));
+    }
+    let candidates: Vec<String> = Home::all(root)?.into_iter().filter(|id| id.starts_with(name)).collect();
+    match candidates.as_slice() {
+        [] => Err(no_such_container()),
+        [id] => Ok(Home::new(root, id)),
+        _ => Err(ContainerError::Ambiguous { prefix: text.to_owned() }),
     }
 }
 

@@ -227,6 +227,7 @@ fn host_config(config: &Config) -> Value {
     let lender =
         |(name, read_only): &(String, bool)| if *read_only { format!("{name}:ro") } else { name.clone() };
     let lenders: Vec<String> = settings.volumes_from.iter().map(lender).collect();
+    let network_of = settings.sharing.network_mode();
     let sysctls: BTreeMap<_, _> = settings.privileges.sysctls.iter().cloned().collect();
     json!({
         "AutoRemove": settings.auto_remove,
@@ -240,6 +241,8 @@ fn host_config(config: &Config) -> Value {
         "CpuShares": resources.cpu_shares.unwrap_or(0),
         "CpusetCpus": resources.cpuset_cpus,
         "CpusetMems": resources.cpuset_mems,
+        "Init": settings.sharing.has_init,
+        "IpcMode": settings.sharing.queues.to_string(),
         "Dns": settings.dns.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "DnsOptions": settings.dns.options,
         "Devices": settings.devices.iter().map(device).collect::<Vec<_>>(),
@@ -250,7 +253,8 @@ fn host_config(config: &Config) -> Value {
         "Memory": resources.memory_bytes.unwrap_or(0),
         "MemorySwap": swap,
         "NanoCpus": nano_cpus.min(PERIOD_US * NANO_CPUS_PER_US * 1024),
-        "NetworkMode": network_names(config).first(),
+        "NetworkMode": network_of.or(network_names(config).first().map(ToString::to_string)),
+        "PidMode": settings.sharing.processes.to_string(),
         "PidsLimit": resources.pids_max,
         "PortBindings": port_bindings(config),
         "Privileged": settings.privileges.grants == Grants::Everything,
@@ -262,6 +266,8 @@ fn host_config(config: &Config) -> Value {
         "ShmSize": settings.surroundings.shm_size_bytes.unwrap_or(executor::SHM_SIZE_BYTES_DEFAULT),
         "Sysctls": sysctls,
         "Ulimits": settings.surroundings.ulimits.iter().map(ulimit).collect::<Vec<_>>(),
+        "UTSMode": if settings.sharing.has_name_of_host { "host" } else { "" },
+        "UsernsMode": if settings.sharing.has_users_of_host { "host" } else { "" },
         "VolumesFrom": null_if_empty(&lenders),
     })
 }
@@ -362,6 +368,8 @@ fn port_bindings(config: &Config) -> Value {
 fn network_names(config: &Config) -> Vec<&str> {
     let own = config.settings.networks.networks.iter().map(|request| request.network.as_str());
     match own.collect::<Vec<_>>() {
+        // It is in none itself.
+        _ if config.settings.sharing.network_of.is_some() => Vec::new(),
         names if names.is_empty() => vec![network_mode(config.settings.network)],
         names => names,
     }

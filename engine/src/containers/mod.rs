@@ -19,6 +19,7 @@ mod monitor;
 mod name;
 mod session;
 mod settings;
+mod sharing;
 pub mod signal;
 mod start;
 mod state;
@@ -48,6 +49,7 @@ pub use log::{LogEntry, LogOptions};
 pub use name::SHORT_ID_DIGITS;
 pub use session::{Session, SessionEvent, SessionWriter};
 pub use settings::{HealthSettings, LogLimits, Restart, Settings};
+pub use sharing::{Processes, Queues, Sharing, name_of, neighbours};
 pub use state::{Health, HealthResult, State, Status};
 pub use steer::{Logs, Removal};
 pub use update::Update;
@@ -61,6 +63,8 @@ pub fn parse_moment(text: &str, now: jiff::Timestamp) -> Option<jiff::Timestamp>
 pub use wire::Streams;
 
 pub(crate) use monitor::dispatch;
+pub(crate) use sharing::user_namespace;
+pub(crate) use wire::Neighbour;
 
 /// A container as it is in this moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -107,24 +111,6 @@ impl Engine {
     }
 
     fn home(&self, text: &str) -> Result<Home, ContainerError> {
-        let no_such_container = || ContainerError::NoSuchContainer { name: text.to_owned() };
-        let name = text.strip_prefix('/').unwrap_or(text);
-        if name.is_empty() || name.contains('/') || name.starts_with('.') {
-            return Err(no_such_container());
-        }
-        let is_there = |id: &str| Home::new(self.root(), id).path.is_dir();
-        if name.len() == name::ID_DIGITS && is_there(name) {
-            return Ok(Home::new(self.root(), name));
-        }
-        if let Some(id) = home::named(self.root(), name).filter(|id| is_there(id)) {
-            return Ok(Home::new(self.root(), &id));
-        }
-        let candidates: Vec<String> =
-            Home::all(self.root())?.into_iter().filter(|id| id.starts_with(name)).collect();
-        match candidates.as_slice() {
-            [] => Err(no_such_container()),
-            [id] => Ok(Home::new(self.root(), id)),
-            _ => Err(ContainerError::Ambiguous { prefix: text.to_owned() }),
-        }
+        home::find(self.root(), text)
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use executor::{Stream, WindowSize};
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg,
 };
@@ -240,17 +241,25 @@ pub(super) fn ask(home: &Home, request: &Request) -> Result<Option<(Session, Rep
 
 /// The root directory of a container that runs; none of one that does not.
 pub(super) fn ask_for_root(home: &Home) -> Result<Option<OwnedFd>, ContainerError> {
+    match ask_for_descriptor(home, &Request::Root)? {
+        None | Some((Reply::Refused(Refusal::NotRunning), _)) => Ok(None),
+        Some((Reply::Done, Some(root))) => Ok(Some(root)),
+        Some((reply, _)) => Err(monitor_error(&home.id, &reply.problem())),
+    }
+}
+
+/// Asks the monitor of a container for something that is a descriptor; none if it has none.
+pub(super) fn ask_for_descriptor(
+    home: &Home,
+    request: &Request,
+) -> Result<Option<(Reply, Option<OwnedFd>)>, ContainerError> {
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
         if let Some(mut session) = connect(home)?
-            && session.writer.request(&Request::Root).is_ok()
+            && session.writer.request(request).is_ok()
             && let Some(answer) = session.reply_with()?
         {
-            return match answer {
-                (Reply::Done, Some(root)) => Ok(Some(root)),
-                (Reply::Refused(Refusal::NotRunning), _) => Ok(None),
-                (reply, _) => Err(monitor_error(&home.id, &reply.problem())),
-            };
+            return Ok(Some(answer));
         }
         if home.claim()?.is_some() {
             return Ok(None);
@@ -285,6 +294,14 @@ pub(super) fn ask_to_start(
         std::thread::sleep(PAUSE);
     }
     Err(monitor_error(&home.id, "does not answer"))
+}
+
+/// The user namespace of a container's monitor; none if it has none, or is another user's.
+pub(super) fn user_namespace(home: &Home) -> Option<OwnedFd> {
+    let session = connect(home).ok()??;
+    let monitor = rustix::net::sockopt::socket_peercred(&session.reader).ok()?.pid;
+    let path = format!("/proc/{}/ns/user", monitor.as_raw_pid());
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
 fn connect(home: &Home) -> Result<Option<Session>, ContainerError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use image::{Healthcheck, Platform};
 use serde::{Deserialize, Serialize};
 
-use super::Device;
+use super::{Device, Sharing};
 use crate::network::Dns;
 use crate::networks::NetworkSettings;
 use crate::run::Privileges;
@@ -41,6 +41,8 @@ pub struct Settings {
     pub network: graph::Network,
     /// Networks that somebody made, and published ports.
     pub networks: NetworkSettings,
+    /// `--pid` and its like.
+    pub sharing: Sharing,
     /// `--dns` and its like.
     pub dns: Dns,
     /// `--add-host`, `--shm-size`, `--ulimit`.
@@ -77,7 +79,8 @@ pub struct Settings {
 impl Settings {
     /// What the container has of networks that nobody shares with it.
     pub fn network_alone(&self) -> graph::Network {
-        if self.networks.is_shared() { graph::Network::None } else { self.network }
+        let is_alone = !self.networks.is_shared() && self.sharing.network_of.is_none();
+        if is_alone { self.network } else { graph::Network::None }
     }
 }
 

@@ -10,6 +10,7 @@ use super::create::Creation;
 use super::error::ContainerError;
 use super::home::{self, Home};
 use super::session::{self, Session};
+use super::sharing::Queues;
 use super::wire::{Refusal, Reply, Request, Streams};
 use crate::Engine;
 use crate::run::{files, rootfs};
@@ -86,6 +87,9 @@ impl Engine {
             rlimits: files::rlimits(&settings.surroundings),
             resources: settings.resources.clone(),
             hostname: config.hostname.clone(),
+            sharing: settings.sharing.of_sandbox(),
+            has_init: settings.sharing.has_init.unwrap_or(false),
+            has_shared_memory: settings.sharing.queues != Queues::WithoutMemory,
             ..Spec::new(self.rootfs(home, config)?, config.argv())
         };
         Ok(settings.privileges.apply(spec))
@@ -133,7 +137,8 @@ pub(super) fn refusal(
         Reply::Refused(Refusal::Running) => wrong("is running"),
         Reply::Refused(Refusal::Busy) => wrong("has a monitor already"),
         Reply::Problem(problem) => session::monitor_error(&config.id, &format!("says: {problem}")),
-        Reply::Done | Reply::Started { .. } | Reply::Exited(_) | Reply::Members(_) => {
+        Reply::Sharing(problem) => ContainerError::Sharing { problem },
+        Reply::Done | Reply::Started { .. } | Reply::Exited(_) | Reply::Members(_) | Reply::Neighbour(_) => {
             session::monitor_error(&config.id, "answers another question")
         }
     }

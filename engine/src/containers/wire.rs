@@ -69,6 +69,8 @@ pub(crate) enum Request {
     Members,
     /// The root directory of the container; a descriptor comes with the answer.
     Root,
+    /// What another container shares with it; a pidfd of its first process comes with the answer.
+    Neighbour,
 }
 
 /// With which streams a client wants to be connected.
@@ -91,6 +93,8 @@ pub(crate) enum Reply {
     Failed(SandboxError),
     /// A network cannot be joined, or a port not published.
     Network { message: String, fault: NetworkFault },
+    /// Another container does not share what was asked for.
+    Sharing(String),
     /// The network of the container has no way to the host.
     NoHostGateway(String),
     /// The container is not in the state for it.
@@ -101,6 +105,8 @@ pub(crate) enum Reply {
     Exited(End),
     /// Processes of the container, by the host's numbers.
     Members(Vec<i32>),
+    /// What others can share with the container.
+    Neighbour(Box<Neighbour>),
 }
 
 impl Reply {
@@ -112,6 +118,21 @@ impl Reply {
             other => format!("{other:?}"),
         }
     }
+}
+
+/// What others can share with a container that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Neighbour {
+    /// What it shares itself.
+    pub(crate) sharing: executor::Sharing,
+    /// Whether others may have its queues.
+    pub(crate) lends_queues: bool,
+    /// Whether its network is the host's.
+    pub(crate) has_network_of_host: bool,
+    /// Its `/etc/hosts`.
+    pub(crate) hosts: String,
+    /// Its `/etc/resolv.conf`.
+    pub(crate) resolv_conf: String,
 }
 
 /// How a command ended.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::NetworkError;
 use super::lifecycle::{DIRECTORY, Directory};
+use crate::containers::user_namespace;
 use crate::sandbox::NamespaceError;
 
 /// The right to make the user namespace of a user's networks. Whoever has it starts the first switch, or finds one; the others
@@ -28,15 +29,21 @@ pub enum OwnerError {
 }
 
 impl Founder {
-    /// Becomes root as [`crate::sandbox::become_root`] does, but where the networks of the store `root` are. The process must have a single
-    /// thread.
+    /// Becomes root as [`crate::sandbox::become_root`] does, but where the first of `neighbours` runs, containers whose namespaces will be
+    /// joined, or else where the networks of the store `root` are. The process must have a single thread.
     ///
     /// # Errors
     ///
     /// When the kernel allows no user namespace, or the store cannot be used.
-    pub fn become_root(root: &Path) -> Result<Self, OwnerError> {
+    pub fn become_root(root: &Path, neighbours: &[String]) -> Result<Self, OwnerError> {
+        let is_root = rustix::process::geteuid().is_root();
+        let neighbours = if is_root { &[] } else { neighbours };
+        if let Some(owner) = neighbours.iter().find_map(|name| user_namespace(root, name)) {
+            executor::become_root_in(owner)?;
+            return Ok(Self::default());
+        }
         let may_have_networks = root.join(DIRECTORY).is_dir();
-        if rustix::process::geteuid().is_root() || !may_have_networks {
+        if is_root || !may_have_networks {
             crate::sandbox::become_root()?;
             return Ok(Self::default());
         }

@@ -11,6 +11,7 @@ use super::join::{Joined, Member, NetworkRequest, join_networks};
 use super::port::{PortRequest, parse_exposed};
 use super::publish::{PublishedPort, Taken, take_ports};
 use super::{NetworkError, PREDEFINED};
+use crate::containers::Neighbour;
 use crate::network::{Dns, Granted, NoHostGateway, grant, name_servers_of_host, shared_resolv_conf};
 use crate::run::files;
 
@@ -177,6 +178,21 @@ fn wanted_ports(settings: &NetworkSettings, owner: &Owner<'_>) -> Vec<PortReques
 }
 
 impl SetUp {
+    /// The network of another container, with what that one says of names.
+    pub(crate) fn of_neighbour(neighbour: &Neighbour) -> Self {
+        let network = match neighbour.has_network_of_host {
+            true => executor::Network::Host,
+            false => executor::Network::Joined,
+        };
+        Self {
+            network,
+            hosts: neighbour.hosts.clone(),
+            resolv_conf: neighbour.resolv_conf.clone(),
+            joined: None,
+            taken: Taken::default(),
+        }
+    }
+
     /// The network in which the command is to run, if it is one that somebody made.
     pub(crate) fn attachment(&self) -> Option<&Attachment> {
         self.joined.as_ref()?.places.first().map(|(_, place)| place)

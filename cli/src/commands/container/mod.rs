@@ -24,6 +24,7 @@ pub(crate) mod restart;
 pub(crate) mod rm;
 mod row;
 mod settings;
+mod sharing;
 pub(crate) mod start;
 pub(crate) mod stats;
 mod stdio;

@@ -3,7 +3,10 @@
 use std::net::Ipv4Addr;
 
 use engine::Network;
-use engine::networks::{NetworkRequest, NetworkSettings, PREDEFINED, PortRequest, parse_exposed, parse_port};
+use engine::containers::name_of;
+use engine::networks::{
+    NetworkError, NetworkRequest, NetworkSettings, PREDEFINED, PortRequest, parse_exposed, parse_port,
+};
 
 use crate::commands::csv::fields;
 use crate::report::Report;
@@ -20,7 +23,7 @@ pub(crate) struct NetworkArgs {
     /// Container MAC address (e.g., 92:d0:c6:0a:29:33)
     #[arg(long, value_name = "ADDRESS", value_parser = mac)]
     mac_address: Option<[u8; 6]>,
-    /// Connect the container to a network ("default", "host", "none", or one of "slipway network ls")
+    /// Connect the container to a network ("default", "host", "none", "container:NAME", or one of "slipway network ls")
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     network: Vec<String>,
     /// Add network-scoped alias for the container
@@ -35,10 +38,11 @@ pub(crate) struct NetworkArgs {
 }
 
 impl NetworkArgs {
-    /// What the container has alone, and what it shares.
-    pub(super) fn settings(self) -> Result<(Network, NetworkSettings), Report> {
+    /// What the container has alone, what it shares, and the container whose network it has instead.
+    pub(super) fn settings(self) -> Result<(Network, NetworkSettings, Option<String>), Report> {
         let mut networks = Vec::new();
         let mut alone = Network::Default;
+        let mut network_of = None;
         for text in &self.network {
             let request = request(text)?;
             match request.network.as_str() {
@@ -46,8 +50,14 @@ impl NetworkArgs {
                 "host" => alone = Network::Host,
                 "none" => alone = Network::None,
                 name if name.starts_with("container:") => {
-                    return Err(Report::mistake("the network of another container cannot be shared")
-                        .hint("connect both with a network of `slipway network create`"));
+                    let lender = name_of(name).ok_or_else(|| {
+                        Report::mistake("Invalid network mode: container name or ID is missing")
+                    })?;
+                    if self.network.len() > 1 {
+                        return Err(NetworkError::Mixed.into());
+                    }
+                    network_of = Some(lender);
+                    continue;
                 }
                 _ => {}
             }
@@ -76,7 +86,7 @@ impl NetworkArgs {
             publishes_all: self.publish_all,
             exposed: self.expose,
         };
-        Ok((alone, settings))
+        Ok((alone, settings, network_of))
     }
 }
 

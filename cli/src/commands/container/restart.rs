@@ -29,7 +29,7 @@ pub(crate) struct Args {
 
 /// Stops containers that run, and starts them.
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
-    let engine = store::open_with_networks(global)?;
+    let engine = store::open_to_start(global, &args.containers)?;
     each(&args.containers, |name| {
         engine.stop_container(name, args.signal.as_deref(), args.timeout)?;
         engine.start_container(name, Streams::default(), console::window_size(), None)?;

@@ -115,6 +115,10 @@ fn ports(container: &Container) -> String {
 
 fn networks(container: &Container) -> String {
     let settings = &container.config.settings;
+    if settings.sharing.network_of.is_some() {
+        // It is in none itself.
+        return String::new();
+    }
     if settings.networks.networks.is_empty() {
         return match settings.network {
             engine::Network::Default => "bridge",

@@ -8,7 +8,7 @@ use engine::Dns;
 use engine::containers::{Device, LogLimits, Restart, Settings};
 use image::Platform;
 
-use super::{Obtaining, Says, environment, health, mounts, networks, privileges};
+use super::{Obtaining, Says, environment, health, mounts, networks, privileges, sharing};
 use crate::commands::limits::ContainerLimitArgs;
 use crate::commands::prune::parse_size;
 use crate::commands::pull_policy::PullArg;
@@ -126,6 +126,8 @@ pub(crate) struct SettingsArgs {
     #[command(flatten)]
     privileges: privileges::PrivilegeArgs,
     #[command(flatten)]
+    sharing: sharing::SharingArgs,
+    #[command(flatten)]
     surroundings: SurroundingsArgs,
 }
 
@@ -165,8 +167,8 @@ impl SettingsArgs {
         if self.rm && self.restart != Restart::No {
             return Err(Report::mistake("conflicting options: cannot specify both --restart and --rm"));
         }
-        let (network, networks) = self.networks.settings()?;
-        Ok(Settings {
+        let (network, networks, network_of) = self.networks.settings()?;
+        let settings = Settings {
             image,
             platform: self.platform,
             command: words.collect(),
@@ -193,8 +195,11 @@ impl SettingsArgs {
             health: self.health.settings()?,
             restart: self.restart,
             auto_remove: self.rm,
+            sharing: self.sharing.settings(network_of),
             log: log_limits(self.log_driver, &self.log_opt),
-        })
+        };
+        sharing::check(&settings)?;
+        Ok(settings)
     }
 }
 

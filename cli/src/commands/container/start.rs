@@ -35,7 +35,7 @@ pub(crate) struct Args {
 
 /// Starts containers, or one, to stay connected with it.
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
-    let engine = store::open_with_networks(global)?;
+    let engine = store::open_to_start(global, &args.containers)?;
     if args.restart_policy {
         let wanted = engine.containers()?.into_iter().filter(Container::is_to_run);
         let names: Vec<String> = wanted.map(|container| container.config.name).collect();

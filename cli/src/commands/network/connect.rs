@@ -29,6 +29,6 @@ pub(crate) struct Args {
 /// Makes a container join a network.
 pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
     let request = NetworkRequest { network: args.network, aliases: args.alias, address: args.ip, mac: None };
-    store::open_with_networks(global)?.connect_container(&args.container, &request)?;
+    store::open_with_networks(global, &[])?.connect_container(&args.container, &request)?;
     Ok(Exit::Success)
 }

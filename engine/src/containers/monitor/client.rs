@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// The same with a descriptor, for a client that has asked for nothing else.
-    pub(super) fn reply_with(&mut self, reply: &Reply, descriptor: &OwnedFd) {
+    pub(super) fn reply_with(&mut self, reply: &Reply, descriptor: impl AsFd) {
         let bytes = wire::message(Kind::Reply, reply);
         let descriptors = [descriptor.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

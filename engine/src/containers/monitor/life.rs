@@ -9,6 +9,7 @@ use super::{Monitor, Running, Source};
 use crate::containers::config::Config;
 use crate::containers::home::now_unix_ns;
 use crate::containers::settings::Restart;
+use crate::containers::sharing;
 use crate::containers::state::Status;
 use crate::containers::wire::{End, Reply};
 use crate::networks::{self, NetworkError, Owner, SetUp, SetUpError};
@@ -69,17 +70,25 @@ impl Monitor {
     }
 
     fn launch(&mut self, beginning: &Beginning) -> Result<Running, Reply> {
-        let setup = self.set_up_network()?;
+        let shared = sharing::shared(self.home.root(), &self.config.settings.sharing);
+        let shared = shared.map_err(Reply::Sharing)?;
+        let setup = match &shared.network {
+            None => self.set_up_network()?,
+            Some(neighbour) => SetUp::of_neighbour(neighbour),
+        };
         let spec = Spec {
             hosts: setup.hosts.clone(),
             resolv_conf: setup.resolv_conf.clone(),
             network: setup.network,
+            sharing: shared.sharing,
             ..beginning.spec.clone()
         };
         self.home.fresh_work().map_err(|error| Reply::Problem(error.to_string()))?;
         let input = if self.config.settings.open_stdin { Input::Open } else { Input::Closed };
         let began = Instant::now();
-        let reside = |io| executor::reside_in(&spec, io, setup.attachment()).map_err(Reply::Failed);
+        let reside = |io| {
+            executor::reside_in(&spec, io, setup.attachment(), &shared.neighbours).map_err(Reply::Failed)
+        };
         let (mut resident, task) = if self.config.settings.tty {
             let mut resident = reside(Io::Terminal { size: beginning.size })?;
             let task = terminal_task(&mut resident, input).map_err(Reply::Failed)?;
@@ -118,7 +127,9 @@ impl Monitor {
             Reply::Failed(error) => {
                 (error.to_string(), error.exit_code().map_or(EXIT_NOT_STARTED, i32::from))
             }
-            Reply::Problem(message) | Reply::Network { message, .. } => (message.clone(), EXIT_NOT_STARTED),
+            Reply::Problem(message) | Reply::Network { message, .. } | Reply::Sharing(message) => {
+                (message.clone(), EXIT_NOT_STARTED)
+            }
             _ => (String::new(), EXIT_NOT_STARTED),
         };
         (self.state.error, self.state.exit_code) = (error, code);

@@ -9,9 +9,10 @@ use rustix::io::Errno;
 use super::life::Beginning;
 use super::task::{Input, Task};
 use super::{Exec, Monitor, Source};
+use crate::containers::sharing::Queues;
 use crate::containers::signal;
 use crate::containers::state::Status;
-use crate::containers::wire::{self, End, Refusal, Reply, Request, Streams};
+use crate::containers::wire::{self, End, Neighbour, Refusal, Reply, Request, Streams};
 
 impl Monitor {
     /// Does what a client asks for.
@@ -46,6 +47,7 @@ impl Monitor {
                 self.clients[index].reply(&Reply::Members(members.unwrap_or_default()));
             }
             Request::Root => self.show_root(index),
+            Request::Neighbour => self.show_neighbour(index),
         }
     }
 
@@ -243,6 +245,27 @@ impl Monitor {
             Some(Err(errno)) => client.reply(&Reply::Problem(format!("cannot open the root: {errno}"))),
             Some(Ok(root)) => client.reply_with(&Reply::Done, &root),
         }
+    }
+
+    /// Tells another container what it can share.
+    fn show_neighbour(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        let Some(running) = &self.running else {
+            client.reply(&Reply::Refused(Refusal::NotRunning));
+            return;
+        };
+        let spec = running.resident.spec();
+        let neighbour = Neighbour {
+            sharing: spec.sharing,
+            lends_queues: matches!(
+                self.config.settings.sharing.queues,
+                Queues::Shareable | Queues::Host | Queues::Container(_)
+            ),
+            has_network_of_host: spec.network == executor::Network::Host,
+            hosts: spec.hosts.clone(),
+            resolv_conf: spec.resolv_conf.clone(),
+        };
+        client.reply_with(&Reply::Neighbour(Box::new(neighbour)), running.resident.descriptor());
     }
 
     fn reload(&mut self, index: usize) {

@@ -54,6 +54,7 @@ pub use context::{
 pub use entitlement::{Entitlement, Entitlements, UnknownEntitlement};
 pub use error::{BuildError, DiskState, SecretError, StepFailure};
 pub use event::{Event, Progress, Step, StepId, Stream};
+pub use executor::ProfileError;
 pub use executor::{NetworkError as SandboxNetworkError, Resources, Swap};
 pub use fetch::{FetchError, GitError};
 pub use frontend::remote::RemoteError;
@@ -67,7 +68,7 @@ pub use request::{
     ImageOutput, LocalMode, LocalOutput, NamedContext, NoCache, Output, PlatformSplit, PullPolicy, Squash,
     TarOutput,
 };
-pub use run::{Grants, Privileges, WindowSize};
+pub use run::{Grants, Privileges, SystemCalls, WindowSize};
 pub use secrets::{SECRET_BYTES_MAX, Secret, SecretTooLarge, Secrets};
 
 /// How registries are reached, see the `registry` crate.

@@ -18,7 +18,7 @@ use crate::landlock::keep_in_root;
 use crate::mounting::{Depth, flags, restrict};
 use crate::mounts::{clone_connected, mount_etc, mount_one};
 use crate::network::NetworkError;
-use crate::privileges::{check_rlimits, die_with_parent, reduce};
+use crate::privileges::{check_rlimits, die_with_parent, finish, reduce};
 use crate::reaper;
 use crate::rootfs::mount_root;
 use crate::sharing::{Neighbours, Whose};
@@ -58,8 +58,10 @@ pub(crate) fn run(job: &Job, standard: &[OwnedFd], around: &Around<'_>, control:
         Ok(prepared) => prepared.become_command(),
         Err(error) => error,
     };
-    let _ = report_failure(control, error);
-    std::process::exit(EXIT_SETUP);
+    let code = error.exit_code().unwrap_or(EXIT_SETUP);
+    // A filter may refuse to say more.
+    let told = report_failure(control, error);
+    std::process::exit(told.map_or(code, |()| EXIT_SETUP));
 }
 
 fn prepare<'a>(
@@ -124,9 +126,14 @@ impl Prepared<'_> {
         reduce(&self.job.spec, &self.job.filter, &self.identity)
     }
 
+    /// The last step of it, after which only the filter says what can be done.
+    pub(crate) fn finish(&self) -> Result<(), SandboxError> {
+        finish(&self.job.spec, &self.job.filter)
+    }
+
     /// Gives up privileges, says that all is ready, and becomes the command. Returns only when that is impossible.
     pub(crate) fn become_command(&self) -> SandboxError {
-        match self.reduce().and_then(|()| self.tell()) {
+        match self.reduce().and_then(|()| self.tell()).and_then(|()| self.finish()) {
             Ok(()) => self.command.execute(),
             Err(error) => error,
         }

@@ -13,7 +13,7 @@ use crate::error::{OrKernel, SandboxError};
 use crate::init::{EXIT_SETUP, connect, enter, enter_groups, join_keyring};
 use crate::kernel_files::Processes;
 use crate::landlock::keep_in_root;
-use crate::privileges::{check_rlimits, die_with_parent, reduce};
+use crate::privileges::{check_rlimits, die_with_parent, finish, reduce};
 use crate::sharing::Whose;
 use crate::spec::{Network, Spec, WindowSize};
 use crate::stubs::Stubs;
@@ -70,8 +70,10 @@ fn become_command(job: &Job, standard: &[OwnedFd], container: &OwnedFd, control:
         Ok(command) => command.execute(),
         Err(error) => error,
     };
-    let _ = report_failure(control, error);
-    std::process::exit(EXIT_SETUP);
+    let code = error.exit_code().unwrap_or(EXIT_SETUP);
+    // A filter may refuse to say more.
+    let told = report_failure(control, error);
+    std::process::exit(told.map_or(code, |()| EXIT_SETUP));
 }
 
 fn prepare(
@@ -108,6 +110,7 @@ fn prepare(
     let ours: Vec<BorrowedFd<'_>> = terminal.iter().map(|terminal| terminal.master.as_fd()).collect();
     let ready = Report::Ready { stubs: Stubs::default(), listeners: 0, processes: Processes::default() };
     send(control, &ready, &ours).or_kernel(|| String::from("sendmsg(control, Ready)"))?;
+    finish(spec, filter)?;
     Ok(command)
 }
 

@@ -78,6 +78,7 @@ pub use network::{
 };
 pub use resident::{Companion, Resident, reside, reside_in};
 pub use rootfs::{MOUNT_POINT_DIRECTORIES, MOUNT_POINT_FILES};
+pub use seccomp::{ProfileError, compile_profile};
 pub use sharing::{Neighbours, Sharing, Whose};
 pub use spec::{
     Below, Binding, Confinement, Content, LOWERS_MAX, Mount, Network, Propagation, Reach, Rlimit, Rootfs,

@@ -14,7 +14,7 @@ const CAPABILITY_NUMBERS: u32 = 64;
 
 /// Gives up everything that the specification does not grant.
 ///
-/// The filter comes last with `no_new_privs`; without, it needs a capability that is about to go.
+/// The filter comes last with `no_new_privs`, see [`finish`]; without, it needs a capability that is about to go.
 pub(crate) fn reduce(spec: &Spec, filter: &[u64], identity: &Identity) -> Result<(), SandboxError> {
     for limit in &spec.rlimits {
         set_rlimit(limit)?;
@@ -41,9 +41,13 @@ pub(crate) fn reduce(spec: &Spec, filter: &[u64], identity: &Identity) -> Result
     die_with_parent()?;
     if spec.no_new_privs {
         rustix::thread::set_no_new_privs(true).or_kernel(|| String::from("prctl(PR_SET_NO_NEW_PRIVS)"))?;
-        install(filter)?;
     }
     Ok(())
+}
+
+/// Installs the filter if that is still to be done. What follows is only what the filter allows.
+pub(crate) fn finish(spec: &Spec, filter: &[u64]) -> Result<(), SandboxError> {
+    if spec.no_new_privs { install(filter) } else { Ok(()) }
 }
 
 /// The kernel kills this process when its parent ends.

@@ -44,7 +44,6 @@ pub(crate) fn is_wanted(spec: &Spec) -> bool {
 
 /// Starts the command and stays; the command's side returns when it cannot be executed, the other one when it cannot stay.
 pub(crate) fn run(prepared: &Prepared<'_>) -> SandboxError {
-    let spec = prepared.spec();
     let mut signals = SigSet::all();
     NOT_PASSED_ON.into_iter().for_each(|signal| signals.remove(signal));
     let started = signals
@@ -58,7 +57,7 @@ pub(crate) fn run(prepared: &Prepared<'_>) -> SandboxError {
             Err(error) => error,
         },
         Ok(Fork::Parent { pid, pidfd: _ }) => match settle(prepared) {
-            Ok(()) => keep(Pid::from_raw(pid), spec.sharing.processes == Whose::Own),
+            Ok(()) => keep(prepared, Pid::from_raw(pid)),
             Err(error) => error,
         },
     }
@@ -81,15 +80,16 @@ fn settle(prepared: &Prepared<'_>) -> Result<(), SandboxError> {
     // The change of user has made it readable: it still has the specification in its memory.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .or_kernel(|| String::from("prctl(PR_SET_DUMPABLE, 0)"))?;
-    if prepared.spec().sharing.processes == Whose::Own {
-        return Ok(());
+    if prepared.spec().sharing.processes != Whose::Own {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .or_kernel(|| String::from("prctl(PR_SET_CHILD_SUBREAPER)"))?;
     }
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-        .or_kernel(|| String::from("prctl(PR_SET_CHILD_SUBREAPER)"))
+    Ok(())
 }
 
 /// Stays until the command has ended, or whoever wanted it.
-fn keep(command: Pid, is_first: bool) -> ! {
+fn keep(prepared: &Prepared<'_>, command: Pid) -> ! {
+    let is_first = prepared.spec().sharing.processes == Whose::Own;
     let parent = getppid();
     if !is_first {
         // To be told, not killed: somebody has to end the others. Until this very call the kernel would have killed us.
@@ -98,8 +98,16 @@ fn keep(command: Pid, is_first: bool) -> ! {
     }
     // Whoever reads from the command shall see its end, and nobody what we have open.
     sys::close_from(0);
+    if prepared.finish().is_err() {
+        end(EXIT_UNKNOWN, is_first);
+    }
     loop {
-        let Ok(signal) = sys::wait_for_signal() else { continue };
+        let signal = match sys::wait_for_signal() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            // The filter refuses to wait: an init is of no use with it.
+            Err(_) => end(EXIT_UNKNOWN, is_first),
+            Ok(signal) => signal,
+        };
         if signal == libc::SIGCHLD {
             if let Some(code) = bury(command) {
                 end(code, is_first);

@@ -206,11 +206,13 @@ pub enum Confinement {
 }
 
 /// Which system calls are allowed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seccomp {
     /// An allow-list with the meaning of Docker's default profile; it widens with the capabilities.
     #[default]
     Default,
+    /// What a profile says, see [`crate::compile_profile`].
+    Program(Vec<u64>),
     /// All.
     Unconfined,
 }

@@ -43,7 +43,7 @@ struct Target {
 }
 
 /// The targets that are quick to compile, which CI runs, and the others.
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 11] = [
     Target { name: "dockerfile", input_bytes_max: 4096, dictionary: Some("dockerfile.dict"), feature: None },
     Target { name: "expand", input_bytes_max: 512, dictionary: None, feature: None },
     Target { name: "ignore", input_bytes_max: 256, dictionary: None, feature: None },
@@ -53,6 +53,7 @@ const TARGETS: [Target; 10] = [
     Target { name: "packages", input_bytes_max: 4096, dictionary: None, feature: Some("packages") },
     Target { name: "catalogue", input_bytes_max: 4096, dictionary: None, feature: Some("packages") },
     Target { name: "layer_apply", input_bytes_max: 8192, dictionary: None, feature: Some("layers") },
+    Target { name: "seccomp_profile", input_bytes_max: 4096, dictionary: None, feature: Some("networks") },
     Target { name: "name_query", input_bytes_max: 512, dictionary: None, feature: Some("networks") },
 ];
 

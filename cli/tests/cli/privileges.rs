@@ -42,9 +42,92 @@ fn security_options_are_dockers() {
     assert_eq!(status(&["--security-opt", "seccomp=unconfined"], "Seccomp"), "0");
     assert_eq!(status(&["--security-opt", "no-new-privileges"], "NoNewPrivs"), "1");
     assert_eq!(status(&["--security-opt", "no-new-privileges:false"], "NoNewPrivs"), "0");
-    let ran = world.run(["run", "--security-opt", "seccomp=profile.json", "bb", "true"]);
-    assert_eq!(ran.code, 125);
-    assert!(ran.stderr.contains("only `seccomp=unconfined`"), "{ran}");
+    assert_eq!(status(&["--security-opt", "seccomp=builtin"], "Seccomp"), "2");
+    assert_eq!(status(&["--privileged"], "Seccomp"), "0");
+    assert_eq!(status(&["--privileged", "--security-opt", "seccomp=builtin"], "Seccomp"), "2");
+}
+
+/// A profile with everything that Docker's own has: an allow-list, architectures, arguments, capabilities and kernels.
+const PROFILE: &str = r#"{
+    "defaultAction": "SCMP_ACT_ERRNO",
+    "defaultErrnoRet": 1,
+    "archMap": [
+        {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"]},
+        {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"]}
+    ],
+    "syscalls": [
+        {
+            "names": ["access", "arch_prctl", "brk", "chdir", "clock_gettime", "clock_nanosleep", "clone", "close", "dup2", "dup3", "execve",
+                "exit", "exit_group", "faccessat", "faccessat2", "fchdir", "fcntl", "fstat", "fstatfs", "futex",
+                "getcwd", "getdents64", "getegid", "geteuid", "getgid", "getpid", "getppid", "getrandom", "getuid", "ioctl",
+                "lseek", "lstat", "mkdir", "mkdirat", "mmap", "mprotect", "munmap", "nanosleep", "newfstatat", "no_call_at_all", "open", "openat",
+                "pipe2", "poll", "prctl", "prlimit64", "pselect6", "read", "readlink", "readlinkat", "rseq", "rt_sigaction",
+                "rt_sigprocmask", "rt_sigreturn", "set_robust_list", "set_tid_address", "sigaltstack", "stat",
+                "statx", "sysinfo", "umask", "uname", "unlink", "unlinkat", "vfork", "wait4", "write", "writev"],
+            "action": "SCMP_ACT_ALLOW",
+            "args": null, "comment": "", "includes": {}, "excludes": {}
+        },
+        {
+            "names": ["kill"], "action": "SCMP_ACT_ALLOW", "comment": "asks only whether somebody is there",
+            "args": [{"index": 1, "value": 0, "op": "SCMP_CMP_EQ"}]
+        },
+        {
+            "names": ["chmod", "fchmod", "fchmodat", "fchmodat2"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "99.0"}
+        },
+        {"names": ["rmdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 16},
+        {"names": ["chroot"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_ADMIN"]}},
+        {"names": ["sethostname"], "action": "SCMP_ACT_ALLOW", "excludes": {"caps": ["CAP_CHOWN"]}}
+    ]
+}"#;
+
+#[test]
+fn a_profile_in_dockers_format_says_which_calls_are_allowed() {
+    let world = World::new();
+    fs::write(world.path("profile.json"), PROFILE).unwrap();
+    let options = ["--rm", "--network", "none", "--security-opt", "seccomp=profile.json", "bb"];
+    let run = |script: &str| {
+        let ran = world.run([&["run"][..], &options, &["sh", "-c", script]].concat());
+        format!("{}{}", ran.stdout, ran.stderr)
+    };
+    let script = "mkdir /new && echo made; busybox chmod 1 /new; busybox rmdir /new; kill -0 $$ && echo asked; kill -USR1 $$; \
+        busybox chroot / true";
+    insta::assert_snapshot!(run(script), @"
+    made
+    asked
+    chmod: /new: Operation not permitted
+    rmdir: '/new': Device or resource busy
+    sh: can't kill pid 1: Operation not permitted
+    chroot: can't change root directory to '/': Operation not permitted
+    ");
+    // What it does not allow we do not need: neither the start of a command, nor to say that there is none.
+    let absent = world.run([&["run"][..], &options, &["nope"]].concat());
+    assert_eq!(absent.code, 127, "{absent}");
+    let init = world.run([&["run", "--init"][..], &options, &["true"]].concat());
+    assert_eq!(init.code, 125, "{init}");
+    world.ok([&["run", "-d", "--name", "web"], &options[1..], &["sleep", "1000"]].concat());
+    let exec = world.run(["exec", "web", "busybox", "rmdir", "/tmp"]);
+    assert!(exec.stderr.contains("Device or resource busy"), "{exec}");
+    let shown = world.ok(["inspect", "-f", "{{json .HostConfig.SecurityOpt}}", "web"]);
+    assert!(shown.contains("seccomp={") && shown.contains("no_call_at_all"), "{shown}");
+}
+
+#[test]
+fn a_profile_that_is_none_is_told() {
+    let world = World::new();
+    fs::write(world.path("profile.json"), r#"{"defaultAction": "ALLOW"}"#).unwrap();
+    let refused = |file: &str| {
+        let option = format!("seccomp={file}");
+        let ran = world.run(["run", "--rm", "--security-opt", &option, "bb", "true"]);
+        assert_eq!(ran.code, 125, "{ran}");
+        ran.stderr
+    };
+    assert_eq!(
+        refused("profile.json"),
+        "ERROR: opening seccomp profile (profile.json) failed: `ALLOW` is no action that a container can have\n"
+    );
+    assert!(refused("rootfs.tar").contains("rootfs.tar"));
+    assert_eq!(refused("absent.json"), "ERROR: `absent.json`: No such file or directory (os error 2)\n");
+    assert_eq!(world.ok(["ps", "-aq"]), "");
 }
 
 #[test]

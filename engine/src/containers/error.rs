@@ -54,6 +54,9 @@ pub enum ContainerError {
         /// What stands in the way.
         problem: String,
     },
+    /// A profile of system calls that is none.
+    #[error("opening seccomp profile failed")]
+    Profile(#[from] executor::ProfileError),
     /// Something that cannot be mounted.
     #[error(transparent)]
     Mount(#[from] MountError),

@@ -58,7 +58,7 @@ impl Engine {
             rlimits: files::rlimits(&settings.surroundings),
             ..Spec::new(executor::Rootfs::Directory("/".into()), wanted.argv.clone())
         };
-        let spec = settings.privileges.apply(spec);
+        let spec = settings.privileges.apply(spec)?;
         let spec = Box::new(if wanted.is_privileged { spec.privileged() } else { spec });
         let request = Request::Exec { spec, tty: wanted.tty, streams: wanted.streams };
         match ask(&home, &request)? {

@@ -263,6 +263,7 @@ fn host_config(config: &Config) -> Value {
             "Name": settings.restart.name(),
             "MaximumRetryCount": settings.restart.retries(),
         },
+        "SecurityOpt": null_if_empty(&settings.privileges.security_options()),
         "ShmSize": settings.surroundings.shm_size_bytes.unwrap_or(executor::SHM_SIZE_BYTES_DEFAULT),
         "Sysctls": sysctls,
         "Ulimits": settings.surroundings.ulimits.iter().map(ulimit).collect::<Vec<_>>(),

@@ -92,7 +92,7 @@ impl Engine {
             has_shared_memory: settings.sharing.queues != Queues::WithoutMemory,
             ..Spec::new(self.rootfs(home, config)?, config.argv())
         };
-        Ok(settings.privileges.apply(spec))
+        Ok(settings.privileges.apply(spec)?)
     }
 
     fn rootfs(&self, home: &Home, config: &Config) -> Result<Rootfs, ContainerError> {

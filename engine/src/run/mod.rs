@@ -6,6 +6,6 @@ mod privileges;
 pub(crate) mod rootfs;
 pub(crate) mod stacking;
 
-pub use privileges::{Grants, Privileges};
+pub use privileges::{Grants, Privileges, SystemCalls};
 
 pub use executor::WindowSize;

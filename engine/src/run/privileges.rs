@@ -1,6 +1,6 @@
 //! What a container may do beyond the default, or not even that.
 
-use executor::{Capabilities, Capability, Seccomp, Spec};
+use executor::{Capabilities, Capability, ProfileError, Seccomp, Spec, compile_profile};
 use serde::{Deserialize, Serialize};
 
 /// The word for every capability, as in Docker.
@@ -18,12 +18,26 @@ pub struct Privileges {
     pub grants: Grants,
     /// `--security-opt no-new-privileges`; `None` for the default of the sandbox.
     pub no_new_privileges: Option<bool>,
-    /// `--security-opt seccomp=unconfined`.
-    pub allows_all_system_calls: bool,
+    /// `--security-opt seccomp=`.
+    pub system_calls: SystemCalls,
     /// `--read-only`.
     pub is_root_read_only: bool,
     /// `--sysctl`: names and values of parameters that belong to a namespace of the container.
     pub sysctls: Vec<(String, String)>,
+}
+
+/// Which system calls a container may make.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SystemCalls {
+    /// The default of the sandbox; all if the container is privileged.
+    #[default]
+    Default,
+    /// The default of the sandbox, also if the container is privileged.
+    Builtin,
+    /// All.
+    All,
+    /// What a profile in Docker's format says.
+    Profile(String),
 }
 
 /// Which capabilities a container has.
@@ -71,13 +85,17 @@ fn parse(names: &[String]) -> Result<Vec<Capability>, String> {
 
 impl Privileges {
     /// The specification with these in place of its own.
-    pub(crate) fn apply(&self, spec: Spec) -> Spec {
+    ///
+    /// # Errors
+    ///
+    /// That the profile of system calls is none.
+    pub(crate) fn apply(&self, spec: Spec) -> Result<Spec, ProfileError> {
         let Self {
             cap_add: _,
             cap_drop: _,
             grants,
             no_new_privileges,
-            allows_all_system_calls,
+            system_calls,
             is_root_read_only,
             sysctls,
         } = self;
@@ -85,13 +103,46 @@ impl Privileges {
             Grants::Everything => spec.privileged(),
             Grants::Capabilities(capabilities) => Spec { capabilities: *capabilities, ..spec },
         };
-        if *allows_all_system_calls {
-            spec.seccomp = Seccomp::Unconfined;
+        match system_calls {
+            SystemCalls::Default => {}
+            SystemCalls::Builtin => spec.seccomp = Seccomp::Default,
+            SystemCalls::All => spec.seccomp = Seccomp::Unconfined,
+            SystemCalls::Profile(text) => {
+                spec.seccomp = Seccomp::Program(compile_profile(text, spec.capabilities)?);
+            }
         }
         spec.no_new_privs = no_new_privileges.unwrap_or(spec.no_new_privs);
         spec.read_only_root = *is_root_read_only;
         spec.sysctls.clone_from(sysctls);
-        spec
+        Ok(spec)
+    }
+
+    /// Looks at the profile of system calls before a container is made with it.
+    ///
+    /// # Errors
+    ///
+    /// That it is none.
+    pub fn check(&self) -> Result<(), ProfileError> {
+        let capabilities = match self.grants {
+            Grants::Capabilities(capabilities) => capabilities,
+            Grants::Everything => Capabilities::ALL,
+        };
+        match &self.system_calls {
+            SystemCalls::Profile(text) => compile_profile(text, capabilities).map(|_| ()),
+            SystemCalls::Default | SystemCalls::Builtin | SystemCalls::All => Ok(()),
+        }
+    }
+
+    /// `--security-opt` as Docker shows it.
+    pub fn security_options(&self) -> Vec<String> {
+        let no_new_privileges = self.no_new_privileges.map(|is_set| format!("no-new-privileges={is_set}"));
+        let system_calls = match &self.system_calls {
+            SystemCalls::Default => None,
+            SystemCalls::Builtin => Some("seccomp=builtin".to_owned()),
+            SystemCalls::All => Some("seccomp=unconfined".to_owned()),
+            SystemCalls::Profile(text) => Some(format!("seccomp={text}")),
+        };
+        no_new_privileges.into_iter().chain(system_calls).collect()
     }
 }
 

@@ -5,11 +5,14 @@
 //! reference: socket families are an allow-list of the ordinary ones, and input cannot be faked to a terminal.
 
 mod calls;
+mod conditions;
+mod profile;
 mod program;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+pub use profile::{ProfileError, compile_profile};
 use program::{Answer, Rule, compile};
 
 use crate::capabilities::Capabilities;
@@ -41,8 +44,9 @@ const IOCTL_INJECTIONS: &[u32] = &[libc::TIOCSTI as u32, libc::TIOCLINUX as u32]
 /// The compiled filter of a specification, empty for none.
 pub(crate) fn filter(spec: &Spec) -> Vec<u64> {
     static DEFAULT: OnceLock<Vec<u64>> = OnceLock::new();
-    match spec.seccomp {
+    match &spec.seccomp {
         Seccomp::Unconfined => Vec::new(),
+        Seccomp::Program(program) => program.clone(),
         Seccomp::Default if spec.capabilities == Capabilities::default() => {
             DEFAULT.get_or_init(|| build(spec.capabilities)).clone()
         }

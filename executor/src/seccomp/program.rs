@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use super::conditions::Condition;
+
 /// Value of `seccomp_data.arch` for native calls (`AUDIT_ARCH_X86_64`, `AUDIT_ARCH_AARCH64`).
 #[cfg(target_arch = "x86_64")]
 const ARCH: u32 = 0xc000_003e;
@@ -27,6 +29,12 @@ const OFFSET_ARGUMENTS: u32 = 16;
 pub(super) enum Answer {
     Allow,
     Refuse(i32),
+    /// Allowed, and written to the kernel's log.
+    Log,
+    /// SIGSYS, which a process may handle.
+    Trap,
+    KillThread,
+    KillProcess,
 }
 
 impl Answer {
@@ -34,6 +42,10 @@ impl Answer {
         match self {
             Self::Allow => libc::SECCOMP_RET_ALLOW,
             Self::Refuse(errno) => libc::SECCOMP_RET_ERRNO | errno as u32,
+            Self::Log => libc::SECCOMP_RET_LOG,
+            Self::Trap => libc::SECCOMP_RET_TRAP,
+            Self::KillThread => libc::SECCOMP_RET_KILL_THREAD,
+            Self::KillProcess => libc::SECCOMP_RET_KILL_PROCESS,
         }
     }
 }
@@ -51,6 +63,31 @@ pub(super) enum Rule {
         listed: Answer,
         otherwise: Answer,
     },
+    /// That of the first clause which holds.
+    Clauses {
+        clauses: Vec<Clause>,
+        otherwise: Answer,
+    },
+}
+
+/// An answer, and what must be true of the arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Clause {
+    /// All of them hold; none always holds. On different arguments, so at most six.
+    pub(super) conditions: Vec<Condition>,
+    pub(super) answer: Answer,
+}
+
+impl Clause {
+    /// Ends in the answer, or behind itself when it does not hold.
+    fn compile(&self) -> Vec<u64> {
+        let mut block = vec![answer(self.answer)];
+        for condition in self.conditions.iter().rev() {
+            let fail = u8::try_from(block.len()).expect("six conditions are short");
+            block.splice(0..0, condition.compile(fail));
+        }
+        block
+    }
 }
 
 /// The program, one instruction per word as [`crate::sys::install_filter`] takes it.
@@ -115,6 +152,11 @@ fn decide(rule: &Rule) -> Vec<u64> {
             block.extend([answer(*otherwise), answer(*listed)]);
             block
         }
+        Rule::Clauses { clauses, otherwise } => {
+            let mut block: Vec<u64> = clauses.iter().flat_map(Clause::compile).collect();
+            block.push(answer(*otherwise));
+            block
+        }
     }
 }
 
@@ -122,20 +164,24 @@ fn instruction(code: u32, if_true: u8, if_false: u8, operand: u32) -> u64 {
     u64::from(code) | u64::from(if_true) << 16 | u64::from(if_false) << 24 | u64::from(operand) << 32
 }
 
-fn load(offset: u32) -> u64 {
+pub(super) fn load(offset: u32) -> u64 {
     instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
 }
 
-fn and(mask: u32) -> u64 {
+pub(super) fn and(mask: u32) -> u64 {
     instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, mask)
 }
 
-fn jump_equal(value: u32, if_true: u8, if_false: u8) -> u64 {
+pub(super) fn jump_equal(value: u32, if_true: u8, if_false: u8) -> u64 {
     instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, if_true, if_false, value)
 }
 
-fn jump_at_least(value: u32, if_true: u8, if_false: u8) -> u64 {
+pub(super) fn jump_at_least(value: u32, if_true: u8, if_false: u8) -> u64 {
     instruction(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, if_true, if_false, value)
+}
+
+pub(super) fn jump_greater(value: u32, if_true: u8, if_false: u8) -> u64 {
+    instruction(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, if_true, if_false, value)
 }
 
 fn jump(skip: usize) -> u64 {
@@ -148,6 +194,7 @@ fn answer(result: Answer) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::conditions::Comparison;
     use super::*;
 
     const EPERM: Answer = Answer::Refuse(libc::EPERM);
@@ -174,6 +221,7 @@ mod tests {
                 0x54 => accumulator &= operand,
                 0x15 => at += if accumulator == operand { if_true } else { if_false },
                 0x35 => at += if accumulator >= operand { if_true } else { if_false },
+                0x25 => at += if accumulator > operand { if_true } else { if_false },
                 0x05 => at += operand as usize,
                 0x06 => return operand,
                 other => panic!("unknown code {other:#x}"),
@@ -203,6 +251,42 @@ mod tests {
         let program = compile(&every_third(9), 9, EPERM, ENOSYS, EPERM);
         assert_eq!(run(&program, 0x4000_0003, 3, [0; 6]), EPERM.value());
         assert_eq!(run(&program, ARCH, FOREIGN_NUMBERS, [0; 6]), EPERM.value());
+    }
+
+    #[test]
+    fn all_64_bits_of_an_argument_are_compared() {
+        type Holds = fn(u64, u64) -> bool;
+        let comparisons: [(Comparison, Holds); 7] = [
+            (Comparison::Equal, |argument, value| argument == value),
+            (Comparison::NotEqual, |argument, value| argument != value),
+            (Comparison::Less, |argument, value| argument < value),
+            (Comparison::AtMost, |argument, value| argument <= value),
+            (Comparison::Greater, |argument, value| argument > value),
+            (Comparison::AtLeast, |argument, value| argument >= value),
+            (Comparison::MaskedEqual { mask: 0xf0_0000_00f0 }, |argument, value| {
+                argument & 0xf0_0000_00f0 == value
+            }),
+        ];
+        let numbers =
+            [0, 1, 0x10, 0xffff_ffff, 1 << 32, (1 << 32) + 1, 0x10_0000_0010, 0x2f_0000_0010, u64::MAX];
+        for (comparison, holds) in comparisons {
+            for value in numbers {
+                let one = Condition { index: 2, comparison, value };
+                let other = Condition { index: 0, comparison: Comparison::NotEqual, value: 7 };
+                let clauses = vec![
+                    Clause { conditions: vec![one, other], answer: Answer::Allow },
+                    Clause { conditions: Vec::new(), answer: ENOSYS },
+                ];
+                let rule = Rule::Clauses { clauses, otherwise: EPERM };
+                let program = compile(&BTreeMap::from([(5, rule)]), 9, EPERM, ENOSYS, EPERM);
+                for argument in numbers {
+                    let expected = if holds(argument, value) { Answer::Allow } else { ENOSYS };
+                    let found = run(&program, ARCH, 5, [0, 0, argument, 0, 0, 0]);
+                    assert_eq!(found, expected.value(), "{comparison:?}: {argument:#x} and {value:#x}");
+                    assert_eq!(run(&program, ARCH, 5, [7, 0, argument, 0, 0, 0]), ENOSYS.value());
+                }
+            }
+        }
     }
 
     #[test]

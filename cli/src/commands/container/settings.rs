@@ -184,7 +184,7 @@ impl SettingsArgs {
             dns: Dns { servers: self.dns, search: self.dns_search, options: self.dns_option },
             surroundings: self.surroundings.into(),
             resources: self.limits.into(),
-            privileges: self.privileges.try_into().map_err(Report::mistake)?,
+            privileges: self.privileges.try_into()?,
             mounts: self.mounts.requests()?,
             volumes_from: self.mounts.volumes_from,
             devices: self.device,

@@ -1,6 +1,6 @@
 //! Removes what was chosen, in an order that is right at every instant.
 //!
-//! 1. A census without locks; the choice.
+//! 1. A census without locks; the choice. What follows is done batch by batch, see `batch`.
 //! 2. The layers and blobs that are to go are claimed: nobody finds them any more, whoever looks waits.
 //!    Those that somebody uses stay, with the records that point at them.
 //! 3. Records go.
@@ -12,21 +12,19 @@
 //! has published what it made of it, which 4 sees. Killed after any step, nothing points at nothing: what is
 //! left has no record, and the next collection finds it as something that nobody uses.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use image::Digest;
 use rustix::fs::{FlockOperation, RenameFlags, flock, renameat_with, statvfs};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::census::{Census, Keeping, NANOSECONDS, Pointer, SeenPlain};
+use super::census::{Census, Keeping, NANOSECONDS, SeenPlain};
 use super::lease::Claim;
 use super::plan::{self, Chosen, Limits};
 use super::touch::now_unix_s;
 use super::{Claims, PruneOptions, Pruned};
 use crate::byte_lock::Place;
-use crate::snapshot::layer_name;
 use crate::{LayerId, Store, StoreError};
 
 /// How long a collector waits for those who look things up at the moment, in all.
@@ -79,21 +77,11 @@ impl Store {
         let limits = Limits { now_unix_s: now_unix_s(), free_bytes: self.space()?.free_bytes };
         let chosen = plan::choose(&candidates, &uses, &used, rules, limits);
         let total_bytes: u64 = candidates.iter().map(|it| it.size_bytes).sum();
-        let mut collection = Collection {
-            store: self,
-            census: &census,
-            claims,
-            until: Instant::now() + PATIENCE,
-            pruned: Pruned::default(),
-            staged: Vec::new(),
-        };
+        drop(claims);
+        let mut collection = Collection::new(self, &census);
         collection.plain(&chosen, limits.now_unix_s)?;
         collection.layers_and_records(&chosen, rules.iter().any(PruneOptions::has_no_filter))?;
-        let Collection { pruned, staged, claims, .. } = collection;
-        drop(claims);
-        for name in staged {
-            self.session()?.discard(&name);
-        }
+        let pruned = collection.pruned;
         self.sweep_staging(&AtomicBool::new(false))?;
         self.counted(total_bytes.saturating_sub(pruned.bytes));
         Ok(pruned)
@@ -133,132 +121,26 @@ fn used_layers(claims: &Claims, census: &Census) -> Result<HashSet<LayerId>, Sto
     Ok(used)
 }
 
-struct Collection<'a> {
-    store: &'a Store,
-    census: &'a Census,
-    claims: Claims,
+/// A collection that goes on.
+pub(super) struct Collection<'a> {
+    pub(super) store: &'a Store,
+    pub(super) census: &'a Census,
     /// When patience ends.
     until: Instant,
-    pruned: Pruned,
+    pub(super) pruned: Pruned,
     /// Trees that are out of everybody's way, and still have to be removed.
     staged: Vec<String>,
 }
 
-impl Collection<'_> {
-    fn removed(&mut self, id: String, size_bytes: u64) {
+impl<'a> Collection<'a> {
+    fn new(store: &'a Store, census: &'a Census) -> Self {
+        let until = Instant::now() + PATIENCE;
+        Self { store, census, until, pruned: Pruned::default(), staged: Vec::new() }
+    }
+
+    pub(super) fn removed(&mut self, id: String, size_bytes: u64) {
         self.pruned.ids.push(id);
         self.pruned.bytes += size_bytes;
-    }
-
-    fn layers_and_records(&mut self, chosen: &Chosen, with_orphans: bool) -> Result<(), StoreError> {
-        let census = self.census;
-        let pointed_at = plan::layers_of(census, |_| true);
-        let still = plan::layers_of(census, |number| !chosen.records.contains(&number));
-        let may_go = |id: &&LayerId| !still.contains(id) && (with_orphans || pointed_at.contains(id));
-        let wanted: BTreeSet<LayerId> = census.layers.keys().filter(may_go).copied().collect();
-        let mut claimed = BTreeSet::new();
-        for id in &wanted {
-            if self.claim(Place::of_layer(id))? {
-                claimed.insert(*id);
-            }
-        }
-        // A record goes whole, so one that has a layer which has to stay keeps all of its layers.
-        let is_free = |number: &usize| {
-            let layers = &census.records[*number].layers;
-            layers.iter().all(|id| claimed.contains(id) || !wanted.contains(id))
-        };
-        let records: BTreeSet<usize> = chosen.records.iter().copied().filter(is_free).collect();
-        let blobs = self.claim_blobs(&claimed, &records)?;
-        let removed = self.remove_records(&records)?;
-        let news = census.news(self.store, &removed)?;
-        let mut needed = plan::layers_of(census, |number| !records.contains(&number));
-        needed.extend(&news.layers);
-        let gone: BTreeSet<LayerId> = claimed.into_iter().filter(|id| !needed.contains(id)).collect();
-        self.remove_layers(&gone)?;
-        let needed_blobs = self.needed_blobs(&gone, &records);
-        for digest in blobs.into_iter().filter(|it| !needed_blobs.contains(it) && !news.blobs.contains(it)) {
-            if self.store.disk().remove(&format!("blobs/sha256/{}", digest.hex()))? {
-                self.removed(digest.to_string(), census.blobs[&digest]);
-            }
-        }
-        Ok(())
-    }
-
-    /// Claims what will point to nothing once these layers and records are gone.
-    fn claim_blobs(
-        &mut self,
-        layers: &BTreeSet<LayerId>,
-        records: &BTreeSet<usize>,
-    ) -> Result<Vec<Digest>, StoreError> {
-        let needed = self.needed_blobs(layers, records);
-        let mut claimed = Vec::new();
-        for digest in self.census.blobs.keys().filter(|digest| !needed.contains(digest)) {
-            if self.claim(Place::of_blob(digest))? {
-                claimed.push(*digest);
-            }
-        }
-        Ok(claimed)
-    }
-
-    /// Blobs that something points at which is not among these layers and records.
-    fn needed_blobs(&self, layers: &BTreeSet<LayerId>, records: &BTreeSet<usize>) -> HashSet<Digest> {
-        let census = self.census;
-        let left_records = census.records.iter().enumerate().filter(|(number, _)| !records.contains(number));
-        let left_layers = census.layers.iter().filter(|(id, _)| !layers.contains(id));
-        let of_records = left_records.flat_map(|(_, record)| record.blobs.iter().copied());
-        let of_layers = left_layers.filter_map(|(_, layer)| layer.blob);
-        of_records.chain(of_layers).chain(census.image_blobs.iter().copied()).collect()
-    }
-
-    fn claim(&self, place: Place) -> Result<bool, StoreError> {
-        loop {
-            match self.claims.claim(place)? {
-                Claim::Taken => return Ok(true),
-                Claim::InUse => return Ok(false),
-                Claim::Unknown if Instant::now() >= self.until => return Ok(false),
-                Claim::Unknown => std::thread::sleep(PAUSE),
-            }
-        }
-    }
-
-    /// Removes these records and those that are no use. Returns the names of their files.
-    fn remove_records(&mut self, records: &BTreeSet<usize>) -> Result<BTreeSet<String>, StoreError> {
-        let mut removed = BTreeSet::new();
-        for number in records {
-            let record = &self.census.records[*number];
-            self.store.disk().remove(&record.file)?;
-            removed.insert(record.file.clone());
-            self.pruned.bytes += record.size_bytes;
-            if record.layers.is_empty() || record.pointer == Pointer::Image {
-                self.pruned.ids.push(record.id().to_owned());
-            }
-        }
-        for name in &self.census.useless_records {
-            self.store.disk().remove(name)?;
-            removed.insert(name.clone());
-        }
-        Ok(removed)
-    }
-
-    fn remove_layers(&mut self, gone: &BTreeSet<LayerId>) -> Result<(), StoreError> {
-        let is_gone = |id: &LayerId| gone.contains(id) || !self.census.layers.contains_key(id);
-        for (name, layer) in &self.census.diff_ids {
-            // Layers that are newer than the census have newer names as well.
-            if layer.is_none_or(|layer| is_gone(&layer) && !self.is_there(&layer, gone)) {
-                self.store.disk().remove(name)?;
-            }
-        }
-        for id in gone {
-            if self.move_away(&layer_name(id))? {
-                self.removed(id.to_string(), self.census.layers[id].size_bytes);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a layer that is not going has appeared since the census.
-    fn is_there(&self, layer: &LayerId, gone: &BTreeSet<LayerId>) -> bool {
-        !gone.contains(layer) && self.store.disk().exists(&layer_name(layer)).unwrap_or(true)
     }
 
     fn plain(&mut self, chosen: &Chosen, now_unix_s: i64) -> Result<(), StoreError> {
@@ -280,7 +162,7 @@ impl Collection<'_> {
                 self.removed(seen.id(), seen.size_bytes);
             }
         }
-        Ok(())
+        self.discard_staged()
     }
 
     /// The output of a build's steps is a directory, what explains the build is a file.
@@ -305,8 +187,28 @@ impl Collection<'_> {
         Ok(())
     }
 
+    /// Makes something ours, or waits for those who only look things up, as long as patience lasts.
+    pub(super) fn claim(&self, claims: &Claims, place: Place) -> Result<bool, StoreError> {
+        loop {
+            match claims.claim(place)? {
+                Claim::Taken => return Ok(true),
+                Claim::InUse => return Ok(false),
+                Claim::Unknown if Instant::now() >= self.until => return Ok(false),
+                Claim::Unknown => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    /// Removes the files of what was moved away.
+    pub(super) fn discard_staged(&mut self) -> Result<(), StoreError> {
+        for name in std::mem::take(&mut self.staged) {
+            self.store.session()?.discard(&name);
+        }
+        Ok(())
+    }
+
     /// Moves a tree to the staging area; whether it was there.
-    fn move_away(&mut self, name: &str) -> Result<bool, StoreError> {
+    pub(super) fn move_away(&mut self, name: &str) -> Result<bool, StoreError> {
         let disk = self.store.disk();
         let staged = self.store.session()?.next_name();
         match renameat_with(disk.fd(), name, disk.fd(), &staged, RenameFlags::NOREPLACE) {

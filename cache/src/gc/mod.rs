@@ -1,5 +1,6 @@
 //! Finds out what nobody uses, and removes it, least recently used first.
 
+mod batch;
 mod census;
 mod collect;
 pub(crate) mod growth;

@@ -270,3 +270,34 @@ fn usage_is_told_one_by_one() {
     assert_eq!((detail.images, detail.records.count, detail.blobs.size_bytes), (1, 3, 6));
     assert_eq!(Digest::of(b"config"), config.0);
 }
+
+/// Open file description locks on a file that the kernel tells of, see proc(5).
+fn locks_on(path: &std::path::Path) -> usize {
+    let inode = format!(":{} ", std::os::unix::fs::MetadataExt::ino(&path.metadata().unwrap()));
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    locks.lines().filter(|line| line.contains("OFDLCK") && line.contains(&inode)).count()
+}
+
+#[test]
+fn a_store_with_many_records_is_collected_in_batches() {
+    let fixture = Fixture::new();
+    let (count, store) = (1_200, fixture.open());
+    let base = layer(&store, "base", "base").id();
+    for number in 0..count {
+        let id = store.begin_layer().unwrap().commit().unwrap().id();
+        store.put_record(&record(&format!("n{number}"), &[base, id])).unwrap();
+    }
+    drop(store);
+    let leases = fixture.root().join("locks/leases");
+    let collecting = std::thread::spawn({
+        let store = fixture.open();
+        move || store.prune(&EVERYTHING).unwrap()
+    });
+    let mut most = 0;
+    while !collecting.is_finished() {
+        most = most.max(locks_on(&leases));
+    }
+    assert_eq!(collecting.join().unwrap().ids.len(), count + 1);
+    assert_eq!(layers(&fixture), 0, "the one below all of them went with the last");
+    assert!(most < count, "{most} locks at once");
+}

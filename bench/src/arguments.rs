@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::transfer::{TRANSFERS, Transfer};
+use crate::trial::{TRIALS, Trial};
 use crate::work::{WORK, Work};
 
 const USAGE: &str = "usage: cargo xtask bench [ROW...|growth] [--runs N] [--json FILE] [--markdown FILE] \
@@ -20,6 +21,8 @@ const ROUNDS_MAX: u64 = 1000;
 pub(crate) struct Arguments {
     pub(crate) work: Vec<&'static Work>,
     pub(crate) transfers: Vec<Transfer>,
+    /// Only those that are named: they take minutes, and gigabytes of the disk.
+    pub(crate) trials: Vec<Trial>,
     pub(crate) rounds: u64,
     pub(crate) json: Option<PathBuf>,
     pub(crate) markdown: Option<PathBuf>,
@@ -41,6 +44,7 @@ impl Arguments {
         let mut arguments = Self {
             work: Vec::new(),
             transfers: Vec::new(),
+            trials: Vec::new(),
             rounds: ROUNDS_DEFAULT,
             json: None,
             markdown: None,
@@ -58,9 +62,10 @@ impl Arguments {
                 "--svg" => growth.svg = Some(value()?.into()),
                 "--count-max" => growth.count_max = count(&value()?)?,
                 GROWTH => is_growth = true,
-                id => match transfer(id) {
-                    Some(transfer) => arguments.transfers.push(transfer),
-                    None => arguments.work.push(work(id)?),
+                id => match (transfer(id), trial(id)) {
+                    (Some(transfer), _) => arguments.transfers.push(transfer),
+                    (None, Some(trial)) => arguments.trials.push(trial),
+                    (None, None) => arguments.work.push(work(id)?),
                 },
             }
         }
@@ -68,7 +73,7 @@ impl Arguments {
             arguments.growth = Some(growth);
             return Ok(arguments);
         }
-        if arguments.work.is_empty() && arguments.transfers.is_empty() {
+        if arguments.work.is_empty() && arguments.transfers.is_empty() && arguments.trials.is_empty() {
             arguments.work = WORK.iter().collect();
             arguments.transfers = TRANSFERS.to_vec();
         }
@@ -87,14 +92,18 @@ fn count(text: &str) -> Result<u64, Error> {
 
 fn work(id: &str) -> Result<&'static Work, Error> {
     let found = WORK.iter().find(|work| work.id.eq_ignore_ascii_case(id));
-    let known: Vec<_> =
-        WORK.iter().map(|work| work.id).chain(TRANSFERS.iter().map(|transfer| transfer.id())).collect();
+    let others = TRANSFERS.iter().map(|transfer| transfer.id()).chain(TRIALS.iter().map(|trial| trial.id()));
+    let known: Vec<_> = WORK.iter().map(|work| work.id).chain(others).collect();
     let known = known.join(", ");
     found.ok_or_else(|| usage(format!("`{id}` is none of {known}")))
 }
 
 fn transfer(id: &str) -> Option<Transfer> {
     TRANSFERS.into_iter().find(|transfer| transfer.id().eq_ignore_ascii_case(id))
+}
+
+fn trial(id: &str) -> Option<Trial> {
+    TRIALS.into_iter().find(|trial| trial.id().eq_ignore_ascii_case(id))
 }
 
 fn usage(problem: String) -> Error {
@@ -115,6 +124,7 @@ mod tests {
     fn without_rows_all_are_measured() {
         let arguments = parse("--runs 3 --json out.json").expect("these are right");
         assert_eq!((arguments.work.len(), arguments.transfers.len()), (WORK.len(), TRANSFERS.len()));
+        assert_eq!(arguments.trials, [], "they take too much");
         assert_eq!((arguments.rounds, arguments.json), (3, Some("out.json".into())));
     }
 
@@ -130,6 +140,9 @@ mod tests {
     fn a_row_alone_is_measured_alone() {
         let arguments = parse("p8").expect("it is a row");
         assert_eq!((arguments.work.len(), arguments.transfers), (0, vec![Transfer::Pull]));
+        let arguments = parse("P13").expect("it is a row");
+        let others = (arguments.work.len(), arguments.transfers.len());
+        assert_eq!((others, arguments.trials), ((0, 0), vec![Trial::Collection]));
     }
 
     #[test]
@@ -137,7 +150,7 @@ mod tests {
         let problem = |line| parse(line).err().expect("these are wrong");
         assert_eq!(
             problem("P1 P0"),
-            "`P0` is none of P1, P2, P2b, P3, P4, P5, P6, P7, P10, S27, S27b, P12, P8, P9"
+            "`P0` is none of P1, P2, P2b, P3, P4, P5, P6, P7, P10, S27, S27b, P12, P8, P9, P13, P11"
         );
         assert_eq!(problem("--runs 0"), "`0` is not a number from 1 to 1000");
         assert_eq!(problem("--json"), "`--json` wants a value");

@@ -10,11 +10,13 @@ mod count;
 mod error;
 mod growth;
 mod measure;
+mod peak;
 mod process;
 mod random;
 mod report;
 mod run_directory;
 mod transfer;
+mod trial;
 mod work;
 
 use std::error::Error as _;
@@ -28,6 +30,7 @@ use error::Error;
 use report::{Report, Row};
 use run_directory::RunDirectory;
 use transfer::Transfer;
+use trial::Trial;
 use work::Work;
 
 /// The binary to measure.
@@ -47,6 +50,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Error> {
+    if let Some(told) = peak::asked(std::env::args_os().skip(1)) {
+        return told;
+    }
     let arguments = Arguments::parse(std::env::args().skip(1))?;
     let slipway = variable(BINARY_VARIABLE)?;
     let directory = RunDirectory::new(&variable(DIRECTORY_VARIABLE)?)?;
@@ -90,7 +96,12 @@ fn measure_all(arguments: &Arguments, setup: &Setup) -> Result<Report, Error> {
         transfer::measure(*transfer, &setup.slipway, arguments.rounds, &setup.directory)
     };
     let transfers = arguments.transfers.iter().map(transfer).collect::<Result<_, _>>()?;
-    Ok(Report { rows, transfers, absent, rounds: arguments.rounds })
+    let trial = |trial: &Trial| {
+        eprintln!("{}: {}", trial.id(), trial.title());
+        trial.measure(setup, arguments.rounds)
+    };
+    let trials = arguments.trials.iter().map(trial).collect::<Result<_, _>>()?;
+    Ok(Report { rows, transfers, trials, absent, rounds: arguments.rounds })
 }
 
 fn measure_work(arguments: &Arguments, setup: &Setup) -> Result<(Vec<Row>, Vec<Absent>), Error> {

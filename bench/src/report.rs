@@ -10,6 +10,7 @@ use crate::builder::Absent;
 use crate::count::Counts;
 use crate::measure::Sample;
 use crate::transfer::TransferRow;
+use crate::trial::TrialRow;
 use crate::work::{Target, Work};
 
 /// What was measured on one piece of work.
@@ -24,6 +25,7 @@ pub(crate) struct Row {
 pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
     pub(crate) transfers: Vec<TransferRow>,
+    pub(crate) trials: Vec<TrialRow>,
     pub(crate) absent: Vec<Absent>,
     pub(crate) rounds: u64,
 }
@@ -34,6 +36,7 @@ impl Report {
         let mut text = String::new();
         self.add_rows(&mut text);
         self.add_transfers(&mut text);
+        self.add_trials(&mut text);
         text
     }
 
@@ -52,6 +55,23 @@ impl Report {
             line(text, &cells);
         }
         writeln!(text, "\nMedian of {} rounds (fastest - slowest), in turn.", self.rounds).expect(IN_MEMORY);
+    }
+
+    fn add_trials(&self, text: &mut String) {
+        if self.trials.is_empty() {
+            return;
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        line(text, &["What", "Target", "Slipway"].map(str::to_owned));
+        line(text, &["---"; 3].map(str::to_owned));
+        for row in &self.trials {
+            for finding in &row.findings {
+                let what = format!("{}: {}", row.trial.id(), finding.what);
+                line(text, &[what, finding.target(), finding.amount.to_string()]);
+            }
+        }
     }
 
     fn add_rows(&self, text: &mut String) {
@@ -89,6 +109,7 @@ impl Report {
             "rounds": self.rounds,
             "rows": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
             "transfers": self.transfers.iter().map(transfer_json).collect::<Vec<_>>(),
+            "trials": self.trials.iter().map(TrialRow::json).collect::<Vec<_>>(),
             "absent": absent.collect::<Vec<_>>(),
         })
     }
@@ -217,6 +238,7 @@ fn cores() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trial::{Amount, Finding};
     use crate::work::WORK;
 
     fn report() -> Report {
@@ -230,6 +252,7 @@ mod tests {
                 counts: Counts { system_calls: 700, forks: 0, syncs: 0, written_bytes: 40_000 },
             }],
             transfers: Vec::new(),
+            trials: Vec::new(),
             absent: vec![Absent { name: "other", why: "`other` is missing".to_owned() }],
             rounds: 3,
         }
@@ -252,10 +275,34 @@ mod tests {
         let sample = |name: &str, seconds| Sample::new(name, vec![Duration::from_secs(seconds)]);
         let transfer = crate::transfer::Transfer::Pull;
         let row = TransferRow { transfer, samples: vec![sample("ours", 2), sample("theirs", 5)] };
-        let report = Report { rows: Vec::new(), transfers: vec![row], absent: Vec::new(), rounds: 1 };
+        let report = Report {
+            rows: Vec::new(),
+            transfers: vec![row],
+            trials: Vec::new(),
+            absent: Vec::new(),
+            rounds: 1,
+        };
         let markdown = report.markdown();
         assert!(markdown.starts_with("| Transfer | ours | theirs |\n"), "{markdown}");
         assert!(markdown.contains("2000 (2000 - 2000) ms | 5000 (5000 - 5000) ms, 2.5x |"), "{markdown}");
+    }
+
+    #[test]
+    fn trials_have_a_line_for_each_finding() {
+        let findings = vec![
+            Finding::time("a build", Duration::from_millis(4))
+                .at_most(Amount::Time(Duration::from_millis(5))),
+            Finding::bytes("its memory", 64_000_000),
+        ];
+        let trials = vec![TrialRow { trial: crate::trial::Trial::Memory, findings }];
+        let report =
+            Report { rows: Vec::new(), transfers: Vec::new(), trials, absent: Vec::new(), rounds: 1 };
+        assert_eq!(
+            report.markdown(),
+            "| What | Target | Slipway |\n| --- | --- | --- |\n| P11: a build | 5.0 ms | 4.0 ms |\n\
+             | P11: its memory | - | 64.0 MB |\n"
+        );
+        assert_eq!(report.json()["trials"][0]["findings"][1]["bytes"], 64_000_000);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How the time of a warm build grows with what there is.
 //!
-//! Slipway alone, on four kinds of "more": records in the store, files in the context, stages and steps of the
+//! Slipway alone, on five kinds of "more": records in the store, files in the context, stages, steps and layers of the
 //! Dockerfile. Every point is a build in which everything is cached.
 
 mod picture;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::builder::{self, Setup};
 use crate::error::Error;
 use crate::measure::Sample;
-use crate::process;
+use crate::{peak, process};
 pub(crate) use series::{SERIES, Series};
 
 /// Builds of one point that are not measured: the first makes, the second finds a cold page cache or an index that has
@@ -37,6 +37,15 @@ pub(crate) struct Point {
     pub(crate) median: Duration,
     pub(crate) fastest: Duration,
     pub(crate) slowest: Duration,
+    pub(crate) memory: Memory,
+}
+
+/// The most that a build takes, in bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Memory {
+    /// One that makes everything.
+    pub(crate) cold_bytes: u64,
+    pub(crate) warm_bytes: u64,
 }
 
 /// Measures all series, with points up to `count_max`. `done` gets what there is after each of them.
@@ -85,7 +94,7 @@ fn measure_point(series: &Series, setup: &Setup, count: u64, rounds: u64) -> Res
         build.env(MIN_FREE_SPACE, "0");
         build
     };
-    process::run(&mut build())?;
+    let cold_bytes = peak::bytes(&build())?;
     series.fill(&setup.directory.join("slipway"), count)?;
     let mut times = Vec::new();
     for round in 0..UNMEASURED + rounds {
@@ -94,8 +103,9 @@ fn measure_point(series: &Series, setup: &Setup, count: u64, rounds: u64) -> Res
             times.push(took);
         }
     }
+    let memory = Memory { cold_bytes, warm_bytes: peak::bytes(&build())? };
     let sample = Sample::new(builder.title(), times);
-    Ok(Point { count, median: sample.median(), fastest: sample.fastest(), slowest: sample.slowest() })
+    Ok(Point { count, median: sample.median(), fastest: sample.fastest(), slowest: sample.slowest(), memory })
 }
 
 /// A table for each series.
@@ -106,8 +116,14 @@ pub(crate) fn markdown(all: &[Growth], rounds: u64) -> String {
         let rule = vec!["---"; points.len() + 1].join(" | ");
         let _ =
             writeln!(text, "| {} | {} |\n| {rule} |", series.what, cells(&|point| point.count.to_string()));
-        let _ =
-            writeln!(text, "| warm build, ms | {} |\n", cells(&|point| format!("{:.1}", ms(point.median))));
+        let _ = writeln!(text, "| warm build, ms | {} |", cells(&|point| format!("{:.1}", ms(point.median))));
+        let mb = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
+        let _ = writeln!(text, "| its peak memory, MB | {} |", cells(&|point| mb(point.memory.warm_bytes)));
+        let _ = writeln!(
+            text,
+            "| that of the first build, MB | {} |\n",
+            cells(&|point| mb(point.memory.cold_bytes))
+        );
     }
     let _ = writeln!(text, "Median of {rounds} builds in which everything is cached.");
     text
@@ -121,6 +137,8 @@ pub(crate) fn json(all: &[Growth]) -> Value {
             "median_ms": ms(point.median),
             "fastest_ms": ms(point.fastest),
             "slowest_ms": ms(point.slowest),
+            "warm_peak_bytes": point.memory.warm_bytes,
+            "cold_peak_bytes": point.memory.cold_bytes,
         })
     };
     let series = all.iter().map(|growth| {

@@ -174,14 +174,15 @@ fn value(number: f64) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Point, SERIES};
+    use super::super::{Memory, Point, SERIES};
     use super::*;
 
     #[test]
     fn a_panel_has_a_point_for_each_measurement() {
         let point = |count, ms| {
             let time = Duration::from_millis(ms);
-            Point { count, median: time, fastest: time, slowest: time * 2 }
+            let memory = Memory { cold_bytes: 1, warm_bytes: 1 };
+            Point { count, median: time, fastest: time, slowest: time * 2, memory }
         };
         let growth =
             Growth { series: &SERIES[0], points: vec![point(100, 3), point(1_000, 4), point(10_000, 3)] };

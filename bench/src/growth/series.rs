@@ -39,10 +39,11 @@ enum Kind {
     Files,
     Stages,
     Steps,
+    Layers,
 }
 
 /// All of them.
-pub(crate) const SERIES: [Series; 4] = [
+pub(crate) const SERIES: [Series; 5] = [
     Series {
         what: "records in the store",
         counts: &[100, 1_000, 10_000, 100_000, 1_000_000],
@@ -62,6 +63,12 @@ pub(crate) const SERIES: [Series; 4] = [
         kind: Kind::Steps,
     },
     Series {
+        what: "layers of one image",
+        counts: &[1, 3, 10, 30, 120, 400],
+        expected: Expected::Linear,
+        kind: Kind::Layers,
+    },
+    Series {
         what: "files in the context",
         counts: &[100, 1_000, 10_000, 100_000, 1_000_000],
         expected: Expected::Linear,
@@ -79,6 +86,7 @@ impl Series {
             Kind::Files => format!("{from}COPY . /files\n"),
             Kind::Stages => stages(count),
             Kind::Steps => steps(count),
+            Kind::Layers => layers(count),
         };
         let files = if let Kind::Files = self.kind { count } else { 0 };
         write_files(context, files)?;
@@ -141,6 +149,15 @@ fn steps(count: u64) -> String {
             Some(above) => writeln!(text, "COPY --from=stage{above} /step{} /step{step}", step - 1),
             None => writeln!(text, "WORKDIR /step{step}"),
         };
+    }
+    text
+}
+
+/// Steps in a row, each with a layer, in the only stage.
+fn layers(count: u64) -> String {
+    let mut text = format!("FROM {}\n", base::NAME);
+    for layer in 0..count {
+        let _ = writeln!(text, "WORKDIR /layer{layer}");
     }
     text
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::measure::Sample;
 use crate::process;
-use registry::Registry;
+pub(crate) use registry::Registry;
 
 /// A row of the table of transfers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,14 +11,14 @@ use crate::process;
 const PROGRAM: &str = "docker-registry";
 
 /// A running registry. Ends when dropped.
-pub(super) struct Registry {
+pub(crate) struct Registry {
     child: Child,
     authority: String,
 }
 
 impl Registry {
     /// Starts one that keeps its content below `directory`.
-    pub(super) fn start(directory: &Path) -> Result<Self, Error> {
+    pub(crate) fn start(directory: &Path) -> Result<Self, Error> {
         let program = process::find(PROGRAM).ok_or(Error::Missing { program: PROGRAM })?;
         fs::create_dir_all(directory).map_err(Error::at(directory))?;
         let config = directory.join("registry.yml");
@@ -40,7 +40,7 @@ impl Registry {
     }
 
     /// A name in this registry.
-    pub(super) fn name(&self, name: &str) -> String {
+    pub(crate) fn name(&self, name: &str) -> String {
         format!("{}/{name}", self.authority)
     }
 }

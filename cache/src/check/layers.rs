@@ -20,7 +20,9 @@ impl Check<'_> {
             let Ok(id) = name.parse::<LayerId>() else { continue };
             let facts_path = format!("{}/facts", layer_name(&id));
             // Only those that came with the layer cannot be learned again; an image tells of these.
+            let problems = self.checked.problems.len();
             let has_facts = self.envelope(&facts_path)?;
+            let are_facts_lost = self.checked.problems.len() > problems;
             // No lease: what we look at ourselves must be ours to take away.
             if !self.store.is_layer_there(&id)? {
                 continue;
@@ -29,6 +31,10 @@ impl Check<'_> {
             let facts = if has_facts { self.store.facts(&id)? } else { Facts::default() };
             let layer = Layer::new(self.store.clone(), id);
             match self.changed(&layer, &facts, told.get(&id)) {
+                // Whoever learns them again would learn what the files are now.
+                Ok(None) if are_facts_lost && !told.contains_key(&id) => {
+                    self.layer_found(&id, Fault::LayerForgotten)?;
+                }
                 Ok(None) => self.unpacked(&layer)?,
                 Ok(Some(what)) => self.layer_found(&id, Fault::LayerChanged { what })?,
                 Err(StoreError::NoLayer { .. }) => {}

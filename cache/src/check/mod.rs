@@ -81,6 +81,9 @@ pub enum Fault {
         /// Which digest tells.
         what: &'static str,
     },
+    /// The files of a layer, when what was learned of them is damaged, and no image and no name has their digest.
+    #[error("nothing tells any more what its files were")]
+    LayerForgotten,
     /// The layers of an image.
     #[error("its layers are not those of its config")]
     WrongLayers,

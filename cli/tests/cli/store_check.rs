@@ -100,11 +100,7 @@ fn a_byte_that_is_flipped_anywhere_is_noticed_and_made_again() {
     for kind in names {
         let path = kinds(&store).remove(&kind).unwrap();
         let name = path.strip_prefix(&store).unwrap().to_string_lossy().into_owned();
-        let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
-        let (mut byte, at) = ([0], file.metadata().unwrap().size() / 2);
-        file.read_exact_at(&mut byte, at).unwrap();
-        file.write_all_at(&[byte[0] ^ 4], at).unwrap();
-
+        flip(&path);
         let found = world.run(["store", "check"]);
         let thing = name.split("/fs/").next().unwrap();
         assert!(found.code == 1 && found.stdout.contains(thing), "{kind}, {name}: {found}");
@@ -119,6 +115,33 @@ fn a_byte_that_is_flipped_anywhere_is_noticed_and_made_again() {
         assert!(build(&world) == reference, "{kind}: another result");
         world.ok(["build", "-q", "-o", "type=oci,dest=oci.tar,name=loaded", "context"]);
     }
+}
+
+/// Flips a bit in the middle of a file.
+fn flip(path: &Path) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let (mut byte, at) = ([0], file.metadata().unwrap().size() / 2);
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 4], at).unwrap();
+}
+
+#[test]
+fn a_layer_of_which_nothing_tells_any_more_is_made_again() {
+    let world = World::new();
+    let stages = "FROM bb AS first\nRUN echo made > /made\nFROM bb\nCOPY --from=first /made /";
+    world.context("Dockerfile", &format!("{stages}one\n"));
+    world.ok(["build", "-q", "-t", "demo", "context"]);
+    // No image has the layer of the first stage.
+    let layers = fs::read_dir(world.path("store/layers")).unwrap().map(|entry| entry.unwrap().path());
+    let layer = layers.into_iter().find(|layer| layer.join("fs/made").exists()).unwrap();
+    flip(&layer.join("facts"));
+    flip(&layer.join("fs/made"));
+    let found = world.run(["store", "check"]);
+    assert!(found.code == 1 && found.stdout.contains("nothing tells any more"), "{found}");
+    world.ok(["store", "check", "--repair"]);
+    world.context("Dockerfile", &format!("{stages}two\n"));
+    world.ok(["build", "-q", "-t", "demo", "context"]);
+    assert_eq!(world.ok(["run", "--rm", "demo", "cat", "/two"]), "made\n");
 }
 
 #[test]

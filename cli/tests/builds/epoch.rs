@@ -88,6 +88,24 @@ fn of_a_commit() {
     assert_eq!(world.image(), committed);
 }
 
+/// A commit is fetched once, by whom it is wanted first: for its time or for its files.
+#[test]
+fn a_commit_that_tells_the_time_is_not_fetched_again() {
+    let world = World::new();
+    let url = world.repository().url(&world.server);
+    let stage = format!("FROM scratch AS source\nADD {url} /\n{STEPS}COPY --from=source /Dockerfile /\n");
+    let context = world.home.context(&stage, &[]);
+    world.server.requests();
+    let asked = ["--build-arg", "SOURCE_DATE_EPOCH=source", &context];
+    assert_eq!(world.built(&asked), both("2017-07-14T02:40:00Z", COMMITTED));
+    let posts = || world.server.requests().iter().filter(|request| request.starts_with("POST")).count();
+    // Twice it is asked where the branch is, and once for what it has.
+    let (questions, fetch) = (2, 1);
+    assert_eq!(posts(), questions + fetch);
+    assert_eq!(world.built(&asked), both("2017-07-14T02:40:00Z", COMMITTED));
+    assert_eq!(posts(), questions);
+}
+
 #[test]
 fn of_a_file_and_of_what_is_in_an_archive() {
     let world = World::new();

@@ -50,8 +50,10 @@ ADD REPO /default
 ADD REPO#feature/x:docs /docs
 ADD REPO?tag=v1 /tag
 ADD REPO#refs/pull/7/head /pull
+ADD REPO?commit={short} /short
 ADD REPO?commit={first}#main /wrong
-"
+",
+        short = &first[..8]
     );
     let url = repository.url(&server);
     assert!(failure(&home, &url, &dockerfile).contains("expected"));
@@ -68,6 +70,7 @@ ADD REPO?commit={first}#main /wrong
     0644 0:0     docs/b.txt: b
     0644 0:0     old/deep/file: old
     0644 0:0     pull/file: first
+    0644 0:0     short/file: first
     0644 0:0     tag/file: first
     ");
 }
@@ -189,6 +192,26 @@ fn a_commit_is_fetched_once_and_a_named_one_asks_nobody() {
     let named = dockerfile.replace("#main", &format!("#{second}"));
     let fresh = Home::new();
     build(&fresh, &url, &named, &[]);
+}
+
+#[test]
+fn faults_of_the_network_pass() {
+    let (home, server) = world();
+    let repository = Repository::new(&home, "a");
+    let first = repository.write("file", "first\n").commit();
+    repository.write("file", "second\n").commit();
+    // While it is asked for a branch, and while a commit is fetched.
+    for (count, reference) in [("1", "#main".to_owned()), ("2", format!("#{first}"))] {
+        let url = server.url(&format!("flakygit/{count}/a.git"));
+        build(&home, &url, &format!("FROM base\nADD REPO{reference} /src\n"), &[]);
+        let requests = server.requests();
+        let failed = requests.iter().filter(|request| request.ends_with(" 503")).count();
+        assert_eq!(failed.to_string(), count, "{requests:?}");
+    }
+    // What the server refuses, it is asked for once.
+    let missing = server.url("git/missing.git");
+    assert!(failure(&home, &missing, "FROM base\nADD REPO /src\n").contains("not found"));
+    assert_eq!(server.requests().len(), 1);
 }
 
 /// No depth, no commit by its name: everything is fetched, file by file.
@@ -339,6 +362,7 @@ fn what_goes_wrong_is_explained() {
 
     ERROR: `REPO` has no branch or tag `nowhere`
     ");
+    assert!(add("#0123456").contains("`REPO` has no branch or tag `0123456`"));
     insta::assert_snapshot!(add("#main:nowhere"), @"
     exit 1
     error: `REPO` has no directory `nowhere`

@@ -123,6 +123,18 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         else:
             self.answer(503)
 
+    def serve_flakygit(self, rest):
+        """The same as `git`, but the first COUNT requests are too much for it."""
+        count, _, name = rest.partition("/")
+        with LOCK:
+            FAILED[count] = FAILED.get(count, 0) + 1
+            failed = FAILED[count]
+        if failed > int(count):
+            self.serve_git(name)
+        else:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.answer(503)
+
     def serve_tokengit(self, rest):
         """The same for those who have a token."""
         token = base64.b64encode(b"x-access-token:swordfish").decode()

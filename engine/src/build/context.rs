@@ -9,7 +9,7 @@ use std::path::Path;
 use cache::layer::{Limits, decompress, unpack_archive};
 use cache::{ActiveLayer, Key, Layer, LayerId, Record, Store};
 use frontend::remote::Remote;
-use graph::{GitSource, HttpSource, Op};
+use graph::{GitSource, HttpSource};
 use image::Hasher;
 
 use super::dockerfile;
@@ -30,8 +30,6 @@ const LOAD_REMOTE: &str = "[internal] load remote build context";
 pub(super) const SINGLE_FILE: &str = "context";
 /// The build argument that keeps the `.git` of a context.
 const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
-/// What a record of a commit's files keeps: when it was made, seconds since 1970.
-const COMMITTED: &str = "committed";
 /// Enough to tell a tar from a Dockerfile.
 pub(super) const HEAD_BYTES: u64 = 1024;
 
@@ -120,7 +118,7 @@ impl Engine {
                 let name = format!("[internal] load git source {remote}");
                 let fetched = steps.during(&name, self.commit_files(&source, access));
                 let (layer, committed_unix_s) = fetched.await?;
-                Ok(ContextRoot::commit(layer, committed_unix_s)?)
+                Ok(ContextRoot::commit(layer, Some(committed_unix_s))?)
             }
         }
     }
@@ -148,30 +146,15 @@ impl Engine {
         root
     }
 
-    /// The files of a commit. One that is known is not fetched again.
-    async fn commit_files(
-        &self,
-        source: &GitSource,
-        access: &Access,
-    ) -> Result<(Layer, Option<i64>), BuildError> {
+    /// The files of a commit, and when it was made.
+    async fn commit_files(&self, source: &GitSource, access: &Access) -> Result<(Layer, i64), BuildError> {
         let fetched = async {
             let access = access.git(source).await?;
-            let commit = fetch::resolve(&access, source).await?;
-            let op = Op::Git(source.clone());
-            let hasher = Hasher::new("context-commit/v1").field("op", op.digest().0.0);
-            let key = Key(hasher.field("commit", commit.identity().0).finish());
-            if let Some(known) = self.store.record(&key)?.filter(|record| !record.layers.is_empty()) {
-                return Ok((known.layers[0], committed(&known)));
-            }
-            let files = fetch::layer(&self.store, &access, source, &commit).await?;
-            let time = files.committed_unix_s;
-            let ingredients = vec![(COMMITTED.to_owned(), time.to_string())];
-            let record = record(key, files.layer, &graph::redacted(&source.remote));
-            self.store.put_record(&Record { ingredients, ..record })?;
-            Ok::<_, FetchError>((files.layer, Some(time)))
+            let commit = fetch::resolve(&self.store, &access, source).await?;
+            fetch::layer(&self.store, &access, source, &commit).await
         };
-        let (layer, committed_unix_s) = fetched.await.map_err(without_line)?;
-        Ok((self.layer(layer)?, committed_unix_s))
+        let files = fetched.await.map_err(without_line)?;
+        Ok((self.layer(files.layer)?, files.committed_unix_s))
     }
 
     pub(super) fn layer(&self, id: LayerId) -> Result<Layer, BuildError> {
@@ -182,11 +165,6 @@ impl Engine {
 /// The user has named the context, and no line of the Dockerfile.
 pub(super) fn without_line(source: FetchError) -> BuildError {
     BuildError::Fetch { rendered: String::new(), source }
-}
-
-fn committed(record: &Record) -> Option<i64> {
-    let fact = record.ingredients.iter().find(|(name, _)| name == COMMITTED);
-    fact.and_then(|(_, time)| time.parse().ok())
 }
 
 /// What Go's `strconv.ParseBool` takes for true.

@@ -63,10 +63,11 @@ impl Engine {
             Remote::Git(git) => {
                 let committed = async {
                     let access = access.git(&git.source).await?;
-                    let commit = fetch::resolve(&access, &git.source).await?;
-                    fetch::committed_unix_s(&self.store, &access, &git.source, &commit).await
+                    let commit = fetch::resolve(&self.store, &access, &git.source).await?;
+                    fetch::layer(&self.store, &access, &git.source, &commit).await
                 };
-                committed.await.map(Some).map_err(without_line)
+                let files = committed.await.map_err(without_line)?;
+                Ok(Some(files.committed_unix_s))
             }
             Remote::Http(http) => {
                 let filename = http.filename.clone().or_else(|| Some(SINGLE_FILE.to_owned()));

@@ -24,6 +24,15 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// Whether the same question may be answered later.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Http(error) => error.may_pass(),
+            Self::Git(error) => error.may_pass(),
+            Self::Agent(_) | Self::Store(_) => false,
+        }
+    }
+
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use cache::{ActiveLayer, Key, LayerId, Record, Store};
 use graph::HttpSource;
@@ -13,6 +12,7 @@ use image::{Digest, Hasher};
 use rustix::fs::{Gid, Mode, OFlags, Timespec, Timestamps, Uid, fchmod, fchown, futimens, openat};
 use rustix::io::Errno;
 
+use super::patience::patiently;
 use super::{Access, FetchError, OnBytes};
 use crate::net::{Answer, Body, HttpError, Validators};
 use crate::ops::now_unix_ns;
@@ -21,9 +21,6 @@ use crate::ops::now_unix_ns;
 const FILE_MODE: u32 = 0o600;
 /// The name of a file that nobody names, as in BuildKit.
 const UNNAMED: &str = "__unnamed__";
-/// How long to wait before asking again after a fault that may pass. After the last one it is what is told.
-const RETRY_WAITS: [Duration; 3] =
-    [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2)];
 /// What a record keeps of the answer.
 const ETAG: &str = "etag";
 const LAST_MODIFIED: &str = "last-modified";
@@ -65,16 +62,7 @@ pub(crate) async fn file(
     source: &HttpSource,
     on_bytes: OnBytes<'_>,
 ) -> Result<RemoteFile, FetchError> {
-    for wait in RETRY_WAITS {
-        match ask(store, access, source, on_bytes).await {
-            Err(FetchError::Http(error)) if error.may_pass() => {
-                tracing::debug!(%error, "asking again after {wait:?}");
-                tokio::time::sleep(wait).await;
-            }
-            settled => return settled,
-        }
-    }
-    ask(store, access, source, on_bytes).await
+    patiently(|| ask(store, access, source, on_bytes), FetchError::may_pass).await
 }
 
 async fn ask(

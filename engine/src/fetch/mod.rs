@@ -5,12 +5,13 @@ mod auth;
 mod error;
 mod git;
 mod http;
+mod patience;
 pub(crate) mod secret_ids;
 
 pub(crate) use access::Access;
 pub use error::FetchError;
 pub use git::GitError;
-pub(crate) use git::{Commit, committed_unix_s, layer, named_commit, resolve};
+pub(crate) use git::{Commit, layer, named_commit, resolve};
 pub(crate) use http::{RemoteFile, file, pinned_identity};
 
 /// Told how much of something is here, in bytes, and how much there is in all.

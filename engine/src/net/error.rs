@@ -124,13 +124,17 @@ pub enum HttpError {
     },
 }
 
+/// Whether a server that answers so may answer otherwise later: RFC 9110, sections 15.5.9 and 15.6, and RFC 6585.
+pub(crate) fn status_may_pass(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
 impl HttpError {
     /// Whether the same request can succeed a moment later.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Silent { .. } | Self::Broken { .. } => true,
-            // See RFC 9110, sections 15.5.9 and 15.6, and RFC 6585.
-            Self::Status { status, .. } => matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504),
+            Self::Status { status, .. } => status_may_pass(status.as_u16()),
             Self::Url { .. }
             | Self::Proxy { .. }
             | Self::Tls { .. }

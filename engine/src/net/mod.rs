@@ -8,4 +8,5 @@ mod proxies;
 
 pub(crate) use body::Body;
 pub(crate) use client::{Answer, HttpClient, Validators, client_of_environment, tls};
+pub(crate) use error::status_may_pass;
 pub use error::{Fault, HttpError};

@@ -27,7 +27,7 @@ pub(super) async fn identify(
 
 async fn resolve(worker: &BuildWorker, source: &GitSource) -> Result<Commit, FetchError> {
     let access = worker.access.git(source).await?;
-    Ok(fetch::resolve(&access, source).await?)
+    fetch::resolve(&worker.store, &access, source).await
 }
 
 /// The layer with the files.

@@ -3,7 +3,15 @@
 use std::io;
 use std::time::Duration;
 
-use crate::net::Fault;
+use crate::net::{Fault, status_may_pass};
+
+/// What git says in front of the status of an answer.
+const STATUS: &str = "returned error: ";
+/// Digits of a status.
+const STATUS_DIGITS: usize = 3;
+
+/// What git says of servers and of this machine that will be so the next time as well.
+const WORDS_THAT_STAY: [&str; 4] = ["certificate", "not allowed", "remote helper", "No space left"];
 
 /// Why the files of a repository cannot be had. Remotes are without their passwords.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +135,16 @@ pub enum GitError {
 }
 
 impl GitError {
+    /// Whether the same question may be answered later: the network or the server does not work just now.
+    pub(crate) fn may_pass(&self) -> bool {
+        let Self::Unreachable { said, .. } = self else { return false };
+        let status = said.split_once(STATUS).and_then(|(_, rest)| rest.get(..STATUS_DIGITS)?.parse().ok());
+        match status {
+            Some(status) => status_may_pass(status),
+            None => !WORDS_THAT_STAY.iter().any(|words| said.contains(words)),
+        }
+    }
+
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
@@ -143,5 +161,28 @@ impl GitError {
             | Self::Submodule { .. }
             | Self::Failed { .. } => Fault::User,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_network_does_may_pass() {
+        let unreachable =
+            |said: &str| GitError::Unreachable { remote: "r".to_owned(), said: said.to_owned() };
+        for (said, expected) in [
+            ("unable to access 'http://h/a.git/': The requested URL returned error: 503", true),
+            ("RPC failed; HTTP 429 curl 22 The requested URL returned error: 429; early EOF", true),
+            ("unable to access 'http://h/a.git/': The requested URL returned error: 403", false),
+            ("unable to access 'http://h/a.git/': Failed to connect to h port 80: Connection refused", true),
+            ("unable to access 'http://h/a.git/': Empty reply from server", true),
+            ("unable to access 'https://h/a.git/': SSL certificate problem: self-signed certificate", false),
+            ("transport 'ext' not allowed", false),
+        ] {
+            assert_eq!(unreachable(said).may_pass(), expected, "{said}");
+        }
+        assert!(!GitError::Refused { remote: "r".to_owned(), said: "not found".to_owned() }.may_pass());
     }
 }

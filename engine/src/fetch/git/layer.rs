@@ -4,17 +4,21 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use cache::{LayerId, Store};
-use graph::{GitSource, GitTimes};
+use cache::{Key, LayerId, Record, Store};
+use graph::{GitSource, GitTimes, Op};
+use image::Hasher;
 
 use super::command::Git;
 use super::repository::Repository;
 use super::{Commit, GitAccess, GitError, files, submodules};
 use crate::blocking::blocking;
 use crate::fetch::FetchError;
+use crate::ops::now_unix_ns;
 
 /// The directory that makes a tree a repository.
 const GIT_DIRECTORY: &str = ".git";
+/// What a record of a commit's files keeps: when it was made, seconds since 1970.
+const COMMITTED: &str = "committed";
 
 /// The files of a commit.
 pub(crate) struct CommitFiles {
@@ -23,22 +27,45 @@ pub(crate) struct CommitFiles {
     pub(crate) committed_unix_s: i64,
 }
 
-/// When a commit was made, seconds since 1970. Nothing of it is kept.
-pub(crate) async fn committed_unix_s(
+/// The files of a commit. They are fetched once, whatever asks for them: a step, a context, or whose time the result has.
+pub(crate) async fn layer(
     store: &Store,
     access: &GitAccess,
     source: &GitSource,
     commit: &Commit,
-) -> Result<i64, FetchError> {
-    let layer = store.begin_layer()?;
-    let directory = layer.scratch_path()?.join("repository");
-    let repository = Repository::fetch(Git::new(access, &source.remote), directory, commit.clone()).await?;
-    Ok(repository.committed_unix_s().await?)
+) -> Result<CommitFiles, FetchError> {
+    let hasher = Hasher::new("context-commit/v1").field("op", Op::Git(source.clone()).digest().0.0);
+    let key = Key(hasher.field("commit", commit.identity().0).finish());
+    if let Some(known) = store.record(&key)?.as_ref().and_then(known)
+        && store.layer(&known.layer)?.is_some()
+    {
+        return Ok(known);
+    }
+    let files = fetch(store, access, source, commit).await?;
+    store.put_record(&record(key, source, &files))?;
+    Ok(files)
+}
+
+fn known(record: &Record) -> Option<CommitFiles> {
+    let (_, time) = record.ingredients.iter().find(|(name, _)| name == COMMITTED)?;
+    Some(CommitFiles { layer: *record.layers.first()?, committed_unix_s: time.parse().ok()? })
+}
+
+fn record(key: Key, source: &GitSource, files: &CommitFiles) -> Record {
+    Record {
+        key,
+        offered: None,
+        layers: vec![files.layer],
+        content: None,
+        created_unix_ns: now_unix_ns(),
+        description: graph::redacted(&source.remote),
+        ingredients: vec![(COMMITTED.to_owned(), files.committed_unix_s.to_string())],
+    }
 }
 
 /// Brings the files of a commit here. Everything is fetched and unpacked next to the new layer, so that nothing is
 /// left when this is dropped.
-pub(crate) async fn layer(
+async fn fetch(
     store: &Store,
     access: &GitAccess,
     source: &GitSource,

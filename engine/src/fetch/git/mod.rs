@@ -9,6 +9,7 @@ mod auth;
 mod command;
 mod error;
 mod files;
+mod history;
 mod layer;
 mod refs;
 mod repository;
@@ -21,7 +22,7 @@ use image::{Digest, Hasher};
 
 pub(crate) use auth::{Credentials, HEADER, TOKEN};
 pub use error::GitError;
-pub(crate) use layer::{committed_unix_s, layer};
+pub(crate) use layer::layer;
 pub(crate) use refs::resolve;
 
 /// How repositories are reached.

@@ -2,30 +2,45 @@
 
 use std::ffi::OsStr;
 
+use cache::Store;
 use graph::GitSource;
 
 use super::command::{Git, ORIGIN};
-use super::{Commit, GitAccess, GitError, named_commit};
+use super::{Commit, GitAccess, GitError, history, named_commit};
+use crate::fetch::FetchError;
+use crate::fetch::patience::patiently;
 
 /// What marks the commit behind a tag that is an object of its own.
 const PEELED: &str = "^{}";
 
-/// Finds the commit that a source means. The server is asked, unless the source names a whole commit.
+/// Finds the commit that a source means. The server is asked, unless the source names a whole commit. The beginning of a
+/// commit's name is looked for in the whole history.
 ///
 /// # Errors
 ///
 /// [`GitError::Checksum`] when it is not the commit that the source wants.
-pub(crate) async fn resolve(access: &GitAccess, source: &GitSource) -> Result<Commit, GitError> {
+pub(crate) async fn resolve(
+    store: &Store,
+    access: &GitAccess,
+    source: &GitSource,
+) -> Result<Commit, FetchError> {
     let git = Git::new(access, &source.remote);
+    let by_name = |commit: Commit| Found { tag: commit.name.clone(), commit };
     let found = match named_commit(source) {
-        Some(commit) => Found { tag: commit.name.clone(), commit },
-        None => ask(&git, &source.reference).await?,
+        Some(commit) => by_name(commit),
+        None => match ask(&git, &source.reference).await {
+            Err(error @ GitError::NoReference { .. }) => {
+                let commit = history::find(store, access, source).await?;
+                by_name(commit.ok_or(error)?)
+            }
+            settled => settled?,
+        },
     };
     match &source.checksum {
         // A tag may be meant by its own name, as in BuildKit.
         Some(expected) if ![&found.commit.name, &found.tag].iter().any(|name| name.starts_with(expected)) => {
             let (remote, expected) = (git.shown(), expected.clone());
-            Err(GitError::Checksum { remote, expected, actual: found.commit.name })
+            Err(GitError::Checksum { remote, expected, actual: found.commit.name }.into())
         }
         _ => Ok(found.commit),
     }
@@ -41,17 +56,23 @@ struct Found {
 async fn ask(git: &Git<'_>, reference: &str) -> Result<Found, GitError> {
     let wanted = if reference.is_empty() { "HEAD" } else { reference };
     let peeled = format!("{wanted}{PEELED}");
-    // The repository in which somebody builds may have a remote of this name, and rewrite URLs.
-    let nobodys = "--git-dir=/dev/null";
-    let arguments = [nobodys, "ls-remote", "--quiet", "--", ORIGIN, wanted, &peeled].map(OsStr::new);
-    let ended = git.try_run("ls-remote", &arguments).await?;
-    if !ended.status.success() {
-        return Err(refused(git, ended.said));
-    }
-    choose(&String::from_utf8_lossy(&ended.output), wanted).ok_or_else(|| match reference {
+    let lines = patiently(|| list(git, [wanted, &peeled]), GitError::may_pass).await?;
+    choose(&lines, wanted).ok_or_else(|| match reference {
         "" => GitError::Empty { remote: git.shown() },
         reference => GitError::NoReference { remote: git.shown(), reference: reference.to_owned() },
     })
+}
+
+/// The lines of git-ls-remote(1) for some names.
+async fn list(git: &Git<'_>, names: [&str; 2]) -> Result<String, GitError> {
+    // The repository in which somebody builds may have a remote of this name, and rewrite URLs.
+    let nobodys = "--git-dir=/dev/null";
+    let arguments = [nobodys, "ls-remote", "--quiet", "--", ORIGIN, names[0], names[1]].map(OsStr::new);
+    let ended = git.try_run("ls-remote", &arguments).await?;
+    match ended.status.success() {
+        true => Ok(String::from_utf8_lossy(&ended.output).into_owned()),
+        false => Err(refused(git, ended.said)),
+    }
 }
 
 /// Why a server gave nothing, by what git says. Its words are those of `LC_ALL=C`.

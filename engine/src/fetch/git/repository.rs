@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::command::{Git, ORIGIN};
 use super::refs::refused;
 use super::{Commit, GitError};
+use crate::fetch::patience::patiently;
 
 /// What servers say that do not send a commit by its name, or nothing but whole histories.
 const WORDS_OF_OLD_SERVERS: [&str; 5] = [
@@ -31,6 +32,8 @@ enum Reach {
     /// What the commit was found by.
     Reference,
     Everything,
+    /// Of everything, the commits.
+    Commits,
 }
 
 impl<'a> Repository<'a> {
@@ -39,11 +42,20 @@ impl<'a> Repository<'a> {
         let repository = Self { git, directory, commit };
         repository.init().await?;
         for reach in [Reach::Commit, Reach::Reference, Reach::Everything] {
-            if repository.try_fetch(reach).await? {
+            if patiently(|| repository.try_fetch(reach), GitError::may_pass).await? {
                 return Ok(repository);
             }
         }
         Err(GitError::NoCommit { remote: repository.git.shown(), commit: repository.commit.name.clone() })
+    }
+
+    /// Fetches the commits of all references into a new repository in `directory`, and no files where the server can
+    /// leave them out.
+    pub(super) async fn history(git: Git<'a>, directory: PathBuf) -> Result<Self, GitError> {
+        let repository = Self { git, directory, commit: Commit { name: String::new(), reference: None } };
+        repository.init().await?;
+        patiently(|| repository.try_fetch(Reach::Commits), GitError::may_pass).await?;
+        Ok(repository)
     }
 
     async fn init(&self) -> Result<(), GitError> {
@@ -66,12 +78,16 @@ impl<'a> Repository<'a> {
                 &["--depth=1", "--", ORIGIN, &refspec]
             }
             (Reach::Everything, _) => &["--", ORIGIN, "+refs/*:refs/slipway/*"],
+            (Reach::Commits, _) => &["--filter=tree:0", "--", ORIGIN, "+refs/*:refs/slipway/*"],
         };
         let fixed = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"];
         let ended = self.try_run("fetch", &[&fixed, what].concat()).await?;
         if !ended.status.success() {
             let is_old = WORDS_OF_OLD_SERVERS.iter().any(|words| ended.said.contains(words));
             return if is_old { Ok(false) } else { Err(self.unusable(ended.said)) };
+        }
+        if let Reach::Commits = reach {
+            return Ok(true);
         }
         let object = format!("{}^{{commit}}", self.commit.name);
         let ended = self.try_run("cat-file", &["cat-file", "-e", &object]).await?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
+use std::io::Read as _;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -151,8 +152,13 @@ impl Place<'_> {
             let failed = |error: std::io::Error| Status::invalid_argument(error.to_string());
             let read = tokio::task::spawn_blocking(move || match StreamContent::detect(upload)? {
                 StreamContent::Archive(stream) => Ok((Context::Archive(stream), None)),
-                StreamContent::Text(stream) => {
-                    std::io::read_to_string(stream).map(|text| (Context::Empty, Some(text)))
+                StreamContent::Text(mut stream) => {
+                    let mut bytes = Vec::new();
+                    stream.read_to_end(&mut bytes)?;
+                    let text = engine::decode_dockerfile(bytes);
+                    let text =
+                        text.ok_or_else(|| std::io::Error::other("the Dockerfile is not UTF-8 text"))?;
+                    Ok((Context::Empty, Some(text)))
                 }
             });
             return joined(read).await?.map_err(failed);
@@ -168,7 +174,7 @@ impl Place<'_> {
         let ContextAttribute { name, value } = context;
         let wrong = |expected| invalid(&format!("context:{name}"), value, expected);
         if let Some(text) = value.strip_prefix("docker-image://") {
-            return text.parse().map(NamedContext::Image).map_err(|_| wrong("the name of an image"));
+            return NamedContext::image(text).map_err(|_| wrong("the name of an image"));
         }
         if let Some(directory) = value.strip_prefix("local:") {
             let session = self.session_of(directory).await?;

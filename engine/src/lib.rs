@@ -57,6 +57,7 @@ pub use event::{Event, Progress, Step, StepId, Stream};
 pub use executor::ProfileError;
 pub use executor::{NetworkError as SandboxNetworkError, Resources, Swap};
 pub use fetch::{FetchError, GitError};
+pub use frontend::decode as decode_dockerfile;
 pub use frontend::remote::RemoteError;
 pub use graph::{Network, Surroundings, Ulimit};
 pub use net::{Fault, HttpError};

@@ -120,6 +120,8 @@ pub enum NamedContext {
     Client(ClientFiles),
     /// An image of the store (`docker-image://NAME`).
     Image(Reference),
+    /// The image without layers (`docker-image://scratch`).
+    Scratch,
     /// Images of the store that other builds made, whatever their names: that for the platform is taken.
     Built(Vec<(Platform, ImageId)>),
     /// A file or a repository from elsewhere.
@@ -133,6 +135,17 @@ pub enum NamedContext {
     },
     /// A stage of the Dockerfile (`target:NAME`).
     Stage(String),
+}
+
+impl NamedContext {
+    /// The image of a `docker-image://NAME`, of which this is the name.
+    ///
+    /// # Errors
+    ///
+    /// When it is no name of an image.
+    pub fn image(name: &str) -> Result<Self, image::ReferenceError> {
+        if name == "scratch" { Ok(Self::Scratch) } else { name.parse().map(Self::Image) }
+    }
 }
 
 /// Where a Dockerfile comes from.

@@ -5,6 +5,7 @@
 
 pub mod ast;
 mod diagnostic;
+mod encoding;
 mod environment;
 pub mod expand;
 mod format;
@@ -22,6 +23,7 @@ mod syntax;
 
 pub use ast::Dockerfile;
 pub use diagnostic::{Diagnostic, Severity};
+pub use encoding::decode;
 pub use environment::Variables;
 pub use format::format;
 pub use lower::{Lowered, is_proxy_setting};

@@ -116,11 +116,31 @@ fn standard_input_is_one_thing() {
     exit 1
     ERROR: cannot unpack the build context: cannot read the tar stream: unexpected end of file
     ");
-    insta::assert_snapshot!(failure(&home, b"FROM \xff\n", &["-"]), @"
+    insta::assert_snapshot!(failure(&home, b"\xff\xfeF\0R\0", &["-"]), @"
     exit 1
     ERROR: the Dockerfile on standard input is not UTF-8 text
     ");
     assert_eq!(home.staged(), [""; 0]);
+}
+
+#[test]
+fn bytes_that_are_no_text_do_no_harm() {
+    let home = Home::new();
+    let dockerfile = b"# caf\xe9\nFROM base\nCOPY <<E /e\nd\xe9j\xe0\nE\n";
+    let context = home.context("", &[]);
+    fs::write(Path::new(&context).join("Dockerfile"), dockerfile).unwrap();
+    let from_file = home.run(&["build", "-t", "image", &context]);
+    let from_stdin = home.run_with(dockerfile, &["build", "-t", "image", "-"]);
+    for output in [from_file, from_stdin] {
+        assert!(output.status.success() && text(&output).contains("NotUtf8"), "{}", text(&output));
+        assert_eq!(fs::read_to_string(home.unpack("image").path("e")).unwrap(), "d\u{fffd}j\u{fffd}\n");
+    }
+    // In a comment they mean nothing.
+    let output = home.run_with(b"# caf\xe9\nFROM base\n", &["build", "-"]);
+    assert!(output.status.success() && !text(&output).contains("NotUtf8"), "{}", text(&output));
+    // Who rewrites a file keeps every byte of it.
+    let (code, error) = home.fails(&["fmt", "context/Dockerfile"]);
+    assert!(code == 1 && error.contains("byte 5 is not part of a character"), "{error}");
 }
 
 /// A Dockerfile that is a link reads nothing of this machine.

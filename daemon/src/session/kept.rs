@@ -147,7 +147,7 @@ pub(super) fn read_text(root: &Path, name: &str, bytes_max: u64) -> io::Result<O
     if bytes.len() as u64 > bytes_max {
         return Err(wrong(&format!("is larger than {bytes_max} bytes")));
     }
-    String::from_utf8(bytes).map(Some).map_err(|_| wrong("is not UTF-8 text"))
+    engine::decode_dockerfile(bytes).map(Some).ok_or_else(|| wrong("is not UTF-8 text"))
 }
 
 #[cfg(test)]

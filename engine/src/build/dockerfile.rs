@@ -41,20 +41,24 @@ pub(super) fn read(
         DockerfileSource::Path(path) => path.clone(),
         DockerfileSource::Context => in_context(context),
     };
-    let text = read_text(context.open(&path), &path, DOCKERFILE_BYTES_MAX)?
-        .ok_or_else(|| BuildError::NoDockerfile { path: path.clone() })?;
+    let text = read_lenient(context.open(&path), &path)?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     Ok(Source { name, text, path: Some(path) })
 }
 
 /// The text of a Dockerfile that has been fetched; errors call it `name`.
 pub(super) fn read_fetched(opened: io::Result<File>, name: &str) -> Result<String, BuildError> {
-    let path = Path::new(name);
-    let text = read_text(opened, path, DOCKERFILE_BYTES_MAX)?;
-    text.ok_or_else(|| BuildError::NoDockerfile { path: path.to_owned() })
+    read_lenient(opened, Path::new(name))
 }
 
-/// The text of the Dockerfile at a path.
+/// The text of a Dockerfile that is to be built.
+fn read_lenient(opened: io::Result<File>, path: &Path) -> Result<String, BuildError> {
+    let bytes = read_bytes(opened, path, DOCKERFILE_BYTES_MAX)?;
+    let bytes = bytes.ok_or_else(|| BuildError::NoDockerfile { path: path.to_owned() })?;
+    frontend::decode(bytes).ok_or_else(|| BuildError::NotUtf8 { path: path.to_owned(), offset: 0 })
+}
+
+/// The text of the Dockerfile at a path, to the byte.
 pub(super) fn read_path(path: &Path) -> Result<String, BuildError> {
     let text = read_text(File::open(path), path, DOCKERFILE_BYTES_MAX)?;
     text.ok_or_else(|| BuildError::NoDockerfile { path: path.to_owned() })
@@ -100,6 +104,19 @@ fn read_text(
     path: &Path,
     size_bytes_max: u64,
 ) -> Result<Option<String>, BuildError> {
+    let Some(bytes) = read_bytes(opened, path, size_bytes_max)? else { return Ok(None) };
+    String::from_utf8(bytes).map(Some).map_err(|error| BuildError::NotUtf8 {
+        path: path.to_owned(),
+        offset: error.utf8_error().valid_up_to(),
+    })
+}
+
+/// The bytes of a file; none when there is no such file.
+fn read_bytes(
+    opened: io::Result<File>,
+    path: &Path,
+    size_bytes_max: u64,
+) -> Result<Option<Vec<u8>>, BuildError> {
     let read_error = |source| BuildError::Read { path: path.to_owned(), source };
     let file = match opened {
         Ok(file) => file,
@@ -112,8 +129,5 @@ fn read_text(
     if bytes.len() as u64 > size_bytes_max {
         return Err(BuildError::TooLarge { path: path.to_owned(), size_bytes_max });
     }
-    String::from_utf8(bytes).map(Some).map_err(|error| BuildError::NotUtf8 {
-        path: path.to_owned(),
-        offset: error.utf8_error().valid_up_to(),
-    })
+    Ok(Some(bytes))
 }

@@ -199,6 +199,7 @@ fn load_contexts(
         NamedContext::Directory(path) => Some((name.as_str(), ContextRoot::own(path.clone()), None)),
         NamedContext::Client(files) => Some((name.as_str(), ContextRoot::promised(files.clone()), None)),
         NamedContext::Image(_)
+        | NamedContext::Scratch
         | NamedContext::Built(_)
         | NamedContext::Remote(_)
         | NamedContext::Stage(_)
@@ -273,6 +274,7 @@ impl NamedContext {
         match self {
             Self::Directory(_) | Self::Client(_) => frontend::NamedContext::Files,
             Self::Image(reference) => frontend::NamedContext::Image(reference.clone()),
+            Self::Scratch => frontend::NamedContext::Scratch,
             Self::Remote(RemoteFiles(remote)) => frontend::NamedContext::Remote(remote.clone()),
             Self::Layout { .. } | Self::Built(_) => frontend::NamedContext::Image(layouts::reference(index)),
             Self::Stage(name) => frontend::NamedContext::Stage(name.clone()),

@@ -176,7 +176,7 @@ pub fn format_dockerfile(name: &str, text: &str) -> Result<String, BuildError> {
     })
 }
 
-/// The text of a Dockerfile.
+/// The text of a Dockerfile, of which every byte is to be known.
 ///
 /// # Errors
 ///

@@ -12,6 +12,9 @@ use crate::lint;
 /// The shell of images that name none.
 const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
+/// The same for images of Windows.
+const WINDOWS_SHELL: [&str; 3] = ["cmd", "/S", "/C"];
+
 /// Mode of a directory that `WORKDIR` makes.
 const DIRECTORY_MODE: u32 = 0o755;
 
@@ -36,7 +39,8 @@ pub(super) fn argv(state: &StageState, command: &CommandLine) -> Vec<String> {
 /// A line for the image's shell.
 pub(super) fn with_shell(state: &StageState, line: &str) -> Vec<String> {
     let shell = state.config.config.shell.clone().filter(|shell| !shell.is_empty());
-    let mut argv = shell.unwrap_or_else(|| DEFAULT_SHELL.map(str::to_owned).to_vec());
+    let usual: &[&str] = if state.is_windows() { &WINDOWS_SHELL } else { &DEFAULT_SHELL };
+    let mut argv = shell.unwrap_or_else(|| usual.iter().map(|&word| word.to_owned()).collect());
     argv.push(line.to_owned());
     argv
 }

@@ -104,6 +104,11 @@ impl StageState {
         (self.config, self.history_vertices)
     }
 
+    /// Whether the image is one of Windows.
+    pub(super) fn is_windows(&self) -> bool {
+        self.config.os == "windows"
+    }
+
     /// The directory in which relative paths start.
     pub(super) fn cwd(&self) -> &str {
         match self.config.config.working_dir.as_str() {
@@ -286,7 +291,8 @@ fn base_config(base: &ImageConfig) -> ImageConfig {
 
 /// What every stage does first, whatever it starts from.
 fn prepare(state: &mut StageState) {
-    if state.image_env.get("PATH").is_none() {
+    // Windows finds its programs without.
+    if state.image_env.get("PATH").is_none() && !state.is_windows() {
         state.image_env.set("PATH", DEFAULT_PATH);
     }
     // `ARG`s of a base stage stay visible, but its `ENV` wins over them again.

@@ -95,6 +95,8 @@ pub enum NamedContext {
     Files,
     /// An image.
     Image(Reference),
+    /// The image without layers.
+    Scratch,
     /// A file or a repository from elsewhere.
     Remote(Remote),
     /// A stage of the Dockerfile, by its name.

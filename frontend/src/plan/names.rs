@@ -167,6 +167,7 @@ impl Names {
         let name = name.clone();
         Some(Ok(match kind {
             NamedContext::Files => Origin::Context(name),
+            NamedContext::Scratch => Origin::Scratch,
             NamedContext::Image(reference) => {
                 Origin::Image { reference: reference.clone(), platform: platform.clone(), name }
             }

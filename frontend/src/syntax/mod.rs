@@ -25,6 +25,7 @@ pub(crate) use run::csv;
 
 use crate::ast::{CommandLine, Dockerfile, HereDocument, Instruction, Keyword, Kind, Stage};
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::encoding;
 use crate::limits::{INSTRUCTIONS_MAX, TEXT_BYTES_MAX, WORDS_MAX};
 use crate::suggest::nearest;
 use line::Line;
@@ -77,6 +78,7 @@ pub fn parse(text: &str) -> Parsed {
         comments: reader.comments,
         empty_continuations: reader.empty_continuations,
     };
+    encoding::check(text, &dockerfile, &mut diagnostics);
     Parsed { dockerfile, diagnostics: diagnostics.into_sorted() }
 }
 

@@ -62,6 +62,7 @@ impl Case {
                 let (name, image) = value.split_once('=').unwrap_or((value, ""));
                 let kind = match image {
                     "" => NamedContext::Files,
+                    "scratch" => NamedContext::Scratch,
                     stage if stage.starts_with("target:") => NamedContext::Stage(stage[7..].to_owned()),
                     url if url.contains("://") => {
                         let remote = frontend::remote::of_context(url).expect("a URL").expect("a good one");

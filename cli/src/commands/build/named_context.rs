@@ -33,9 +33,7 @@ pub(in crate::commands) fn named_contexts(
 
 fn named_context(text: &str, value: &str) -> Result<NamedContext, Report> {
     if let Some(image) = value.strip_prefix(IMAGE_SCHEME) {
-        let reference =
-            image.parse().map_err(|error: image::ReferenceError| Report::mistake(error.to_string()));
-        return Ok(NamedContext::Image(reference?));
+        return NamedContext::image(image).map_err(|error| Report::mistake(error.to_string()));
     }
     if let Some(layout) = value.strip_prefix(LAYOUT_SCHEME) {
         return self::layout(layout);

@@ -95,6 +95,6 @@ fn read_dockerfile(from: impl Read) -> Result<String, Report> {
         let message = format!("the Dockerfile on standard input is larger than {DOCKERFILE_BYTES_MAX} bytes");
         return Err(Report::mistake(message));
     }
-    String::from_utf8(bytes)
-        .map_err(|_| Report::mistake("the Dockerfile on standard input is not UTF-8 text"))
+    engine::decode_dockerfile(bytes)
+        .ok_or_else(|| Report::mistake("the Dockerfile on standard input is not UTF-8 text"))
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use crate::error::Error;
 use crate::packages::{self, Chore};
@@ -23,7 +25,7 @@ const RUSTFLAGS: [&str; 9] = [
 ];
 
 /// How long one target runs unless the user says otherwise.
-const SECONDS_DEFAULT: u64 = 45;
+const SECONDS_DEFAULT: u64 = 60;
 
 /// An input that takes longer is a finding. S27 promises a second; a busy machine and the instrumentation take theirs.
 const INPUT_SECONDS_MAX: u64 = 25;
@@ -91,13 +93,22 @@ impl Request {
     }
 }
 
-/// Compiles the targets, and runs one after another. What they learn stays for the next time.
+/// Compiles the targets, and runs as many at a time as there are processors: each has one thread. What they learn stays
+/// for the next time.
 pub(crate) fn run(request: &Request) -> Result<(), Error> {
     packages::ensure(Chore::Fuzz)?;
     let targets = request.targets();
     let binaries = compile(&targets)?;
-    for target in targets {
-        fuzz(target, &binaries.join(target.name), request.seconds)?;
+    let at_once = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    for together in targets.chunks(at_once) {
+        thread::scope(|scope| {
+            let start = |target: &&'static Target| {
+                let (target, binary) = (*target, binaries.join(target.name));
+                scope.spawn(move || fuzz(target, &binary, request.seconds))
+            };
+            let started: Vec<_> = together.iter().map(start).collect();
+            started.into_iter().try_for_each(|running| running.join().expect("a thread that only waits"))
+        })?;
     }
     Ok(())
 }

@@ -48,6 +48,11 @@ impl RegistryArgs {
     }
 }
 
+/// Credentials that nobody was told of: those of Docker's file.
+pub(crate) fn own_credentials() -> Credentials {
+    docker_config().map_or_else(Credentials::none, Credentials::in_file)
+}
+
 /// Docker's file with credentials.
 fn docker_config() -> Option<PathBuf> {
     let directory = env::var_os("DOCKER_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);

@@ -138,9 +138,20 @@ impl Report {
         Self::of(Exit::Machine, error)
     }
 
+    /// Somebody at the other end of a connection who is not there.
+    pub(crate) fn unavailable(error: &dyn Error) -> Self {
+        Self::of(Exit::Network, error)
+    }
+
     /// A mistake of the user's that a library has found.
     pub(crate) fn mistake_of(error: &dyn Error) -> Self {
         Self::of(Exit::Failure, error)
+    }
+
+    /// The same with words before the message.
+    pub(crate) fn with_prefix(mut self, words: &str) -> Self {
+        self.message.insert_str(0, words);
+        self
     }
 
     /// Says what the user can do about it.
@@ -149,7 +160,8 @@ impl Report {
         self
     }
 
-    fn excerpt(mut self, rendered: impl Into<String>) -> Self {
+    /// Shows a place in the user's files before the message.
+    pub(crate) fn excerpt(mut self, rendered: impl Into<String>) -> Self {
         self.excerpts.push(rendered.into());
         self
     }

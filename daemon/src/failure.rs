@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::{BuildError, Place};
 use prost::Message as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use crate::feed::Feed;
@@ -16,6 +16,9 @@ use crate::proto::{Any, rpc};
 const TYPES: &str = "github.com/moby/buildkit/errdefs";
 /// How a rendered diagnostic begins.
 const ERROR: &str = "error: ";
+
+/// Lines that are shown before and after those that a status is about.
+const EXCERPT_LINES: u64 = 3;
 
 /// The Dockerfile of a build, to be quoted.
 #[derive(Debug, Clone)]
@@ -73,6 +76,32 @@ pub(crate) fn unknown_subrequest(name: &str) -> Status {
 fn with_details(code: Code, message: String, details: Vec<Any>) -> Status {
     let status = rpc::Status { code: code as i32, message: message.clone(), details };
     Status::with_details(code, message, status.encode_to_vec().into())
+}
+
+/// The lines that a status is about, with those around them, as BuildKit's clients show them.
+pub(crate) fn excerpt(status: &Status) -> Option<String> {
+    let details = rpc::Status::decode(status.details()).ok()?.details;
+    let found = details.iter().find(|detail| detail.type_url == format!("{TYPES}.Source+json"))?;
+    let source: Value = serde_json::from_slice(&found.value).ok()?;
+    let text = String::from_utf8(STANDARD.decode(source["info"]["data"].as_str()?).ok()?).ok()?;
+    let ranges: Vec<(u64, u64)> = source["ranges"]
+        .as_array()?
+        .iter()
+        .filter_map(|range| {
+            let line = |end: &str| range[end]["line"].as_u64();
+            Some((line("start")?, line("end")?))
+        })
+        .collect();
+    let first = ranges.iter().map(|(start, _)| *start).min()?;
+    let last = ranges.iter().map(|(_, end)| *end).max()?;
+    let around = first.saturating_sub(EXCERPT_LINES)..=last.saturating_add(EXCERPT_LINES);
+    let rule = "-".repeat(20);
+    let mut shown = format!("{}:{first}\n{rule}\n", source["info"]["filename"].as_str().unwrap_or_default());
+    for (number, line) in (1..).zip(text.lines()).filter(|(number, _)| around.contains(number)) {
+        let is_it = ranges.iter().any(|(start, end)| (*start..=*end).contains(&number));
+        shown += &format!(" {number:3} | {} {line}\n", if is_it { ">>>" } else { "   " });
+    }
+    Some(shown + &rule + "\n")
 }
 
 fn detail(name: &str, value: &serde_json::Value) -> Any {

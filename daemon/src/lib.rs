@@ -8,6 +8,7 @@ mod attributes;
 mod bridge;
 mod builds;
 mod caches;
+pub mod client;
 mod control;
 mod exporters;
 mod failure;
@@ -38,7 +39,7 @@ use failure::chain;
 use listen::Listener;
 pub use listen::{Address, InvalidAddress, SocketOwner};
 use session::{KeptDirectories, Sessions};
-pub use tls::{TlsError, TlsFiles};
+pub use tls::{ClientTls, TlsError, TlsFiles};
 
 /// Where the files of clients are kept, beneath the root of the store.
 const KEPT: &str = "clients";

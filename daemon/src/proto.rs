@@ -16,6 +16,15 @@ pub(crate) use bollard_buildkit_proto::moby::sshforward::v1 as ssh;
 pub(crate) use bollard_buildkit_proto::moby::upload::v1 as upload;
 pub(crate) use bollard_buildkit_proto::pb;
 
+/// A time of the messages.
+pub(crate) fn system_time(time: &Timestamp) -> std::time::SystemTime {
+    let since = std::time::Duration::new(
+        u64::try_from(time.seconds).unwrap_or(0),
+        u32::try_from(time.nanos).unwrap_or(0).min(999_999_999),
+    );
+    std::time::UNIX_EPOCH.checked_add(since).unwrap_or(std::time::UNIX_EPOCH)
+}
+
 /// A time as the messages have it.
 pub(crate) fn timestamp(time: std::time::SystemTime) -> Timestamp {
     let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

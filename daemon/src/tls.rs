@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
-use tokio_rustls::TlsAcceptor;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// gRPC is HTTP/2, and its clients end a connection on which that was not agreed.
 const PROTOCOL: &[u8] = b"h2";
@@ -22,6 +22,17 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// Who signs the certificates of clients. Without, any client may come.
     pub authority: Option<PathBuf>,
+}
+
+/// How a client knows a daemon, and says who it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// Who signs the certificate of the daemon; without, those whom the system trusts.
+    pub authority: Option<PathBuf>,
+    /// Our own certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Whose certificate it has to be; without, that of the host in the address.
+    pub server_name: Option<String>,
 }
 
 /// Why files cannot be used for TLS.
@@ -46,6 +57,14 @@ pub enum TlsError {
         key: PathBuf,
         /// The cause.
         source: rustls::Error,
+    },
+    /// Nobody can be known by a name.
+    #[error("no daemon can be known by the name `{name}`")]
+    Name {
+        /// The name.
+        name: String,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Nobody can be trusted by a certificate.
     #[error("the certificate `{}` cannot be that of an authority", path.display())]
@@ -82,6 +101,44 @@ impl TlsFiles {
         let mut config = builder.with_single_cert(certificates(certificate)?, own_key).map_err(pair)?;
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+impl ClientTls {
+    /// What connects, and with whom it has to be.
+    pub(crate) fn connector(&self, address: &str) -> Result<(TlsConnector, ServerName<'static>), TlsError> {
+        let mut roots = RootCertStore::empty();
+        match &self.authority {
+            Some(path) => {
+                let wrong = |source| TlsError::Authority { path: path.clone(), source };
+                for root in certificates(path)? {
+                    roots.add(root).map_err(|error| wrong(error.into()))?;
+                }
+            }
+            // What cannot be read trusts nobody.
+            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+        }
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let name = self.server_name.as_deref().unwrap_or(host.trim_matches(['[', ']'])).to_owned();
+        let provider = Arc::new(ring::default_provider());
+        let unusable = |source| TlsError::Name { name: name.clone(), source };
+        let builder = ClientConfig::builder_with_provider(provider);
+        let builder =
+            builder.with_safe_default_protocol_versions().map_err(|error| unusable(error.into()))?;
+        let builder = builder.with_root_certificates(roots);
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let pair =
+                    |source| TlsError::Pair { certificate: certificate.clone(), key: key.clone(), source };
+                let own_key =
+                    PrivateKeyDer::from_pem_file(key).map_err(|source| file(key, "private key", source))?;
+                builder.with_client_auth_cert(certificates(certificate)?, own_key).map_err(pair)?
+            }
+        };
+        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        let server = ServerName::try_from(name.clone()).map_err(|error| unusable(error.into()))?;
+        Ok((TlsConnector::from(Arc::new(config)), server))
     }
 }
 

@@ -43,7 +43,7 @@ pub mod volumes;
 pub mod why;
 
 pub use ::cache::{Checked, Fault as StoreFault, Problem, Repair};
-pub use agent::{Agent, AgentError, Agents};
+pub use agent::{Agent, AgentError, Agents, OfferedAgents};
 pub use build::{FetchedContext, default_platform, questions};
 pub use cache::tree::ContextMode;
 pub use cdi::{DeviceError, DeviceGrant};
@@ -78,6 +78,11 @@ pub mod registries {
         AskCredential, Asked, Client, CredentialError, Credentials, Found, KeyPair, LoginKind, LoginRequest,
         RegistriesError, RegistriesFile, RegistryError, RegistrySettings, Secret, Settings, TlsVerify,
     };
+}
+
+/// Patterns of ignore files, see the `frontend` crate.
+pub mod ignore {
+    pub use frontend::ignore::{Match, PatternError, Patterns};
 }
 
 /// What a process must do before it does anything else, see the `executor` crate.

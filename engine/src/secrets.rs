@@ -29,7 +29,8 @@ impl Secret {
         if bytes.len() > SECRET_BYTES_MAX { Err(SecretTooLarge) } else { Ok(Self(bytes.into())) }
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// The bytes themselves, for those who mount them, or send them to who does.
+    pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 }

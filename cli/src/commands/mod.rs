@@ -6,7 +6,7 @@ pub(crate) mod builder_logs;
 pub(crate) mod builder_prune;
 pub(crate) mod ci_init;
 pub(crate) mod container;
-mod csv;
+pub(crate) mod csv;
 pub(crate) mod daemon;
 pub(crate) mod df;
 pub(crate) mod doctor;

@@ -1,6 +1,7 @@
 //! Under the names of other builders: their arguments become ours, and what has no counterpart is named.
 
 mod buildah;
+mod buildctl;
 mod buildkitd;
 mod flags;
 mod kaniko;
@@ -32,6 +33,7 @@ pub(crate) fn run() -> Option<Exit> {
     let run: fn(&[String]) -> Result<Exit, Report> = match name.as_str() {
         "executor" => |words| build("executor", kaniko::translate(words)?),
         "buildah" => |words| build("buildah", buildah::translate(words)?),
+        "buildctl" => buildctl::run,
         "buildkitd" => buildkitd::run,
         _ => return None,
     };

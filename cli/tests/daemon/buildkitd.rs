@@ -8,7 +8,7 @@ use crate::client::Served;
 use crate::support::Home;
 
 /// Calls our program by another name.
-fn named(home: &Home, name: &str) -> Command {
+pub(crate) fn named(home: &Home, name: &str) -> Command {
     let own = home.command(&[]);
     let link = home.path(name);
     if !link.exists() {

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::buildkitd::named;
 use crate::client::{Served, buildx};
 use crate::support::{Home, check};
 
@@ -73,6 +74,12 @@ fn a_client_without_the_right_certificate_is_refused() {
     let served = Served::of(home, command, &["--driver-opt", &options("client")]).unwrap();
     let context = served.home.context("FROM base\nRUN echo over TLS", &[]);
     assert!(served.build(&[&context]).contains(" over TLS\n"));
+    let own = named(&served.home, "buildctl")
+        .args(["--addr", &served.address, "--tlscacert", &signer, "--tlscert", &path("client.pem")])
+        .args(["--tlskey", &path("client.key"), "debug", "info"])
+        .output()
+        .unwrap();
+    assert!(own.status.success(), "{}", String::from_utf8_lossy(&own.stderr));
     let place = served.address.strip_prefix("tcp://").unwrap();
     for (name, reason) in [(Some("strange"), "alert unknown ca"), (None, "alert certificate required")] {
         let mut openssl = Command::new("openssl");

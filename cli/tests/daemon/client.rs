@@ -29,23 +29,36 @@ pub(crate) struct Served {
     pub(crate) address: String,
     /// What it said before it did.
     pub(crate) told: String,
-    buildx: PathBuf,
 }
 
 impl Served {
     /// None where there is no client.
     pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
-        let home = Home::new();
-        let address = format!("unix://{}", home.path("d.sock").display());
-        let command = home.command(&[&["daemon", "--addr", &address], arguments].concat());
-        let served = Self::of(home, command, &[])?;
-        assert_eq!((served.told.as_str(), &served.address), ("", &address));
+        buildx()?;
+        let served = Self::alone(arguments);
+        served.create("slipway", &[]);
         Some(served)
     }
 
+    /// Without a client of others.
+    pub(crate) fn alone(arguments: &[&str]) -> Self {
+        let home = Home::new();
+        let address = format!("unix://{}", home.path("d.sock").display());
+        let command = home.command(&[&["daemon", "--addr", &address], arguments].concat());
+        let served = Self::listening(home, command);
+        assert_eq!((served.told.as_str(), &served.address), ("", &address));
+        served
+    }
+
     /// Of a daemon that this command starts, whose client needs these options as well.
-    pub(crate) fn of(home: Home, mut command: Command, driver_options: &[&str]) -> Option<Self> {
-        let buildx = buildx()?;
+    pub(crate) fn of(home: Home, command: Command, driver_options: &[&str]) -> Option<Self> {
+        buildx()?;
+        let served = Self::listening(home, command);
+        served.create("slipway", driver_options);
+        Some(served)
+    }
+
+    fn listening(home: Home, mut command: Command) -> Self {
         let mut daemon = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(daemon.stderr.take().unwrap());
         let mut told = String::new();
@@ -59,9 +72,7 @@ impl Served {
         };
         // Nobody waits for what it says later.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-        let served = Self { home, daemon, address, told, buildx };
-        served.create("slipway", driver_options);
-        Some(served)
+        Self { home, daemon, address, told }
     }
 
     /// Tells the client of the daemon.
@@ -71,7 +82,7 @@ impl Served {
     }
 
     pub(crate) fn client(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.buildx);
+        let mut command = Command::new(buildx().expect("who has started it has a client"));
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", self.home.path("user"));
         command.env("BUILDX_BUILDER", "slipway");
         // There is no daemon of Docker's.

@@ -9,6 +9,7 @@ mod support;
 #[allow(dead_code, reason = "shared with the tests of registries, which use the rest")]
 mod server;
 
+mod buildctl;
 mod buildkitd;
 mod buildx;
 mod cancel;

@@ -15,10 +15,10 @@ use tonic::{Request, Status};
 use super::Session;
 use crate::proto::ssh::{BytesMessage, CheckAgentRequest, CheckAgentResponse};
 
-const CHECK_AGENT: &str = "/moby.sshforward.v1.SSH/CheckAgent";
-const FORWARD_AGENT: &str = "/moby.sshforward.v1.SSH/ForwardAgent";
+pub(crate) const CHECK_AGENT: &str = "/moby.sshforward.v1.SSH/CheckAgent";
+pub(crate) const FORWARD_AGENT: &str = "/moby.sshforward.v1.SSH/ForwardAgent";
 /// Which agent a connection is for.
-const ID: &str = "buildkit.ssh.id";
+pub(crate) const ID: &str = "buildkit.ssh.id";
 /// Bytes in one message, as in BuildKit.
 const CHUNK_BYTES: usize = 32 << 10;
 
@@ -94,7 +94,7 @@ async fn forward(session: &Session, id: &str, connection: UnixStream) -> Result<
     Ok(())
 }
 
-async fn next(mut read: OwnedReadHalf) -> Option<(BytesMessage, OwnedReadHalf)> {
+pub(crate) async fn next(mut read: OwnedReadHalf) -> Option<(BytesMessage, OwnedReadHalf)> {
     let mut data = vec![0; CHUNK_BYTES];
     match read.read(&mut data).await {
         Ok(count @ 1..) => {

@@ -9,11 +9,11 @@ use engine::registries::{AskCredential, Asked, Secret};
 use super::Session;
 use crate::proto::filesync::{CredentialsRequest, CredentialsResponse};
 
-const CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
+pub(crate) const CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
 /// The registry that has many names.
-const HUB: &str = "docker.io";
+pub(crate) const HUB: &str = "docker.io";
 /// By which clients know it here.
-const HUB_HOST: &str = "registry-1.docker.io";
+pub(crate) const HUB_HOST: &str = "registry-1.docker.io";
 
 /// Asks the client of a session.
 #[derive(Debug)]

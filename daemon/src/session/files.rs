@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tonic::{Request, Status};
 
-use super::receive::{Receiving, receive};
+use super::receive::{Others, Receiving, receive};
 use super::{KeptDirectories, KeptDirectory, Session};
 use crate::proto::Packet;
 
@@ -103,7 +103,7 @@ impl Session {
         *request.metadata_mut() = wanted.metadata();
         let mut arriving = self.caller.bidi::<Packet, Packet>(DIFF_COPY, request).await?;
         let received = tokio::task::spawn_blocking(move || {
-            let mut receiving = Receiving::open(directory.path(), brought, ask)?;
+            let mut receiving = Receiving::open(directory.path(), brought, ask, Others::Removed)?;
             receive(&mut receiving, &on_bytes).map(|()| directory)
         });
         let pump = async {

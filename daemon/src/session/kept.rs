@@ -125,7 +125,7 @@ impl Drop for KeptDirectory {
 }
 
 /// The directory at `root`, to open things beneath it.
-pub(super) fn open_root(root: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn open_root(root: &Path) -> io::Result<OwnedFd> {
     Ok(openat(CWD, root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 

@@ -6,12 +6,12 @@
 pub(crate) mod agents;
 pub(crate) mod auth;
 pub(crate) mod files;
-mod kept;
+pub(crate) mod kept;
 pub(crate) mod output;
-mod receive;
+pub(crate) mod receive;
 pub(crate) mod secrets;
-mod send_tree;
-mod tunnel;
+pub(crate) mod send_tree;
+pub(crate) mod tunnel;
 pub(crate) mod upload;
 
 use std::collections::{BTreeSet, HashMap};
@@ -32,9 +32,9 @@ const SESSIONS_MAX: usize = 4096;
 /// Methods that one session offers.
 const METHODS_MAX: usize = 256;
 
-const ID: &str = "x-docker-expose-session-uuid";
-const SHARED_KEY: &str = "x-docker-expose-session-sharedkey";
-const METHOD: &str = "x-docker-expose-session-grpc-method";
+pub(crate) const ID: &str = "x-docker-expose-session-uuid";
+pub(crate) const SHARED_KEY: &str = "x-docker-expose-session-sharedkey";
+pub(crate) const METHOD: &str = "x-docker-expose-session-grpc-method";
 
 /// What a client offers while it is connected.
 #[derive(Debug)]

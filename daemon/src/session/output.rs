@@ -11,19 +11,19 @@ use tonic::{Request, Status, Streaming};
 
 use super::Session;
 use super::files::joined;
-use super::send_tree::send_tree;
+use super::send_tree::{Everything, send_tree};
 use crate::proto::filesync::BytesMessage;
 use crate::proto::{Packet, PacketType};
 
-const DIFF_COPY: &str = "/moby.filesync.v1.FileSend/DiffCopy";
+pub(crate) const DIFF_COPY: &str = "/moby.filesync.v1.FileSend/DiffCopy";
 /// Which of several outputs it is.
-const EXPORTER_ID: &str = "buildkit-attachable-exporter-id";
+pub(crate) const EXPORTER_ID: &str = "buildkit-attachable-exporter-id";
 /// What goes before a fact about the result.
 const FACT: &str = "exporter-md-";
 /// Bytes in one message.
 const CHUNK_BYTES: usize = 128 << 10;
 /// Messages that wait for a line that is slower than the disk.
-const MESSAGES_WAITING_MAX: usize = 16;
+pub(crate) const MESSAGES_WAITING_MAX: usize = 16;
 
 /// Why nothing, or not all, was sent.
 #[derive(Debug)]
@@ -125,8 +125,9 @@ impl Session {
         let messages = output.request(receiving(sent));
         // As many as there are files; see where files are received.
         let (ask, mut asked) = mpsc::unbounded_channel();
-        let written =
-            tokio::task::spawn_blocking(move || with_root(&mut |root| send_tree(root, &send, &mut asked)));
+        let written = tokio::task::spawn_blocking(move || {
+            with_root(&mut |root| send_tree(root, &Everything, &send, &mut asked))
+        });
         let pump = async {
             let mut answers = self.caller.bidi::<Packet, Packet>(DIFF_COPY, messages).await?;
             while let Some(packet) = answers.message().await? {
@@ -147,7 +148,7 @@ impl Session {
     }
 }
 
-fn receiving<T: Send + 'static>(
+pub(crate) fn receiving<T: Send + 'static>(
     messages: Receiver<T>,
 ) -> impl futures_util::Stream<Item = T> + Send + 'static {
     stream::unfold(messages, |mut messages| async { Some((messages.recv().await?, messages)) })

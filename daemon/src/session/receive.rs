@@ -56,11 +56,19 @@ fn protocol<T>(what: impl Into<String>) -> Result<T, ReceiveError> {
     Err(ReceiveError::Protocol { what: what.into() })
 }
 
+/// What becomes of what is there and not described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    Removed,
+    Kept,
+}
+
 /// A directory that files arrive in.
 pub(crate) struct Receiving {
     root: OwnedFd,
     packets: Receiver<Packet>,
     ask: UnboundedSender<Packet>,
+    others: Others,
     /// From the root to where the last entry was.
     open: Vec<OpenDirectory>,
     /// What was asked for and is not complete, by its number.
@@ -92,6 +100,7 @@ impl Receiving {
         root: &Path,
         packets: Receiver<Packet>,
         ask: UnboundedSender<Packet>,
+        others: Others,
     ) -> Result<Self, ReceiveError> {
         let failed = |source| ReceiveError::Write { path: root.display().to_string(), source };
         let top = OpenDirectory {
@@ -101,7 +110,7 @@ impl Receiving {
         };
         let root = open_root(root).map_err(failed)?;
         let (wanted, wanted_ids) = (HashMap::new(), HashMap::new());
-        Ok(Self { root, packets, ask, open: vec![top], wanted, wanted_ids, times: Vec::new() })
+        Ok(Self { root, packets, ask, others, open: vec![top], wanted, wanted_ids, times: Vec::new() })
     }
 
     fn next(&mut self) -> Result<(PacketType, Packet), ReceiveError> {
@@ -302,6 +311,9 @@ impl Receiving {
     /// Leaves the deepest directory that is open: what the client has not named is not there. False when none is open.
     fn close(&mut self) -> Result<bool, ReceiveError> {
         let Some(closed) = self.open.pop() else { return Ok(false) };
+        if self.others == Others::Kept {
+            return Ok(true);
+        }
         let swept = || {
             for entry in rustix::fs::Dir::read_from(&closed.directory)? {
                 let entry = entry?;

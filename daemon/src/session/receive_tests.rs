@@ -38,7 +38,7 @@ fn sync(root: &Path, entries: &[(Stat, &str)]) -> Result<Vec<String>, ReceiveErr
         sent
     });
     let received = {
-        let mut receiving = Receiving::open(root, brought, ask)?;
+        let mut receiving = Receiving::open(root, brought, ask, Others::Removed)?;
         receive(&mut receiving, &|_| ())
     };
     let sent = answer.join().unwrap();
@@ -143,6 +143,6 @@ fn a_client_that_ends_early_is_an_error() {
     let root = tempfile::tempdir().unwrap();
     let (_, brought) = mpsc::channel(1);
     let (ask, _asked) = mpsc::unbounded_channel();
-    let mut receiving = Receiving::open(root.path(), brought, ask).unwrap();
+    let mut receiving = Receiving::open(root.path(), brought, ask, Others::Removed).unwrap();
     assert!(matches!(receive(&mut receiving, &|_| ()), Err(ReceiveError::Ended)));
 }

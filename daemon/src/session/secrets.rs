@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use super::Session;
 use crate::proto::secrets::{GetSecretRequest, GetSecretResponse};
 
-const GET_SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
+pub(crate) const GET_SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
 
 impl Session {
     /// Those of the secrets that the client has.

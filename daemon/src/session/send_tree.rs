@@ -28,9 +28,41 @@ const MODE_SETGID: u32 = 1 << 22;
 const MODE_CHARACTERS: u32 = 1 << 21;
 const MODE_STICKY: u32 = 1 << 20;
 
+/// Whether something is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    No,
+    /// A directory, for the sake of what is beneath it.
+    Below,
+    Yes,
+}
+
+/// Chooses what is sent.
+pub(crate) trait Choose {
+    /// Of a path, whose directory was not refused.
+    fn choose(&self, path: &str, is_directory: bool) -> Choice;
+
+    /// Whose the files are for the receiver.
+    fn owner(&self, found: &FileStat) -> (u32, u32) {
+        (found.st_uid, found.st_gid)
+    }
+}
+
+/// Chooses everything.
+pub(crate) struct Everything;
+
+impl Choose for Everything {
+    fn choose(&self, _: &str, _: bool) -> Choice {
+        Choice::Yes
+    }
+}
+
 struct Sending<'a> {
     root: BorrowedFd<'a>,
     send: &'a Sender<Packet>,
+    choose: &'a dyn Choose,
+    /// Directories around what is looked at that are described when something in them is.
+    pending: Vec<Stat>,
     /// The path of each entry whose content can be asked for.
     files: HashMap<u32, String>,
     count: u32,
@@ -38,13 +70,15 @@ struct Sending<'a> {
     names: HashMap<(u64, u64), String>,
 }
 
-/// Sends everything beneath `root`. Ends when the client has all that it wants.
-pub(super) fn send_tree(
+/// Sends what is chosen of everything beneath `root`. Ends when the other side has all that it wants.
+pub(crate) fn send_tree(
     root: BorrowedFd<'_>,
+    choose: &dyn Choose,
     send: &Sender<Packet>,
     asked: &mut UnboundedReceiver<Packet>,
 ) -> io::Result<()> {
-    let mut sending = Sending { root, send, files: HashMap::new(), count: 0, names: HashMap::new() };
+    let (files, names) = (HashMap::new(), HashMap::new());
+    let mut sending = Sending { root, send, choose, pending: Vec::new(), files, count: 0, names };
     let top =
         openat2(root, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), beneath())?;
     sending.directory(&top, "")?;
@@ -58,10 +92,7 @@ pub(super) fn send_tree(
                 return Err(io::Error::other(String::from_utf8_lossy(&packet.data).into_owned()));
             }
             _ => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the client sent a packet out of turn",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet came out of turn"));
             }
         }
     }
@@ -97,23 +128,42 @@ impl Sending<'_> {
             let found = statat(directory, &name, AtFlags::SYMLINK_NOFOLLOW)?;
             let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
             let kind = FileType::from_raw_mode(found.st_mode);
+            let choice = self.choose.choose(&path, kind == FileType::Directory);
+            if choice == Choice::No {
+                continue;
+            }
             let mut stat = describe(directory.as_fd(), &name, &path, &found)?;
+            (stat.uid, stat.gid) = self.choose.owner(&found);
             if found.st_nlink > 1 && !matches!(kind, FileType::Directory | FileType::Symlink) {
                 let first = self.names.entry((found.st_dev, found.st_ino)).or_insert_with(|| path.clone());
                 if *first != path {
                     stat.linkname.clone_from(first);
                 }
             }
-            if kind == FileType::RegularFile && stat.linkname.is_empty() {
-                self.files.insert(self.count, path.clone());
+            let depth = self.pending.len();
+            self.pending.push(stat);
+            if choice == Choice::Yes {
+                self.describe_pending(kind, &path)?;
             }
-            self.count = self.count.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
-            self.packet(PacketType::PacketStat, Packet { stat: Some(stat), ..Packet::default() })?;
             if kind == FileType::Directory {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let inner = openat2(directory, &name, flags, Mode::empty(), beneath())?;
                 self.directory(&inner, &path)?;
             }
+            self.pending.truncate(depth.min(self.pending.len()));
+        }
+        Ok(())
+    }
+
+    /// Describes what is pending: directories, and at the end something of this kind in them.
+    fn describe_pending(&mut self, kind: FileType, path: &str) -> io::Result<()> {
+        for stat in std::mem::take(&mut self.pending) {
+            let has_content = stat.path == path && kind == FileType::RegularFile && stat.linkname.is_empty();
+            if has_content {
+                self.files.insert(self.count, path.to_owned());
+            }
+            self.count = self.count.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
+            self.packet(PacketType::PacketStat, Packet { stat: Some(stat), ..Packet::default() })?;
         }
         Ok(())
     }

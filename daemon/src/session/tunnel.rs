@@ -1,7 +1,7 @@
 //! A connection whose bytes travel as messages of a call.
 
-use futures_util::stream;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf};
 use tonic::Streaming;
 
 use crate::proto::control::BytesMessage;
@@ -10,7 +10,7 @@ use crate::wire::Replies;
 /// Bytes in one message, as in BuildKit.
 const CHUNK_BYTES: usize = 32 << 10;
 /// Bytes on their way in each direction.
-const PIPE_BYTES: usize = 256 << 10;
+pub(crate) const PIPE_BYTES: usize = 256 << 10;
 
 /// The connection, and the messages that its bytes leave as. The connection ends with the messages that arrive, and the
 /// messages end with the connection.
@@ -26,15 +26,19 @@ pub(super) fn open(mut arriving: Streaming<BytesMessage>) -> (DuplexStream, Repl
         // The other half may be closed already.
         let _ = write.shutdown().await;
     });
-    let leaving = stream::unfold(read, |mut read| async move {
+    (ours, Box::pin(chunks(read).map(|data| Ok(BytesMessage { data }))))
+}
+
+/// The bytes of a connection in pieces, until it ends.
+pub(crate) fn chunks(read: ReadHalf<DuplexStream>) -> impl Stream<Item = Vec<u8>> + Send + 'static {
+    stream::unfold(read, |mut read| async move {
         let mut data = vec![0; CHUNK_BYTES];
         match read.read(&mut data).await {
             Ok(count @ 1..) => {
                 data.truncate(count);
-                Some((Ok(BytesMessage { data }), read))
+                Some((data, read))
             }
             _ => None,
         }
-    });
-    (ours, Box::pin(leaving))
+    })
 }

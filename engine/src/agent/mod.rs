@@ -6,6 +6,7 @@
 
 mod forward;
 mod keys;
+mod offered;
 mod protocol;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use tokio::sync::OnceCell;
 use crate::blocking::blocking;
 pub(crate) use forward::Forwarding;
 use keys::KeyAgent;
+pub use offered::OfferedAgents;
 
 /// Where the signatures of a build come from.
 #[derive(Debug, Clone, PartialEq, Eq)]

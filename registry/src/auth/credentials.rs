@@ -78,6 +78,15 @@ impl Credentials {
         self.file.as_deref()
     }
 
+    /// What is known for a registry, for somebody who builds in our place. A token for the registry itself is ours alone.
+    pub async fn known(&self, domain: &str) -> Result<Option<Asked>, CredentialError> {
+        Ok(self.look_up(domain, "").await?.and_then(|credential| match credential {
+            Credential::Password { username, password } => Some(Asked::Password { username, password }),
+            Credential::IdentityToken(token) => Some(Asked::IdentityToken(token)),
+            Credential::RegistryToken(_) => None,
+        }))
+    }
+
     /// What is known for a repository.
     pub(crate) async fn look_up(
         &self,

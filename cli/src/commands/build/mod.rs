@@ -14,10 +14,10 @@ pub(super) mod named_context;
 mod reproduce;
 pub(super) mod request;
 mod result_files;
-mod secret;
+pub(crate) mod secret;
 pub(super) mod sources;
 mod squash;
-mod ssh;
+pub(crate) mod ssh;
 
 use environment::Environment;
 use std::num::NonZeroUsize;
@@ -310,7 +310,7 @@ fn failed(error: BuildError, warnings: &[Warning], global: &Global) -> Report {
 }
 
 /// Remarks about the Dockerfile, as buildx lists them.
-fn remarks(warnings: &[Warning], global: &Global) -> String {
+pub(crate) fn remarks(warnings: &[Warning], global: &Global) -> String {
     if warnings.is_empty() {
         return String::new();
     }

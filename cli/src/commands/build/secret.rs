@@ -79,7 +79,7 @@ impl FromStr for SecretSpec {
 }
 
 /// Reads the secrets. Of two with one id the last one counts.
-pub(super) fn read(specs: Vec<SecretSpec>) -> Result<Secrets, Report> {
+pub(crate) fn read(specs: Vec<SecretSpec>) -> Result<Secrets, Report> {
     let mut secrets = Secrets::new();
     for SecretSpec { id, source } in specs {
         let bytes = match source {

@@ -39,7 +39,7 @@ impl FromStr for SshSpec {
 }
 
 /// What the texts stand for on this machine.
-pub(super) fn read(specs: Vec<SshSpec>) -> Result<Agents, Report> {
+pub(crate) fn read(specs: Vec<SshSpec>) -> Result<Agents, Report> {
     let mut agents: Agents = BTreeMap::new();
     for SshSpec { id, paths } in specs {
         if agents.contains_key(&id) {

@@ -2,7 +2,7 @@
 
 mod config;
 mod options;
-mod places;
+pub(super) mod places;
 
 use std::path::PathBuf;
 

@@ -9,16 +9,16 @@ use crate::buildkitd::named;
 use crate::client::Served;
 use crate::support::{Home, check};
 
-struct Ran {
+pub(crate) struct Ran {
     stdout: Vec<u8>,
-    shown: String,
+    pub(crate) shown: String,
 }
 
 fn output(served: &Served, arguments: &[&str]) -> Output {
     named(&served.home, "buildctl").args(["--addr", &served.address]).args(arguments).output().unwrap()
 }
 
-fn ok(served: &Served, arguments: &[&str]) -> Ran {
+pub(crate) fn ok(served: &Served, arguments: &[&str]) -> Ran {
     let output = output(served, arguments);
     let shown = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "buildctl {arguments:?}:\n{shown}");
@@ -36,7 +36,7 @@ fn fails(served: &Served, arguments: &[&str]) -> String {
 }
 
 /// Arguments of a build of the context.
-fn build<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn build<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     let first = ["build", "--progress=plain", "--frontend=dockerfile.v0", "--local", "context=context"];
     [&first[..], &["--local", "dockerfile=context"], arguments].concat()
 }

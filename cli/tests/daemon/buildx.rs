@@ -130,7 +130,10 @@ fn questions_are_answered_without_a_build() {
     let targets = ask(&["--print=targets"]);
     assert!(targets.contains("one") && targets.contains("two"), "{targets}");
     let known = ask(&["--print=subrequests.describe"]);
-    assert!(known.contains("Lint a Dockerfile"), "{known}");
+    // BuildKit's frontend answers one more, the checks, without listing it.
+    for expected in ["List all parameters", "List all targets", "List available subrequest types"] {
+        assert!(known.contains(expected), "{expected}:\n{known}");
+    }
 }
 
 #[test]

@@ -17,13 +17,13 @@ const OPENSSL_CONFIG: &str = "[req]\ndistinguished_name = name\n[name]\n";
 const TLS_ALERT: u8 = 21;
 
 /// An authority, and files that it signed.
-struct Authority<'a> {
+pub(crate) struct Authority<'a> {
     directory: &'a Path,
     name: &'a str,
 }
 
 impl<'a> Authority<'a> {
-    fn new(directory: &'a Path, name: &'a str) -> Self {
+    pub(crate) fn new(directory: &'a Path, name: &'a str) -> Self {
         fs::create_dir_all(directory).unwrap();
         fs::write(directory.join("openssl.cnf"), OPENSSL_CONFIG).unwrap();
         let authority = Self { directory, name };
@@ -32,7 +32,7 @@ impl<'a> Authority<'a> {
     }
 
     /// Writes `NAME.pem` and `NAME.key`.
-    fn sign(&self, name: &str) {
+    pub(crate) fn sign(&self, name: &str) {
         let (certificate, key) = (format!("{}.pem", self.name), format!("{}.key", self.name));
         let extensions = ["basicConstraints=CA:FALSE", "subjectAltName=IP:127.0.0.1"];
         let mut arguments = vec!["-CA", &certificate, "-CAkey", &key];

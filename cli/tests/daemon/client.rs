@@ -58,7 +58,8 @@ impl Served {
         Some(served)
     }
 
-    fn listening(home: Home, mut command: Command) -> Self {
+    /// Of a daemon that this command starts, without a client of others.
+    pub(crate) fn listening(home: Home, mut command: Command) -> Self {
         let mut daemon = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(daemon.stderr.take().unwrap());
         let mut told = String::new();

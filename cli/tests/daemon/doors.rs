@@ -1,0 +1,62 @@
+//! The ways in: TCP, and sockets that somebody else has opened.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+
+use crate::buildctl::{build, ok};
+use crate::client::Served;
+use crate::support::Home;
+
+/// Starts a daemon with a socket where systemd puts it, see sd_listen_fds(3).
+fn activated(home: Home, socket: OwnedFd) -> Served {
+    let own = home.command(&["daemon", "--addr", "fd://"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"exec "$0" "$@" 3<&0 0</dev/null"#]).arg(own.get_program()).args(own.get_args());
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("SLIPWAY_ROOT", home.store());
+    command.current_dir(home.path(".")).stdin(File::from(socket));
+    Served::listening(home, command)
+}
+
+#[test]
+fn clients_come_over_tcp() {
+    let home = Home::new();
+    let command = home.command(&["daemon", "--addr=tcp://127.0.0.1:0"]);
+    let Some(served) = Served::of(home, command, &[]) else { return };
+    // This machine trusts itself.
+    assert_eq!(served.told, "");
+    let context = served.home.context("FROM base\nCOPY f /\nRUN cat /f", &[("f", "over the wire\n")]);
+    assert!(served.build(&[&context]).contains(" over the wire\n"));
+}
+
+#[test]
+fn an_open_door_is_told() {
+    let home = Home::without_base();
+    let command = home.command(&["daemon", "--addr=tcp://0.0.0.0:0"]);
+    let served = Served::listening(home, command);
+    assert_eq!(
+        served.told,
+        "WARNING: whoever reaches tcp://0.0.0.0:0 can build here: give `--tlscert`, `--tlskey` and `--tlscacert`\n"
+    );
+}
+
+#[test]
+fn a_socket_of_the_service_manager_is_taken_over() {
+    let home = Home::new();
+    let path = home.path("a.sock");
+    let socket = UnixListener::bind(&path).unwrap();
+    let mut served = activated(home, socket.into());
+    assert_eq!(served.address, "a socket of the service manager");
+    served.address = format!("unix://{}", path.display());
+    served.home.context("FROM base\nRUN echo woken", &[]);
+    assert!(ok(&served, &build(&[])).shown.contains(" woken\n"));
+    let home = Home::new();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = format!("tcp://{}", socket.local_addr().unwrap());
+    let served = activated(home, socket.into());
+    assert_eq!(served.address, place);
+    served.home.context("FROM base\nRUN echo woken", &[]);
+    assert!(ok(&served, &build(&[])).shown.contains(" woken\n"));
+}

@@ -27,6 +27,7 @@ mod net;
 mod network;
 pub mod networks;
 mod ops;
+mod outlet;
 mod place;
 mod provenance;
 mod redact;

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::Once;
 
 use executor::{NetworkError, Outlet, PrivateNetwork};
 use serde::{Deserialize, Serialize};
+
+use crate::outlet;
 
 /// An address of `--add-host` that means the host, whatever its address is.
 pub const HOST_GATEWAY: &str = "host-gateway";
@@ -32,6 +35,16 @@ pub struct Dns {
 pub(crate) struct Granted {
     pub(crate) network: executor::Network,
     private: Option<PrivateNetwork>,
+}
+
+/// Starts to set a private network up, for a sandbox that will want one. See [`grant_to_step`]: a step of a store with
+/// this root may not need it before it has begun.
+pub(crate) fn prepare_for_step(root: &Path, wanted: graph::Network) {
+    let known = if wanted == graph::Network::Default { outlet::recall(root) } else { None };
+    let Some(known) = known else { return prepare(wanted) };
+    if let Err(error) = executor::prepare_unconnected_network(known.outlet) {
+        tracing::debug!(%error, "cannot prepare a namespace ahead of time");
+    }
 }
 
 /// Starts to set a private network up, for a sandbox that will want one.
@@ -64,6 +77,28 @@ pub(crate) fn grant(wanted: graph::Network) -> Granted {
     }
 }
 
+/// The same for a step of a build. Where an earlier one has found out which network there is, a private one is
+/// connected when the step makes its first socket, and nothing waits here. Not for a step that has to know the host's address
+/// in it, which only a network that is there can tell.
+pub(crate) fn grant_to_step(root: &Path, wanted: graph::Network) -> Granted {
+    let can_wait = wanted == graph::Network::Default && !executor::has_idle_network();
+    if can_wait && let Some(private) = outlet::recall(root) {
+        return Granted { network: executor::Network::OnDemand(private.outlet), private: Some(private) };
+    }
+    let granted = grant(wanted);
+    if let Some(private) = &granted.private {
+        outlet::remember(root, private);
+    }
+    granted
+}
+
+/// A step with a network on demand has ended: what had to be switched on for it is told.
+pub(crate) fn tell_of_step() {
+    if let Some(private) = executor::known_private_network() {
+        tell_forwarding(&private);
+    }
+}
+
 fn tell_forwarding(network: &PrivateNetwork) {
     static TOLD: Once = Once::new();
     if !network.forwarding.is_empty() {
@@ -85,14 +120,15 @@ impl Granted {
     /// A network that somebody made, from which the host has this address.
     pub(crate) fn shared(host: Option<Ipv4Addr>) -> Self {
         let outlet = if host.is_some() { Outlet::Veth } else { Outlet::Pasta };
-        let private = PrivateNetwork { outlet, host, name_server: None, forwarding: Vec::new() };
+        let private =
+            PrivateNetwork { outlet, host, name_server: None, forwarding: Vec::new(), on_demand: false };
         Self { network: executor::Network::Private, private: Some(private) }
     }
 
     /// `/etc/resolv.conf`, see resolv.conf(5): the host's, without name servers that the sandbox cannot reach.
     pub(crate) fn resolv_conf(&self, dns: &Dns) -> String {
         let text = match self.network {
-            executor::Network::Private => reachable_resolv_conf(),
+            executor::Network::Private | executor::Network::OnDemand(_) => reachable_resolv_conf(),
             executor::Network::Host | executor::Network::None | executor::Network::Joined => {
                 read(RESOLV_CONF)
             }
@@ -254,7 +290,7 @@ mod tests {
 
     fn private(outlet: Outlet) -> PrivateNetwork {
         let name_server = (outlet == Outlet::Slirp4netns).then(|| [10, 0, 2, 3].into());
-        PrivateNetwork { outlet, host: None, name_server, forwarding: Vec::new() }
+        PrivateNetwork { outlet, host: None, name_server, forwarding: Vec::new(), on_demand: false }
     }
 
     #[test]

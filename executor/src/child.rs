@@ -17,6 +17,7 @@ use crate::helper::{self, Helper};
 use crate::io::{Connected, Io, Receiver, Stream, connect};
 use crate::kernel_files::Processes;
 use crate::network::Attachment;
+use crate::on_demand::OnDemand;
 use crate::rootfs::open_directory;
 use crate::seccomp;
 use crate::spec::{Rootfs, Spec, WindowSize};
@@ -93,7 +94,7 @@ pub fn spawn_in(spec: &Spec, io: Io, attachment: Option<&Attachment>) -> Result<
     let upper = upper_of(&spec.rootfs)?;
     let uplink = Uplink::take(spec, attachment)?;
     let mut fds: Vec<BorrowedFd<'_>> = theirs.iter().map(AsFd::as_fd).collect();
-    fds.extend(uplink.connection().into_iter().flat_map(|it| [it.namespace.as_fd(), it.gate.as_fd()]));
+    fds.extend(uplink.descriptors());
     let helper = Helper::with_job(&job, &fds)?;
     // From here on only the sandbox holds the writing ends of the pipes.
     drop(theirs);
@@ -107,6 +108,7 @@ pub fn spawn_in(spec: &Spec, io: Io, attachment: Option<&Attachment>) -> Result<
         stubs: Stubs::default(),
         groups,
         uplink,
+        on_demand: None,
         processes: Processes::default(),
         begin,
         progress: Progress::default(),
@@ -161,6 +163,7 @@ pub struct Child {
     /// Removed after the helper, and with it the command, is gone.
     groups: Option<Cgroups>,
     uplink: Uplink,
+    on_demand: Option<OnDemand>,
     /// Whose processes it can see.
     processes: Processes,
     begin: Instant,
@@ -256,15 +259,32 @@ impl Child {
         let pipes = self.receiver.as_ref().map_or(&[][..], |receiver| receiver.pipes.as_slice());
         let mut fds = vec![PollFd::new(&self.helper.control, PollFlags::IN)];
         fds.extend(pipes.iter().map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN)));
+        let before_sockets = fds.len();
+        let sockets = self.on_demand.as_ref().map(OnDemand::listener);
+        fds.extend(sockets.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
         match poll(&mut fds, None) {
             Err(Errno::INTR) => return Ok(()),
             result => result.or_kernel(|| String::from("poll(control, output)"))?,
         };
         let has_report = !fds[0].revents().is_empty();
-        if fds[1..].iter().any(|fd| !fd.revents().is_empty()) {
+        let has_output = fds[1..before_sockets].iter().any(|fd| !fd.revents().is_empty());
+        let sockets = fds.get(before_sockets).map_or(PollFlags::empty(), |fd| fd.revents());
+        if has_output {
             self.read_output()?;
         }
+        self.answer(sockets)?;
         if has_report { self.receive_report() } else { Ok(()) }
+    }
+
+    /// A command with a network on demand makes a socket, or cannot make any more.
+    fn answer(&mut self, sockets: PollFlags) -> Result<(), SandboxError> {
+        let Some(on_demand) = &self.on_demand else { return Ok(()) };
+        if sockets.contains(PollFlags::IN) {
+            on_demand.answer(&mut self.uplink)?;
+        } else if !sockets.is_empty() {
+            self.on_demand = None;
+        }
+        Ok(())
     }
 
     fn read_output(&mut self) -> Result<(), SandboxError> {
@@ -286,9 +306,12 @@ impl Child {
         };
         match report {
             Report::Started => self.command = fds.pop().map(Arc::new),
-            Report::Ready { stubs, listeners, processes } => {
+            Report::Ready { stubs, listeners, is_on_demand, processes } => {
                 (self.stubs, self.processes) = (stubs, processes);
                 self.listeners = fds.drain(..listeners.min(fds.len())).collect();
+                if is_on_demand && !fds.is_empty() {
+                    self.on_demand = Some(OnDemand::new(fds.remove(0)));
+                }
                 self.terminal = fds.pop().map(|master| Terminal { master });
                 self.progress.is_ready = true;
             }

@@ -17,7 +17,7 @@ use crate::kernel_files::{Processes, check_sysctls, make_read_only, mount_proc, 
 use crate::landlock::keep_in_root;
 use crate::mounting::{Depth, flags, restrict};
 use crate::mounts::{clone_connected, mount_etc, mount_one};
-use crate::network::NetworkError;
+use crate::network::wait_for_connection;
 use crate::privileges::{check_rlimits, die_with_parent, finish, reduce};
 use crate::reaper;
 use crate::rootfs::mount_root;
@@ -103,8 +103,8 @@ fn prepare<'a>(
     connect(standard, built.terminal.as_ref(), owner)?;
     enter(&spec.cwd)?;
     rustix::process::umask(Mode::from_raw_mode(spec.umask));
-    if let Some(network) = around.network {
-        wait_for_connection(&network.gate)?;
+    if let Some(gate) = around.network.and_then(|network| network.gate.as_ref()) {
+        wait_for_connection(gate).map_err(SandboxError::Network)?;
     }
     sys::close_on_exec_from(3).or_kernel(|| String::from("close_range(3, CLOEXEC)"))?;
     // The last one that opens a file of ours has been: what follows works on descriptors.
@@ -121,8 +121,8 @@ impl Prepared<'_> {
         self.built.terminal.is_some()
     }
 
-    /// Gives up everything that the specification does not grant.
-    pub(crate) fn reduce(&self) -> Result<(), SandboxError> {
+    /// Gives up everything that the specification does not grant. The listener of a network on demand.
+    pub(crate) fn reduce(&self) -> Result<Option<OwnedFd>, SandboxError> {
         reduce(&self.job.spec, &self.job.filter, &self.identity)
     }
 
@@ -133,17 +133,22 @@ impl Prepared<'_> {
 
     /// Gives up privileges, says that all is ready, and becomes the command. Returns only when that is impossible.
     pub(crate) fn become_command(&self) -> SandboxError {
-        match self.reduce().and_then(|()| self.tell()).and_then(|()| self.finish()) {
+        match self.reduce().and_then(|listener| self.tell(listener.as_ref())).and_then(|()| self.finish()) {
             Ok(()) => self.command.execute(),
             Err(error) => error,
         }
     }
 
-    fn tell(&self) -> Result<(), SandboxError> {
+    fn tell(&self, listener: Option<&OwnedFd>) -> Result<(), SandboxError> {
         let Built { stubs, terminal, listeners, processes } = &self.built;
-        let mut ours: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
+        let mut ours: Vec<BorrowedFd<'_>> = listeners.iter().chain(listener).map(AsFd::as_fd).collect();
         ours.extend(terminal.iter().map(|terminal| terminal.master.as_fd()));
-        let ready = Report::Ready { stubs: stubs.clone(), listeners: listeners.len(), processes: *processes };
+        let ready = Report::Ready {
+            stubs: stubs.clone(),
+            listeners: listeners.len(),
+            is_on_demand: listener.is_some(),
+            processes: *processes,
+        };
         send(self.control, &ready, &ours).or_kernel(|| String::from("sendmsg(control, Ready)"))
     }
 }
@@ -257,21 +262,6 @@ fn mount_id(path: &str) -> Result<u64, SandboxError> {
     let statx = rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)
         .or_kernel(|| format!("statx({path:?}, MNT_ID)"))?;
     Ok(statx.stx_mnt_id)
-}
-
-/// Most of the reason why a network cannot be connected.
-const REASON_BYTES_MAX: usize = 4096;
-
-/// Waits until the network is connected, which happened while the sandbox was set up.
-fn wait_for_connection(gate: &OwnedFd) -> Result<(), SandboxError> {
-    let mut reason = vec![0; REASON_BYTES_MAX];
-    let length = rustix::io::retry_on_intr(|| rustix::io::read(gate, &mut reason))
-        .or_kernel(|| String::from("read(gate of the network)"))?;
-    if length == 0 {
-        return Ok(());
-    }
-    let problem = format!("cannot connect it: {}", String::from_utf8_lossy(&reason[..length]));
-    Err(SandboxError::Network(NetworkError::Keeper { problem }))
 }
 
 fn loopback_up() -> Result<(), SandboxError> {

@@ -108,7 +108,12 @@ fn prepare(
     keep_in_root(spec)?;
     reduce(spec, filter, &identity)?;
     let ours: Vec<BorrowedFd<'_>> = terminal.iter().map(|terminal| terminal.master.as_fd()).collect();
-    let ready = Report::Ready { stubs: Stubs::default(), listeners: 0, processes: Processes::default() };
+    let ready = Report::Ready {
+        stubs: Stubs::default(),
+        listeners: 0,
+        is_on_demand: false,
+        processes: Processes::default(),
+    };
     send(control, &ready, &ours).or_kernel(|| String::from("sendmsg(control, Ready)"))?;
     finish(spec, filter)?;
     Ok(command)

@@ -38,6 +38,7 @@ mod mounting;
 mod mounts;
 mod namespace;
 mod network;
+mod on_demand;
 mod overlay;
 mod privileged;
 mod privileges;
@@ -73,8 +74,8 @@ pub use landlock::landlock_version;
 pub use namespace::{Ids, NamespaceError, become_root, become_root_in};
 pub use network::{
     Attachment, Endpoint, HostPort, Join, NAME_SERVER, NetworkError, Outlet, PrivateNetwork, Protocol,
-    Published, SwitchPlan, fuzz_query, join, leave, list, owner, prepare_network, private_network, publish,
-    start_switch,
+    Published, SwitchPlan, fuzz_query, has_idle_network, join, known_private_network, leave, list, owner,
+    prepare_network, prepare_unconnected_network, private_network, publish, start_switch,
 };
 pub use resident::{Companion, Resident, reside, reside_in};
 pub use rootfs::{MOUNT_POINT_DIRECTORIES, MOUNT_POINT_FILES};

@@ -1,11 +1,14 @@
 //! What the process may do: limits, ids, capabilities, system calls.
 
+use std::os::fd::OwnedFd;
+
 use rustix::io::Errno;
 use rustix::process::{Gid, Signal, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::error::{OrKernel, SandboxError};
-use crate::spec::{Rlimit, Spec};
+use crate::on_demand;
+use crate::spec::{Network, Rlimit, Spec};
 use crate::sys;
 use crate::user::Identity;
 
@@ -14,13 +17,20 @@ const CAPABILITY_NUMBERS: u32 = 64;
 
 /// Gives up everything that the specification does not grant.
 ///
-/// The filter comes last with `no_new_privs`, see [`finish`]; without, it needs a capability that is about to go.
-pub(crate) fn reduce(spec: &Spec, filter: &[u64], identity: &Identity) -> Result<(), SandboxError> {
+/// The filter comes last with `no_new_privs`, see [`finish`]; without, it needs a capability that is about to go. Returns
+/// the listener of a network on demand.
+pub(crate) fn reduce(
+    spec: &Spec,
+    filter: &[u64],
+    identity: &Identity,
+) -> Result<Option<OwnedFd>, SandboxError> {
+    let mut listener = None;
     for limit in &spec.rlimits {
         set_rlimit(limit)?;
     }
     let own = rustix::thread::capabilities(None).or_kernel(|| String::from("capget()"))?;
     if !spec.no_new_privs {
+        listener = listen(spec)?;
         install(filter)?;
     }
     let granted = spec.capabilities.bits() & own.permitted.bits();
@@ -41,8 +51,9 @@ pub(crate) fn reduce(spec: &Spec, filter: &[u64], identity: &Identity) -> Result
     die_with_parent()?;
     if spec.no_new_privs {
         rustix::thread::set_no_new_privs(true).or_kernel(|| String::from("prctl(PR_SET_NO_NEW_PRIVS)"))?;
+        listener = listen(spec)?;
     }
-    Ok(())
+    Ok(listener)
 }
 
 /// Installs the filter if that is still to be done. What follows is only what the filter allows.
@@ -62,6 +73,10 @@ fn install(filter: &[u64]) -> Result<(), SandboxError> {
     }
     sys::install_filter(filter)
         .or_kernel(|| format!("seccomp(SET_MODE_FILTER, {} instructions)", filter.len()))
+}
+
+fn listen(spec: &Spec) -> Result<Option<OwnedFd>, SandboxError> {
+    matches!(spec.network, Network::OnDemand(_)).then(on_demand::install).transpose()
 }
 
 fn shrink_bounding_set(granted: u64) -> Result<(), SandboxError> {

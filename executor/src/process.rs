@@ -44,7 +44,7 @@ impl Process {
         let call = || String::from("recvmsg(control)");
         while let Some((report, mut fds)) = receive(control).or_kernel(call)? {
             match report {
-                Report::Ready { stubs, listeners: _, processes } => {
+                Report::Ready { stubs, listeners: _, is_on_demand: _, processes } => {
                     let terminal = fds.pop().map(Terminal::from);
                     ready = Some(Ready { stubs, processes, terminal, command: None });
                 }

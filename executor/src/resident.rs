@@ -144,7 +144,7 @@ fn control() -> Result<(OwnedFd, OwnedFd), SandboxError> {
 
 fn source_of(connection: &Connection) -> Result<NetworkSource, SandboxError> {
     let copy = |fd: &OwnedFd| fd.try_clone().or_kernel(|| String::from("dup(network)"));
-    Ok(NetworkSource { namespace: copy(&connection.namespace)?, gate: copy(&connection.gate)? })
+    Ok(NetworkSource { namespace: copy(&connection.namespace)?, gate: Some(copy(&connection.gate)?) })
 }
 
 impl Resident {

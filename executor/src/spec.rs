@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capabilities::Capabilities;
 use crate::cgroup::Resources;
+use crate::network::Outlet;
 use crate::sharing::Sharing;
 
 /// Most directories that an overlay can stack below its upper one (`OVL_MAX_STACK`).
@@ -192,6 +193,9 @@ pub enum Network {
     Private,
     /// That of another sandbox, see [`crate::Neighbours`].
     Joined,
+    /// The same, connected when the first socket of the command waits for it: before, its interfaces are there, but have no
+    /// addresses. Connected as it is known that this machine can. Only for a command that the engine waits for, see [`crate::spawn`].
+    OnDemand(Outlet),
 }
 
 /// How far the machine itself is out of reach.

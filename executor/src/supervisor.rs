@@ -90,19 +90,19 @@ fn receive_job(control: &OwnedFd) -> Result<(Job, Vec<OwnedFd>), SandboxError> {
 /// Where the command's network comes from, if it does not make or share one.
 pub(crate) struct NetworkSource {
     pub(crate) namespace: OwnedFd,
-    /// See [`crate::network::Connection`].
-    pub(crate) gate: OwnedFd,
+    /// See [`crate::network::Connection`]. A network on demand has none yet.
+    pub(crate) gate: Option<OwnedFd>,
 }
 
-/// The last two descriptors of a job with a private network.
+/// The last descriptors of a job with a private network.
 fn network(job: &Job, fds: &mut Vec<OwnedFd>) -> Result<Option<NetworkSource>, SandboxError> {
-    if job.spec.network != Network::Private {
-        return Ok(None);
-    }
-    match (fds.pop(), fds.pop()) {
-        (Some(gate), Some(namespace)) => Ok(Some(NetworkSource { namespace, gate })),
-        _ => Err(SandboxError::Helper { problem: String::from("received no network") }),
-    }
+    let lost = || SandboxError::Helper { problem: String::from("received no network") };
+    let gate = match job.spec.network {
+        Network::Host | Network::None | Network::Joined => return Ok(None),
+        Network::OnDemand(_) => None,
+        Network::Private => Some(fds.pop().ok_or_else(lost)?),
+    };
+    Ok(Some(NetworkSource { namespace: fds.pop().ok_or_else(lost)?, gate }))
 }
 
 pub(crate) fn namespaces(job: &Job) -> u64 {
@@ -111,7 +111,7 @@ pub(crate) fn namespaces(job: &Job) -> u64 {
     let cgroup = if job.entrances.is_empty() { libc::CLONE_NEWCGROUP } else { 0 };
     let network = match job.spec.network {
         // A private one is there already.
-        Network::Host | Network::Private | Network::Joined => 0,
+        Network::Host | Network::Private | Network::OnDemand(_) | Network::Joined => 0,
         Network::None => libc::CLONE_NEWNET,
     };
     (base | cgroup | network) as u64

@@ -107,6 +107,24 @@ pub(crate) fn mount_setattr(mount: impl AsFd, set: u64, propagation: u64, recurs
 ///
 /// Each word of `program` is one instruction: code, jump offsets and operand from the lowest bits up.
 pub(crate) fn install_filter(program: &[u64]) -> io::Result<()> {
+    add_filter(program, 0).map(drop)
+}
+
+/// The same for a filter that asks: what it answers with `SECCOMP_RET_USER_NOTIF` waits until somebody has read it from the
+/// listener, and answered. No signal but a deadly one disturbs a call that was read, where the kernel can see to that.
+pub(crate) fn install_listening_filter(program: &[u64]) -> io::Result<OwnedFd> {
+    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let number = match add_filter(program, flags | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) {
+        // Linux 5.19 was the first to have the second flag.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => add_filter(program, flags)?,
+        result => result?,
+    };
+    let number = RawFd::try_from(number).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it. It is closed on execve.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+fn add_filter(program: &[u64], flags: libc::c_ulong) -> io::Result<libc::c_long> {
     let instructions: Vec<libc::sock_filter> = program
         .iter()
         .map(|word| libc::sock_filter {
@@ -123,8 +141,60 @@ pub(crate) fn install_filter(program: &[u64]) -> io::Result<()> {
     // SAFETY: `filter` describes `instructions`, which outlive the call; the kernel only reads them, and it
     // verifies the program.
     let result =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const filter) };
-    done(result)
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) };
+    if result >= 0 { Ok(result) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A call that waits for an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Notification(u64);
+
+/// The next call that waits at a listener. `None` if its caller is gone.
+pub(crate) fn receive_notification(listener: impl AsFd) -> io::Result<Option<Notification>> {
+    // SAFETY: an all-zero `seccomp_notif` is a valid value, and what the kernel demands: every field is an integer.
+    let mut notification: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    let listener = listener.as_fd().as_raw_fd();
+    // SAFETY: the request writes a `seccomp_notif`, see seccomp_unotify(2).
+    let result = unsafe { libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_RECV as _, &raw mut notification) };
+    gone_or(result).map(|received| received.map(|()| Notification(notification.id)))
+}
+
+/// Lets a call that waits go on as if there were no filter. It may be gone.
+pub(crate) fn continue_call(listener: impl AsFd, waiting: Notification) -> io::Result<()> {
+    let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
+    let response = libc::seccomp_notif_resp { id: waiting.0, val: 0, error: 0, flags };
+    let listener = listener.as_fd().as_raw_fd();
+    // SAFETY: the request reads a `seccomp_notif_resp`, see seccomp_unotify(2).
+    let result = unsafe { libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_SEND as _, &raw const response) };
+    gone_or(result).map(drop)
+}
+
+/// `None` for a caller that was killed, or a wait that was interrupted.
+fn gone_or(result: libc::c_int) -> io::Result<Option<()>> {
+    let error = match done(result.into()) {
+        Ok(()) => return Ok(Some(())),
+        Err(error) => error,
+    };
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::EINTR | libc::EINPROGRESS) => Ok(None),
+        _ => Err(error),
+    }
+}
+
+/// Makes a network interface that stays without a process, in the namespace of this thread. See Documentation/networking/tuntap.rst
+/// of the kernel.
+pub(crate) fn make_tap(name: &str) -> io::Result<()> {
+    let tun = std::fs::File::options().read(true).write(true).open("/dev/net/tun")?;
+    // SAFETY: an all-zero `ifreq` is a valid value: its union consists of integers, arrays and a null pointer.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+    // SAFETY: the request reads and writes an `ifreq`.
+    done(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) }.into())?;
+    // SAFETY: the request takes a number.
+    done(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETPERSIST as _, 1) }.into())
 }
 
 /// Waits for a child to end and returns its wait status and what it used, see wait4(2).

@@ -4,34 +4,58 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::capabilities::Capability;
 use crate::error::SandboxError;
-use crate::network::{self, Attachment, Connection};
+use crate::network::{self, Attachment, Connection, Unconnected};
 use crate::spec::{Network, Spec};
 
-/// The way out of a command, for a later sandbox if this one cannot have changed it; none in any other network.
+/// The way out of a command, for a later sandbox if this one cannot have changed it.
 #[derive(Debug)]
 pub(crate) struct Uplink {
-    connection: Option<Connection>,
+    way: Way,
     may_change: bool,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// The command has no network, or that of somebody else.
+    None,
+    Connected(Connection),
+    /// It gets one when it makes a socket.
+    Unconnected(Unconnected),
 }
 
 impl Uplink {
     /// What a specification asks for: the network that was joined, or one of its own.
     pub(crate) fn take(spec: &Spec, attachment: Option<&Attachment>) -> Result<Self, SandboxError> {
-        let connection = match (spec.network, attachment) {
-            (Network::Host | Network::None | Network::Joined, _) => None,
-            (Network::Private, Some(attachment)) => Some(attachment.connection.again()),
-            (Network::Private, None) => Some(network::take()),
+        let way = match (spec.network, attachment) {
+            (Network::Host | Network::None | Network::Joined, _) => Ok(Way::None),
+            (Network::Private | Network::OnDemand(_), Some(attachment)) => {
+                attachment.connection.again().map(Way::Connected)
+            }
+            (Network::Private, None) => network::take().map(Way::Connected),
+            (Network::OnDemand(outlet), None) => network::take_unconnected(outlet).map(Way::Unconnected),
         };
-        let connection = connection.transpose().map_err(SandboxError::Network)?;
-        Ok(Self { connection, may_change: may_change(spec) })
+        Ok(Self { way: way.map_err(SandboxError::Network)?, may_change: may_change(spec) })
     }
 
     pub(crate) fn connection(&self) -> Option<&Connection> {
-        self.connection.as_ref()
+        match &self.way {
+            Way::Connected(connection) => Some(connection),
+            Way::None | Way::Unconnected(_) => None,
+        }
     }
 
     pub(crate) fn namespace(&self) -> Option<BorrowedFd<'_>> {
-        self.connection().map(|connection| connection.namespace.as_fd())
+        match &self.way {
+            Way::None => None,
+            Way::Connected(connection) => Some(connection.namespace.as_fd()),
+            Way::Unconnected(unconnected) => Some(unconnected.descriptor.as_fd()),
+        }
+    }
+
+    /// What the sandbox needs of it: the namespace, and the gate unless it is connected later.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let gate = self.connection().map(|connection| connection.gate.as_fd());
+        self.namespace().into_iter().chain(gate)
     }
 
     /// Lets no other command have the network namespace afterwards: somebody else is in it.
@@ -39,12 +63,21 @@ impl Uplink {
         self.may_change = true;
     }
 
+    /// Connects what is not connected yet, and waits until it is.
+    pub(crate) fn connect(&mut self) -> Result<(), SandboxError> {
+        if let Way::Unconnected(unconnected) = &self.way {
+            self.way = Way::Connected(network::connect(unconnected).map_err(SandboxError::Network)?);
+        }
+        Ok(())
+    }
+
     /// The command is gone.
     pub(crate) fn give_back(&mut self) {
-        if let Some(connection) = self.connection.take()
-            && !self.may_change
-        {
-            connection.give_back();
+        match std::mem::replace(&mut self.way, Way::None) {
+            _ if self.may_change => {}
+            Way::None => {}
+            Way::Connected(connection) => connection.give_back(),
+            Way::Unconnected(unconnected) => unconnected.give_back(),
         }
     }
 }

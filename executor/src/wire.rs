@@ -23,8 +23,8 @@ use crate::stubs::Stubs;
 /// Largest message on the control socket. Specifications are larger and travel in a memory file.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
-/// Most descriptors in one message: all sockets and a terminal. The job has three streams.
-const DESCRIPTORS_MAX: usize = SOCKETS_MAX + 1;
+/// Most descriptors in one message: all sockets, a listener and a terminal. The job has three streams and a network.
+const DESCRIPTORS_MAX: usize = SOCKETS_MAX + 2;
 
 /// Everything the helper needs to know.
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,8 +77,9 @@ pub(crate) enum Streams {
 pub(crate) enum Report {
     /// The process that will become the command exists. Carries a pidfd of it.
     Started,
-    /// Everything is set up, and the next call is execve. Carries what listens, and then the terminal, if there is one.
-    Ready { stubs: Stubs, listeners: usize, processes: Processes },
+    /// Everything is set up, and the next call is execve. Carries what listens, then the listener of a network on
+    /// demand, and then the terminal, if there are such.
+    Ready { stubs: Stubs, listeners: usize, is_on_demand: bool, processes: Processes },
     /// Setting up, or the execve, went wrong.
     Failed(SandboxError),
     /// The command is gone, and with it everything that it started.

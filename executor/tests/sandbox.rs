@@ -156,6 +156,8 @@ fn main() -> std::process::ExitCode {
         ROOT resources::what_was_left_behind_is_swept,
         ROOT network::veth_reaches_the_outside,
         ROOT network::users_have_a_program_for_it,
+        ROOT network::the_first_socket_is_connected,
+        ROOT network::a_socket_without_a_network_ends_the_command,
         ROOT network::without_an_outlet_there_are_reasons,
         ROOT network::addresses_are_away_from_routes,
         ROOT network::only_the_host_connects_to_a_sandbox,

@@ -114,3 +114,29 @@ fn steps_of_a_build_have_it_too() {
     assert!(built(&["--network", "host", "--ulimit", "nofile=97"]).ends_with("lo\n97\n"));
     assert_eq!(built(&["--network", "none", "--ulimit", "nofile=98"]), "lo\nlo\n98\n");
 }
+
+#[test]
+fn a_step_is_connected_when_it_makes_a_socket() {
+    let world = World::new();
+    let gateway = "busybox ip route | sed -n 's/^default via [0-9.]*\\([.]1\\) .*/\\1/p' > /gateway";
+    // The first step of a store finds out which network there is; those of later builds begin without one.
+    for build in ["first", "second"] {
+        let dockerfile = format!(
+            "FROM bb\nRUN : {build}; ls /sys/class/net > /before; wc -l < /proc/net/route > /routes\n\
+             RUN : {build}; {gateway}; ls /sys/class/net > /after\n"
+        );
+        world.context("Dockerfile", &dockerfile);
+        world.ok(["build", "-q", "-t", build, "context"]);
+        let files = world.ok(["run", build, "cat", "/before", "/gateway", "/after"]);
+        assert_eq!(files, "eth0\nlo\n.1\neth0\nlo\n", "{build}");
+    }
+    let routes = |image: &str| world.ok(["run", image, "cat", "/routes"]).trim_end().parse::<u32>().unwrap();
+    assert_eq!((routes("first") > 1, routes("second")), (true, 1), "there was no need");
+    // What it believes is wrong: that is an error once, and found out again.
+    let outlet = world.path("store/outlet");
+    let known = std::fs::read_to_string(&outlet).unwrap();
+    std::fs::write(&outlet, known.replace("\"Veth\"", "\"Pasta\"")).unwrap();
+    world.context("Dockerfile", &format!("FROM bb\nRUN : third; {gateway}; ls /sys/class/net > /after\n"));
+    world.ok(["build", "-q", "-t", "third", "context"]);
+    assert_eq!(world.ok(["run", "third", "cat", "/gateway", "/after"]), ".1\neth0\nlo\n");
+}

@@ -103,7 +103,7 @@ impl Engine {
             logs,
             journal: Arc::new(journal),
             meter: Arc::default(),
-            ahead: Ahead::new(&graph),
+            ahead: Ahead::new(self.store.root(), &graph),
             looked_into: crate::ops::LookedInto::new(&graph, &request.outputs),
             resources: resources(&request),
             commits: Mutex::new(BTreeMap::new()),

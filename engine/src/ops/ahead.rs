@@ -4,6 +4,7 @@
 //! short step, and does not have to wait until the step's turn.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use graph::{BuildGraph, Network, Op, VertexId};
@@ -13,15 +14,17 @@ pub(crate) struct Ahead {
     runs: BTreeMap<VertexId, Network>,
     /// Not found in the cache, and not started yet.
     missed: Mutex<BTreeSet<VertexId>>,
+    /// Of the store.
+    root: PathBuf,
 }
 
 impl Ahead {
-    pub(crate) fn new(graph: &BuildGraph) -> Self {
+    pub(crate) fn new(root: &Path, graph: &BuildGraph) -> Self {
         let runs = graph.vertices().filter_map(|(id, vertex)| match &vertex.op {
             Op::Run(run) => Some((id, run.network)),
             _ => None,
         });
-        Self { runs: runs.collect(), missed: Mutex::new(BTreeSet::new()) }
+        Self { runs: runs.collect(), missed: Mutex::new(BTreeSet::new()), root: root.to_owned() }
     }
 
     /// A vertex was not found: if it is a RUN, a helper will be needed.
@@ -32,8 +35,9 @@ impl Ahead {
             missed.insert(id) && missed.len() == 1
         };
         if is_first {
+            let root = self.root.clone();
             // First, since it takes longer, and on its own.
-            tokio::task::spawn_blocking(move || crate::network::prepare(network));
+            tokio::task::spawn_blocking(move || crate::network::prepare_for_step(&root, network));
             tokio::task::spawn_blocking(prepare);
         }
     }

@@ -1,11 +1,11 @@
 //! RUN: one process on top of the layers below.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use cache::{ActiveLayer, Layer, Store};
-use executor::{Child, Exit, Io, Outcome, SandboxError, Spec};
+use executor::{Child, Exit, Io, Outcome, SandboxError, Seccomp, Spec};
 use graph::{Run, Security, Vertex, VertexId};
 
 use super::mount::Mounts;
@@ -14,7 +14,8 @@ use super::{BuildWorker, Output, ahead, secret};
 use crate::agent::Forwarding;
 use crate::blocking::blocking;
 use crate::cdi::DeviceEdits;
-use crate::network::{Dns, HOST_GATEWAY, grant};
+use crate::network::{Dns, HOST_GATEWAY, grant, grant_to_step};
+use crate::outlet;
 use crate::report::StepUsage;
 use crate::run::cancel::Cancel;
 use crate::run::files::{HOSTNAME_OF_BUILDS, hosts, rlimits};
@@ -52,7 +53,7 @@ pub(super) async fn execute(
     let meter = worker.meter.clone();
     let (ended, committed, disk) = blocking(move || {
         let begin = Instant::now();
-        let started = connect(spec, network, &extra_hosts)
+        let started = connect(store.root(), spec, network, &extra_hosts)
             .map_err(StartError::from)
             .and_then(|spec| start(&store, &spec, &layer, &thread_recorder));
         if more_to_come {
@@ -65,6 +66,10 @@ pub(super) async fn execute(
                 return (Err(StartError::Store(error)), None, DiskState::HasRoom);
             }
         };
+        crate::network::tell_of_step();
+        if matches!(ended, Err(SandboxError::Network(_))) {
+            outlet::forget(store.root());
+        }
         meter.since(id, begin, |measured| &mut measured.run);
         if let Ok(outcome) = &ended {
             meter.add(id, |measured| measured.usage = Some(StepUsage::of(outcome)));
@@ -100,11 +105,15 @@ pub(super) async fn execute(
 
 /// Says which network a step gets; waits until that is known.
 fn connect(
+    root: &Path,
     spec: Spec,
     wanted: graph::Network,
     extra_hosts: &[(String, String)],
 ) -> Result<Spec, SandboxError> {
-    let granted = grant(wanted);
+    let is_host_wanted = extra_hosts.iter().any(|(_, address)| address == HOST_GATEWAY);
+    // No filter, no questions about sockets.
+    let can_wait = spec.seccomp == Seccomp::Default && !is_host_wanted;
+    let granted = if can_wait { grant_to_step(root, wanted) } else { grant(wanted) };
     let extra = granted.extra_hosts(extra_hosts).map_err(|error| SandboxError::BadField {
         field: "hosts".to_owned(),
         value: HOST_GATEWAY.to_owned(),

@@ -1,6 +1,6 @@
 //! The engine's side: one keeper for the process, and the namespaces that wait for a sandbox.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,8 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
 
-use super::keeper::{More, News};
+use super::keeper::{News, Request};
 use super::quiet::is_quiet;
+use super::unconnected::Unconnected;
 use super::{NetworkError, OrNetwork, PrivateNetwork};
 use crate::dispatch::NETWORK;
 use crate::engine_binary;
@@ -17,6 +18,9 @@ use crate::wire::{receive, send};
 
 /// Namespaces that are kept for later sandboxes. More are only in use at the same time.
 const IDLE_MAX: usize = 8;
+
+/// Most of the reason why a network cannot be connected.
+const REASON_BYTES_MAX: usize = 4096;
 
 static KEEPER: Mutex<State> = Mutex::new(State::None);
 
@@ -61,7 +65,7 @@ pub(crate) struct Connection {
 pub fn prepare_network() -> Result<(), NetworkError> {
     let mut state = state();
     match &mut *state {
-        State::None => *state = State::Starting(Keeper::start()?),
+        State::None => *state = State::Starting(Keeper::start(Request::Namespace, &[])?),
         State::Ready(keeper, _) if keeper.idle.is_empty() && keeper.ordered == 0 => keeper.order()?,
         State::Starting(_) | State::Ready(..) | State::Impossible(_) => {}
     }
@@ -97,6 +101,61 @@ pub(crate) fn take() -> Result<Connection, NetworkError> {
     taken
 }
 
+/// Connects a namespace that there is already, and waits until it is.
+pub(crate) fn connect(namespace: &Unconnected) -> Result<Connection, NetworkError> {
+    let connection = {
+        let mut state = state();
+        let connected = order_and_wait(&mut state, namespace);
+        if connected.is_err() && !matches!(*state, State::Impossible(_)) {
+            // The next sandbox gets another keeper.
+            *state = State::None;
+        }
+        connected?
+    };
+    wait_for_connection(&connection.gate)?;
+    Ok(connection)
+}
+
+fn order_and_wait(state: &mut State, namespace: &Unconnected) -> Result<Connection, NetworkError> {
+    let (request, fds) = (Request::Connect { pair: namespace.pair }, namespace.descriptors());
+    match state {
+        State::None => *state = State::Starting(Keeper::start(request, &fds)?),
+        State::Starting(keeper) | State::Ready(keeper, _) => keeper.ask(request, &fds)?,
+        State::Impossible(error) => return Err(error.clone()),
+    }
+    settle(state)?;
+    match state {
+        State::Ready(keeper, _) => keeper.connected(),
+        State::Impossible(error) => Err(error.clone()),
+        State::None | State::Starting(_) => unreachable!("settled is one or the other"),
+    }
+}
+
+/// What the private network of this process is, if that is known by now.
+pub fn known_private_network() -> Option<PrivateNetwork> {
+    match &*state() {
+        State::Ready(_, network) => Some(network.clone()),
+        _ => None,
+    }
+}
+
+/// Whether a namespace waits for its next sandbox.
+pub fn has_idle_network() -> bool {
+    matches!(&*state(), State::Ready(keeper, _) if !keeper.idle.is_empty())
+}
+
+/// Waits at a gate until the network is connected.
+pub(crate) fn wait_for_connection(gate: &OwnedFd) -> Result<(), NetworkError> {
+    let mut reason = vec![0; REASON_BYTES_MAX];
+    let length = rustix::io::retry_on_intr(|| rustix::io::read(gate, &mut reason))
+        .or_network(|| String::from("read(gate of the network)"))?;
+    if length == 0 {
+        return Ok(());
+    }
+    let problem = format!("cannot connect it: {}", String::from_utf8_lossy(&reason[..length]));
+    Err(NetworkError::Keeper { problem })
+}
+
 fn state() -> MutexGuard<'static, State> {
     KEEPER.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -118,7 +177,7 @@ fn settle(state: &mut State) -> Result<(), NetworkError> {
 }
 
 impl Keeper {
-    fn start() -> Result<Self, NetworkError> {
+    fn start(first: Request, fds: &[BorrowedFd<'_>]) -> Result<Self, NetworkError> {
         let (control, remote) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .or_network(|| String::from("socketpair(AF_UNIX, SOCK_SEQPACKET)"))?;
@@ -134,13 +193,30 @@ impl Keeper {
             .process_group(0)
             .spawn()
             .or_network(|| format!("posix_spawn({binary:?})"))?;
-        Ok(Self { control, _process: process, idle: Vec::new(), ordered: 1 })
+        let mut keeper = Self { control, _process: process, idle: Vec::new(), ordered: 0 };
+        keeper.ask(first, fds)?;
+        Ok(keeper)
     }
 
     fn order(&mut self) -> Result<(), NetworkError> {
-        send(&self.control, &More { count: 1 }, &[]).or_network(|| String::from("sendmsg(keeper)"))?;
-        self.ordered += 1;
+        self.ask(Request::Namespace, &[])
+    }
+
+    fn ask(&mut self, request: Request, fds: &[BorrowedFd<'_>]) -> Result<(), NetworkError> {
+        send(&self.control, &request, fds).or_network(|| String::from("sendmsg(keeper)"))?;
+        if matches!(request, Request::Namespace) {
+            self.ordered += 1;
+        }
         Ok(())
+    }
+
+    /// What the last request wanted to be connected. What was asked for before comes before, and waits for others.
+    fn connected(&mut self) -> Result<Connection, NetworkError> {
+        for _ in 0..std::mem::take(&mut self.ordered) {
+            let earlier = self.next()?;
+            self.idle.push(earlier);
+        }
+        self.next()
     }
 
     fn take(&mut self) -> Result<Connection, NetworkError> {
@@ -151,6 +227,10 @@ impl Keeper {
             self.order()?;
         }
         self.ordered -= 1;
+        self.next()
+    }
+
+    fn next(&self) -> Result<Connection, NetworkError> {
         match self.receive()? {
             (News::Namespace, fds) => Connection::new(fds).ok_or_else(lost),
             (News::Failed(error), _) => Err(error),

@@ -7,16 +7,19 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink};
 use rustix::pipe::PipeFlags;
 use rustix::process::WaitOptions;
 use serde::{Deserialize, Serialize};
 
-use super::links::{LOOPBACK, up};
+use super::links::{self, LOOPBACK, up};
 use super::netlink::{Netlink, ROUTE};
 use super::usermode::{Tool, UserMode};
-use super::veth::Veth;
+use super::veth::{INSIDE, Veth};
 use super::{NetworkError, OrNetwork, Outlet, PrivateNetwork};
+use crate::seccomp;
 use crate::sys::{self, Fork};
 use crate::wire::{receive, send};
 
@@ -26,7 +29,7 @@ const EXIT_ORPHANED: i32 = 125;
 /// What the keeper tells the engine.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum News {
-    /// There is a network, and a first namespace will follow.
+    /// There is a network, and the first namespace will follow.
     Ready(PrivateNetwork),
     /// A namespace. Carries it, the gate, a socket for questions about it, and the lifeline if it needs one.
     Namespace,
@@ -34,19 +37,26 @@ pub(super) enum News {
     Failed(NetworkError),
 }
 
-/// The only request: one more namespace.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct More {
-    /// A message without any byte would look like the end of the socket.
-    pub(super) count: u8,
+/// What the engine wants. The first request is there when the keeper starts.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// A namespace that is connected.
+    Namespace,
+    /// That the one it carries is connected, see [`super::unconnected`].
+    Connect {
+        /// See [`Namespace::pair`].
+        pair: Option<u32>,
+    },
 }
 
-/// A new network namespace with nothing but a loopback interface, which is up.
+/// A network namespace that is not connected. Its loopback interface is up.
 pub(crate) struct Namespace {
     pub(crate) descriptor: OwnedFd,
     /// Sockets in it.
     pub(crate) netlink: Netlink,
     pub(crate) diagnosis: OwnedFd,
+    /// The number of the pair of interfaces that has one end in it already, and the other on the host.
+    pub(crate) pair: Option<u32>,
 }
 
 /// How namespaces are connected.
@@ -71,25 +81,84 @@ pub(crate) fn run() -> ! {
 fn keep(control: &OwnedFd) -> Result<(), NetworkError> {
     sys::reset_signals().or_network(|| String::from("rt_sigaction(SIG_DFL)"))?;
     std::env::set_current_dir("/").or_network(|| String::from("chdir(\"/\")"))?;
-    // It comes about while we look around.
-    let mut namespace = new_namespace()?;
-    let (mut way, network) = open()?;
+    // A new one comes about while we look around.
+    let Some(mut wanted) = next(control)? else { return Ok(()) };
+    let (mut way, mut network) = open()?;
+    // Whoever hands a namespace over knows.
+    network.on_demand = matches!(wanted, Wanted::Given(..)) || can_ask();
     let told = |result: io::Result<()>| result.or_network(|| String::from("sendmsg(control)"));
     told(send(control, &News::Ready(network), &[]))?;
     loop {
-        make(&mut way, namespace, control)?;
+        connect(&mut way, &wanted.wait()?, control)?;
         reap();
-        let request: Option<(More, _)> = receive(control).or_network(|| String::from("recvmsg(control)"))?;
-        if request.is_none() {
-            return Ok(());
+        match next(control)? {
+            Some(next) => wanted = next,
+            None => return Ok(()),
         }
-        namespace = new_namespace()?;
     }
 }
 
-/// Hands a new namespace over, and then connects it: the sandbox sets itself up meanwhile.
-fn make(way: &mut Way, namespace: NewNamespace, control: &OwnedFd) -> Result<(), NetworkError> {
-    let namespace = namespace.wait()?;
+/// Whether a process can be asked about its calls: an outer sandbox may do so already, and only one can.
+fn can_ask() -> bool {
+    let ask = || {
+        let call = || String::from("prctl(PR_SET_NO_NEW_PRIVS)");
+        rustix::thread::set_no_new_privs(true).or_network(call)?;
+        let listener = sys::install_listening_filter(&seccomp::socket_filter());
+        listener.map(|_| Vec::new()).or_network(|| String::from("seccomp(NEW_LISTENER)"))
+    };
+    in_child(0, ask).and_then(InChild::wait).is_ok()
+}
+
+/// What has to be connected.
+enum Wanted {
+    New(InChild),
+    Given(Vec<OwnedFd>, Option<u32>),
+}
+
+/// The next request; none of an engine that is gone.
+fn next(control: &OwnedFd) -> Result<Option<Wanted>, NetworkError> {
+    let request = receive(control).or_network(|| String::from("recvmsg(control)"))?;
+    request
+        .map(|(request, fds)| match request {
+            // In a child process: without privileges over the host's network nobody comes back from a namespace.
+            Request::Namespace => in_child(libc::CLONE_NEWNET as u64, open_own_namespace).map(Wanted::New),
+            Request::Connect { pair } => Ok(Wanted::Given(fds, pair)),
+        })
+        .transpose()
+}
+
+impl Wanted {
+    fn wait(self) -> Result<Namespace, NetworkError> {
+        let (fds, pair) = match self {
+            Self::New(child) => (child.wait()?, None),
+            Self::Given(fds, pair) => (fds, pair),
+        };
+        let lost = || NetworkError::Keeper { problem: String::from("received no namespace") };
+        Namespace::new(fds, pair).ok_or_else(lost)
+    }
+}
+
+impl Namespace {
+    /// From what [`open_own_namespace`] opens.
+    pub(super) fn new(fds: Vec<OwnedFd>, pair: Option<u32>) -> Option<Self> {
+        let mut fds = fds.into_iter();
+        let (descriptor, netlink, diagnosis) = (fds.next()?, fds.next()?, fds.next()?);
+        Some(Self { descriptor, netlink: Netlink::from(netlink), diagnosis, pair })
+    }
+
+    /// Removes what stands for the interface that it is about to get.
+    pub(super) fn clear(&self) -> Result<(), NetworkError> {
+        match name_to_index(&self.netlink.socket, INSIDE) {
+            Ok(index) => self.netlink.request(&[links::remove(index)]),
+            Err(errno) if errno == Errno::NODEV => Ok(()),
+            Err(errno) => Err(errno),
+        }
+        .or_network(|| format!("netlink(RTM_DELLINK, {INSIDE:?})"))
+    }
+}
+
+/// Hands a namespace over, and then connects it: the sandbox sets itself up meanwhile.
+fn connect(way: &mut Way, namespace: &Namespace, control: &OwnedFd) -> Result<(), NetworkError> {
     let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).or_network(|| String::from("pipe2()"));
     let (gate, opener) = pipe()?;
     let mut fds = vec![namespace.descriptor.as_fd(), gate.as_fd(), namespace.diagnosis.as_fd()];
@@ -99,14 +168,14 @@ fn make(way: &mut Way, namespace: NewNamespace, control: &OwnedFd) -> Result<(),
     let connected = match way {
         Way::Veth(veth) => {
             hand_over(&fds)?;
-            veth.connect(&namespace).map(drop)
+            veth.connect(namespace).map(drop)
         }
         Way::UserMode(mode) => {
             let (end, lifeline) = pipe()?;
             fds.push(lifeline.as_fd());
             hand_over(&fds)?;
             drop(lifeline);
-            mode.connect(&namespace, &opener, &end)
+            mode.connect(namespace, &opener, &end)
         }
     };
     if let Err(error) = connected {
@@ -126,6 +195,7 @@ pub(super) fn open() -> Result<(Way, PrivateNetwork), NetworkError> {
                 host: Some(veth.gateway()),
                 name_server: None,
                 forwarding: veth.switched_on().to_vec(),
+                on_demand: false,
             };
             return Ok((Way::Veth(veth), network));
         }
@@ -138,25 +208,6 @@ pub(super) fn open() -> Result<(Way, PrivateNetwork), NetworkError> {
         }
     }
     Err(NetworkError::NoOutlet { reasons })
-}
-
-/// A namespace that a child process makes: without privileges over the host's network nobody comes back to it.
-struct NewNamespace(InChild);
-
-fn new_namespace() -> Result<NewNamespace, NetworkError> {
-    in_child(libc::CLONE_NEWNET as u64, open_own_namespace).map(NewNamespace)
-}
-
-impl NewNamespace {
-    fn wait(self) -> Result<Namespace, NetworkError> {
-        let mut fds = self.0.wait()?.into_iter();
-        match (fds.next(), fds.next(), fds.next()) {
-            (Some(descriptor), Some(netlink), Some(diagnosis)) => {
-                Ok(Namespace { descriptor, netlink: Netlink::from(netlink), diagnosis })
-            }
-            _ => Err(NetworkError::Keeper { problem: String::from("lost a child process") }),
-        }
-    }
 }
 
 /// A child process in new namespaces, which opens something there.
@@ -193,8 +244,8 @@ impl InChild {
 /// In a namespace: it, a socket to set it up, and a socket for questions about it. Its loopback interface is up.
 pub(super) fn open_own_namespace() -> Result<Vec<OwnedFd>, NetworkError> {
     let descriptor =
-        rustix::fs::openat(CWD, "/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .or_network(|| String::from("open(\"/proc/self/ns/net\")"))?;
+        rustix::fs::openat(CWD, "/proc/thread-self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .or_network(|| String::from("open(\"/proc/thread-self/ns/net\")"))?;
     let netlink = Netlink::open(ROUTE).or_network(|| String::from("socket(NETLINK_ROUTE)"))?;
     let diagnosis =
         Netlink::open(Some(netlink::SOCK_DIAG)).or_network(|| String::from("socket(NETLINK_SOCK_DIAG)"))?;

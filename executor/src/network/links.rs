@@ -164,6 +164,12 @@ pub(crate) fn make_port(
     }])
 }
 
+/// Limits the packets of an interface.
+pub(crate) fn mtu(index: u32, mtu: u32) -> Message {
+    let (header, attributes) = (link_header(index, 0), Attributes::new().u32(IFLA_MTU, mtu));
+    Message { kind: libc::RTM_SETLINK, flags: libc::NLM_F_ACK, header, attributes }
+}
+
 /// Removes an interface, and its peer if it has one.
 pub(crate) fn remove(index: u32) -> Message {
     let header = link_header(index, 0);

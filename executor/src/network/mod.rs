@@ -25,6 +25,7 @@ mod porter;
 mod ports;
 mod quiet;
 mod switch;
+mod unconnected;
 mod usermode;
 mod veth;
 
@@ -32,8 +33,8 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use client::{Connection, take};
-pub use client::{prepare_network, private_network};
+pub(crate) use client::{Connection, connect, take, wait_for_connection};
+pub use client::{has_idle_network, known_private_network, prepare_network, private_network};
 pub(crate) use keeper::run;
 pub(crate) use porter::run as run_porter;
 pub use ports::{HostPort, Protocol, Published, publish};
@@ -41,6 +42,8 @@ pub(crate) use switch::run as run_switch;
 pub use switch::{
     Attachment, Endpoint, Join, NAME_SERVER, SwitchPlan, fuzz_query, join, leave, list, owner, start_switch,
 };
+pub use unconnected::prepare_unconnected_network;
+pub(crate) use unconnected::{Unconnected, take_unconnected};
 
 use crate::error::Errno;
 
@@ -77,6 +80,8 @@ pub struct PrivateNetwork {
     pub name_server: Option<Ipv4Addr>,
     /// Interfaces of the host whose forwarding had to be switched on.
     pub forwarding: Vec<String>,
+    /// Whether a command can wait for it at its first socket, see [`crate::Network::OnDemand`].
+    pub on_demand: bool,
 }
 
 /// Why there is no private network.

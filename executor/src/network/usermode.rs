@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 
 use super::keeper::Namespace;
+use super::veth::INSIDE;
 use super::{NetworkError, OrNetwork, Outlet, PrivateNetwork};
 use crate::namespace::find_program;
 use crate::sys::{self, Fork};
@@ -52,7 +53,13 @@ impl Tool {
             // It forwards to the host's name server, also to one that listens on the loopback interface.
             Self::Slirp4netns => Some(Ipv4Addr::new(10, 0, 2, 3)),
         };
-        PrivateNetwork { outlet: self.outlet(), host: None, name_server, forwarding: Vec::new() }
+        PrivateNetwork {
+            outlet: self.outlet(),
+            host: None,
+            name_server,
+            forwarding: Vec::new(),
+            on_demand: false,
+        }
     }
 
     /// The command for a namespace with this name. Neither lets a sandbox reach what listens on the loopback
@@ -61,14 +68,14 @@ impl Tool {
         let mut command = Command::new(program);
         match self {
             Self::Pasta => command
-                .args(["--config-net", "--quiet", "--ns-ifname", "eth0", "--no-map-gw", "--runas", "0"])
+                .args(["--config-net", "--quiet", "--ns-ifname", INSIDE, "--no-map-gw", "--runas", "0"])
                 .args(["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--netns-only", "--netns"])
                 .arg(name),
             Self::Slirp4netns => command
                 .args(["--configure", "--mtu=65520", "--disable-host-loopback", "--netns-type=path"])
                 .arg(format!("--ready-fd={}", ready.as_raw_fd()))
                 .arg(name)
-                .arg("eth0"),
+                .arg(INSIDE),
         };
         command
     }
@@ -99,6 +106,8 @@ impl UserMode {
         opener: &OwnedFd,
         end: &OwnedFd,
     ) -> Result<(), NetworkError> {
+        // The program brings the interface itself.
+        namespace.clear()?;
         let name = Path::new(NAMES).join(self.count.to_string());
         self.count += 1;
         let source = format!("/proc/self/fd/{}", namespace.descriptor.as_raw_fd());

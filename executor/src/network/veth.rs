@@ -23,10 +23,10 @@ use super::{NetworkError, OrNetwork};
 const INTERFACES: &str = "slipway";
 
 /// The name of a sandbox's interface, as in Docker.
-const INSIDE: &str = "eth0";
+pub(super) const INSIDE: &str = "eth0";
 
 /// Largest packet of an Ethernet, for a host without any way out.
-const MTU_DEFAULT: u32 = 1500;
+pub(super) const MTU_DEFAULT: u32 = 1500;
 
 /// What all sandboxes of this keeper share. Fields are dropped in this order.
 pub(crate) struct Veth {
@@ -69,19 +69,34 @@ impl Veth {
     /// Gives a new namespace its interface, addresses and route. Returns the number of the host's end,
     /// and the address of the other one.
     pub(crate) fn connect(&mut self, namespace: &Namespace) -> Result<(u32, Ipv4Addr), NetworkError> {
-        let (number, name) = self.make_pair(&namespace.descriptor)?;
+        let (number, name) = match namespace.pair {
+            Some(number) => (number, name(number)),
+            None => {
+                namespace.clear()?;
+                self.make_pair(&namespace.descriptor)?
+            }
+        };
         let (host, sandbox) = (self.pool.gateway(), self.pool.sandbox(number));
         let outside = name_to_index(&self.netlink.socket, &name)
             .or_network(|| format!("ioctl(SIOCGIFINDEX, {name:?})"))?;
         let inside = name_to_index(&namespace.netlink.socket, INSIDE)
             .or_network(|| format!("ioctl(SIOCGIFINDEX, {INSIDE:?})"))?;
         let call = || format!("netlink(RTM_NEWADDR, {name:?})");
-        self.netlink.request(&set_up(outside, host, sandbox)).or_network(call)?;
+        let mut messages = set_up(outside, host, sandbox);
+        messages.extend(self.limit(namespace, outside));
+        self.netlink.request(&messages).or_network(call)?;
         switch(&name, "1").or_network(|| format!("switch on forwarding of {name:?}"))?;
         let mut messages = set_up(inside, sandbox, host);
         messages.push(links::default_route(inside, host));
+        messages.extend(self.limit(namespace, inside));
         namespace.netlink.request(&messages).or_network(|| format!("netlink(RTM_NEWADDR, {INSIDE:?})"))?;
         Ok((outside, sandbox))
+    }
+
+    /// A pair that was made before us knew nothing of our uplinks.
+    fn limit(&self, namespace: &Namespace, index: u32) -> Option<Message> {
+        let is_too_large = namespace.pair.is_some() && self.mtu != MTU_DEFAULT;
+        is_too_large.then(|| links::mtu(index, self.mtu))
     }
 
     /// Lets the host reach further addresses behind a namespace. Somebody else may have a route to them: then it cannot.
@@ -90,21 +105,33 @@ impl Veth {
     }
 
     fn make_pair(&mut self, namespace: &OwnedFd) -> Result<(u32, String), NetworkError> {
-        for _ in 0..SANDBOXES_MAX {
-            let number = self.next;
-            self.next = (self.next + 1) % SANDBOXES_MAX;
-            let name = format!("{INTERFACES}{number}");
-            match links::make_pair(&self.netlink, &name, INSIDE, namespace, self.mtu) {
-                Err(Errno::EXIST) => {}
-                result => {
-                    return result
-                        .map(|()| (number, name))
-                        .or_network(|| String::from("netlink(RTM_NEWLINK, veth)"));
-                }
+        let number = make_pair(&self.netlink, namespace, self.next, self.mtu)?;
+        self.next = (number + 1) % SANDBOXES_MAX;
+        Ok((number, name(number)))
+    }
+}
+
+/// Makes a pair of interfaces with one end in `namespace`. Its number is `first`, or one after it that is free.
+pub(super) fn make_pair(
+    netlink: &Netlink,
+    namespace: &OwnedFd,
+    first: u32,
+    mtu: u32,
+) -> Result<u32, NetworkError> {
+    for number in (0..SANDBOXES_MAX).map(|count| (first + count) % SANDBOXES_MAX) {
+        match links::make_pair(netlink, &name(number), INSIDE, namespace, mtu) {
+            Err(Errno::EXIST) => {}
+            result => {
+                return result.map(|()| number).or_network(|| String::from("netlink(RTM_NEWLINK, veth)"));
             }
         }
-        Err(NetworkError::NoAddresses)
     }
+    Err(NetworkError::NoAddresses)
+}
+
+/// The name of the host's end.
+fn name(number: u32) -> String {
+    format!("{INTERFACES}{number}")
 }
 
 /// Interfaces through which packets leave the host.

@@ -35,6 +35,8 @@ pub(super) enum Answer {
     Trap,
     KillThread,
     KillProcess,
+    /// It waits for whoever has the listener of the filter.
+    Ask,
 }
 
 impl Answer {
@@ -46,6 +48,7 @@ impl Answer {
             Self::Trap => libc::SECCOMP_RET_TRAP,
             Self::KillThread => libc::SECCOMP_RET_KILL_THREAD,
             Self::KillProcess => libc::SECCOMP_RET_KILL_PROCESS,
+            Self::Ask => libc::SECCOMP_RET_USER_NOTIF,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child as Process, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use executor::{Capability, Exit, Network, Rootfs, Spec, private_network};
+use executor::{Capability, Exit, Network, Outlet, Rootfs, Spec, private_network};
 
 use crate::support::{Mode, World, run, start};
 
@@ -108,6 +108,8 @@ pub(crate) fn on_host() -> ExitCode {
                 Err(error) => format!("none: {error}"),
             },
             "run" => one_line(&private()),
+            "lazy" => one_line(&Spec { network: Network::OnDemand(Outlet::Veth), ..private() }),
+            "lazy-user" => one_line(&Spec { network: Network::OnDemand(Outlet::Pasta), ..private() }),
             "admin" => {
                 let spec = private();
                 let capability = Capability::from_name("NET_ADMIN").unwrap();
@@ -182,6 +184,34 @@ pub(crate) fn users_have_a_program_for_it(_: &World) {
     let mut host = Host::start(hidden, &["unshare", "--user", "--map-root-user"]);
     assert_eq!(host.tell("outlet"), "slirp4netns");
     assert_eq!(host.sandbox(GREET), "hello");
+}
+
+pub(crate) fn the_first_socket_is_connected(_: &World) {
+    // The server takes one connection at a time; another meanwhile is refused, or closed without a word.
+    let greet = format!("until {GREET} | grep hello; do sleep 0.02; done");
+    let look = "ip addr show eth0 | grep -c 'inet '";
+    for (lazy, prefix) in [("lazy", &[][..]), ("lazy-user", &["unshare", "--user", "--map-root-user"])] {
+        let mut host = Host::start("", prefix);
+        let mut sandbox = |script: &str| host.tell(&format!("{lazy} {script}"));
+        assert_eq!(sandbox("ls /sys/class/net; grep -c . /proc/net/route"), "eth0 lo 1", "no route");
+        assert_eq!(sandbox("ls /sys/class/net; grep -c . /proc/net/route"), "eth0 lo 1", "in the same one");
+        assert_eq!(sandbox("ping -c 1 127.0.0.1 > /dev/null && ls /sys/class/net"), "eth0 lo");
+        assert_eq!(sandbox(&format!("for each in 1 2 3; do {greet}; done")), "hello hello hello");
+        // Two processes make the first one at the same time.
+        assert_eq!(sandbox(&format!("({look}) & ({look}) & wait")), "1 1");
+        assert_eq!(sandbox("cat /sys/class/net/eth0/operstate"), "down", "another one");
+        assert_eq!(host.sandbox(&greet), "hello", "one that is connected before it begins");
+    }
+    let mut host = Host::start("", &[]);
+    assert_eq!(host.tell(&format!("lazy {greet}; cat /sys/class/net/eth0/mtu")), "hello 1400");
+}
+
+pub(crate) fn a_socket_without_a_network_ends_the_command(_: &World) {
+    let hidden = "for name in pasta slirp4netns; do mount --bind /dev/null $(command -v $name); done";
+    let mut host = Host::start(hidden, &["unshare", "--user", "--map-root-user"]);
+    assert_eq!(host.tell("lazy-user echo no socket"), "no socket");
+    let answer = host.tell(&format!("lazy-user {GREET}; echo survived"));
+    assert!(answer.starts_with("error: ") && answer.contains("slirp4netns: is not installed"), "{answer}");
 }
 
 pub(crate) fn without_an_outlet_there_are_reasons(_: &World) {

@@ -59,8 +59,12 @@ impl Bridge {
         let mut fds = in_child(libc::CLONE_NEWNET as u64, inside)?.wait()?.into_iter();
         let lost = || NetworkError::Keeper { problem: String::from("lost a child process") };
         let mut next = || fds.next().ok_or_else(lost);
-        let namespace =
-            Namespace { descriptor: next()?, netlink: Netlink::from(next()?), diagnosis: next()? };
+        let namespace = Namespace {
+            descriptor: next()?,
+            netlink: Netlink::from(next()?),
+            diagnosis: next()?,
+            pair: None,
+        };
         let rules = Netlink::from(next()?);
         let Outside { way, end, host } =
             if plan.is_internal { Outside::default() } else { connect(plan, &namespace)? };

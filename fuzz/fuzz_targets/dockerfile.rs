@@ -1,10 +1,11 @@
-//! Any text: read, rendered, planned, lowered. Nothing panics, and every place is one in the text.
+//! Any text: read, rendered, formatted, planned, lowered. Nothing panics, every place is one in the text, and what is formatted
+//! stays as it is.
 
 #![no_main]
 
 use std::collections::BTreeMap;
 
-use frontend::{PlanOptions, parse, plan, render};
+use frontend::{PlanOptions, format, parse, plan, render};
 use image::{ImageConfig, Platform};
 use libfuzzer_sys::fuzz_target;
 
@@ -13,6 +14,9 @@ fuzz_target!(|text: &str| {
     for diagnostic in &parsed.diagnostics {
         assert!(text.get(diagnostic.span.clone()).is_some(), "{diagnostic:?}");
         render(diagnostic, "Dockerfile", text);
+    }
+    if let Ok(formatted) = format(text) {
+        assert_eq!(format(&formatted).as_ref(), Ok(&formatted));
     }
     let platform: Platform = "linux/amd64".parse().expect("a platform");
     let options = PlanOptions::new(platform.clone());

@@ -127,6 +127,13 @@ fn what_stands_in_front_of_a_mistake_is_checked() {
             "# check=skip=all\nFROM --platform2=linux scratch AS A\n",
             ": dockerfile parse error on line 2: unknown flag: --platform2 (did you mean platform?)",
         ),
+        (
+            "FROM a AS 1b\n",
+            ": dockerfile parse error on line 1: invalid name for build stage: \"1b\", name can't start with a number or contain symbols",
+        ),
+        ("FROM a b\n", ": dockerfile parse error on line 1: FROM requires either one or three arguments"),
+        ("FROM a\nUSER\n", ": dockerfile parse error on line 2: USER requires exactly one argument"),
+        ("FROM a\n\nEXPOSE\n", ": dockerfile parse error on line 3: EXPOSE requires at least one argument"),
         ("", ": the Dockerfile cannot be empty"),
         ("# nothing\n", ": file with no instructions"),
         ("ARG a\n", ": dockerfile contains no stages to build"),
@@ -383,7 +390,7 @@ fn mistakes_are_part_of_a_check() {
         }
       ],
       "buildError": {
-        "message": "dockerfile parse error on line 2: `COPY` needs a source and a destination",
+        "message": "dockerfile parse error on line 2: COPY requires at least two arguments, but only one was provided. Destination could not be determined",
         "location": {
           "ranges": [
             {

@@ -13,6 +13,7 @@
 //! ROOT/tags/<hex>                    tag records, under the digest of the full reference
 //! ROOT/tags/<hex>.old                what a tag was before, until its new value is durable
 //! ROOT/contexts/<hex>                stat index of a build context, under the digest of its path
+//! ROOT/clients/<hex>/<number>/       what a client of the daemon has sent: files, and the lock of who uses them
 //! ROOT/mounts/<hex>/                 directories of cache mounts, see `cache_mount`
 //! ROOT/volumes/<name>/              directories of users, see `volume`
 //! ROOT/durable/                      "durable up to here" markers, see `marker`

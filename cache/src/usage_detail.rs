@@ -17,7 +17,7 @@ pub enum UsageKind {
     Record,
     /// A directory of `RUN --mount=type=cache`.
     CacheMount,
-    /// The stat index of a build context.
+    /// The stat index of a build context, or the files that a client of the daemon has sent.
     Context,
     /// The logs of a build.
     Log,
@@ -106,6 +106,7 @@ impl Store {
             .iter()
             .map(|seen| (UsageKind::CacheMount, "cache mount", seen))
             .chain(census.contexts.iter().map(|seen| (UsageKind::Context, "index of a build context", seen)))
+            .chain(census.clients.iter().map(|seen| (UsageKind::Context, "files of a client", seen)))
             .chain(census.logs.iter().map(|seen| (UsageKind::Log, "logs of a build", seen)))
         {
             detail.items.push(UsageItem {

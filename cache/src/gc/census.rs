@@ -86,6 +86,7 @@ pub(crate) struct Census {
     pub(crate) images: u64,
     pub(crate) mounts: Vec<SeenPlain>,
     pub(crate) contexts: Vec<SeenPlain>,
+    pub(crate) clients: Vec<SeenPlain>,
     pub(crate) logs: Vec<SeenPlain>,
     /// The files of records and images.
     pub(super) known: HashMap<String, Version>,
@@ -179,6 +180,14 @@ impl Census {
                 let Some(stat) = stat(disk, &name)? else { continue };
                 let size_bytes = tree_size(disk, &format!("{name}/data"))?.unwrap_or(0);
                 self.mounts.push(SeenPlain { name, size_bytes, used_unix_ns: modified_unix_ns(&stat) });
+            }
+        }
+        for client in disk.names("clients")? {
+            for number in disk.names(&format!("clients/{client}"))? {
+                let name = format!("clients/{client}/{number}");
+                let Some(stat) = stat(disk, &format!("{name}/lock"))? else { continue };
+                let Some(size_bytes) = tree_size(disk, &format!("{name}/files"))? else { continue };
+                self.clients.push(SeenPlain { name, size_bytes, used_unix_ns: modified_unix_ns(&stat) });
             }
         }
         for name in disk.names("contexts")? {

@@ -145,8 +145,10 @@ impl<'a> Collection<'a> {
 
     fn plain(&mut self, chosen: &Chosen, now_unix_s: i64) -> Result<(), StoreError> {
         for number in &chosen.mounts {
-            let seen = &self.census.mounts[*number];
-            self.mount(seen)?;
+            self.directory(&self.census.mounts[*number], "data")?;
+        }
+        for number in &chosen.clients {
+            self.directory(&self.census.clients[*number], "files")?;
         }
         for number in &chosen.contexts {
             let seen = &self.census.contexts[*number];
@@ -170,9 +172,9 @@ impl<'a> Collection<'a> {
         if name.starts_with("builds/") { self.store.disk().remove(name) } else { self.move_away(name) }
     }
 
-    /// Empties a cache mount unless somebody uses it. The directory with the lock stays: whoever waits for
-    /// the lock must find it in its place.
-    fn mount(&mut self, seen: &SeenPlain) -> Result<(), StoreError> {
+    /// Takes away a cache mount, or the files of a client, unless somebody uses it. The directory with the lock stays:
+    /// whoever waits for the lock must find it in its place.
+    fn directory(&mut self, seen: &SeenPlain, files: &str) -> Result<(), StoreError> {
         let disk = self.store.disk();
         let name = format!("{}/lock", seen.name);
         let lock = disk.open_lock(&name).map_err(|error| disk.write_error(&name, error))?;
@@ -181,7 +183,7 @@ impl<'a> Collection<'a> {
             Err(Errno::WOULDBLOCK) => return Ok(()),
             Err(error) => return Err(StoreError::Lock { path: disk.path(&name), source: error.into() }),
         }
-        if self.move_away(&format!("{}/data", seen.name))? {
+        if self.move_away(&format!("{}/{files}", seen.name))? {
             self.removed(seen.id(), seen.size_bytes);
         }
         Ok(())

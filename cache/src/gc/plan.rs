@@ -19,6 +19,8 @@ pub(crate) enum Unit {
     Mount(usize),
     /// The index of a context.
     Context(usize),
+    /// Files that a client of the daemon has sent.
+    Client(usize),
     /// The logs of a build.
     Log(usize),
 }
@@ -114,6 +116,7 @@ impl Census {
         };
         add(&self.mounts, UsageKind::CacheMount, Unit::Mount);
         add(&self.contexts, UsageKind::Context, Unit::Context);
+        add(&self.clients, UsageKind::Context, Unit::Client);
         add(&self.logs, UsageKind::Log, Unit::Log);
         candidates.sort_by_key(|it| (it.used_unix_ns, std::cmp::Reverse(it.depth)));
         candidates
@@ -134,6 +137,7 @@ pub(crate) struct Chosen {
     pub(crate) records: BTreeSet<usize>,
     pub(crate) mounts: Vec<usize>,
     pub(crate) contexts: Vec<usize>,
+    pub(crate) clients: Vec<usize>,
     pub(crate) logs: Vec<usize>,
 }
 
@@ -178,6 +182,7 @@ impl Chosen {
             Unit::Record(number) | Unit::RecordOfImage(number) => drop(self.records.insert(number)),
             Unit::Mount(number) => self.mounts.push(number),
             Unit::Context(number) => self.contexts.push(number),
+            Unit::Client(number) => self.clients.push(number),
             Unit::Log(number) => self.logs.push(number),
         }
         true

@@ -235,6 +235,29 @@ fn a_cache_mount_in_use_stays() {
 }
 
 #[test]
+fn files_of_clients_are_counted_and_go_when_nobody_uses_them() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let place = |number: &str| fixture.root().join("clients/00ff").join(number);
+    for number in ["0", "1"] {
+        std::fs::create_dir_all(place(number).join("files/deep")).unwrap();
+        std::fs::write(place(number).join("files/deep/file"), "0123456789").unwrap();
+        std::fs::write(place(number).join("lock"), "").unwrap();
+    }
+    let items = store.usage_detail().unwrap().items;
+    let sizes: Vec<_> = items.iter().map(|item| (item.kind, item.id.as_str(), item.size_bytes)).collect();
+    let expected = ["00ff/0", "00ff/1"].map(|id| (UsageKind::Context, id, 10));
+    assert_eq!(sizes.iter().collect::<std::collections::BTreeSet<_>>(), expected.iter().collect());
+    let used = File::open(place("1").join("lock")).unwrap();
+    rustix::fs::flock(&used, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    assert_eq!(store.prune(&EVERYTHING).unwrap(), cache::Pruned { ids: vec!["00ff/0".to_owned()], bytes: 10 });
+    assert!(!place("0").join("files").exists() && place("0").join("lock").exists());
+    assert!(place("1").join("files/deep/file").exists());
+    drop(used);
+    assert_eq!(store.prune(&EVERYTHING).unwrap().ids, ["00ff/1"]);
+}
+
+#[test]
 fn what_is_no_use_goes_whatever_the_limits() {
     let fixture = Fixture::new();
     three_records(&fixture);

@@ -1,4 +1,6 @@
 //! Directories for the files of clients, kept from one build to the next.
+//!
+//! They are in the store, whose collector counts them and takes away what nobody has the lock of.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -58,8 +60,10 @@ impl KeptDirectories {
         let directory = self.root.join(digest.hex());
         for number in 0..DIRECTORIES_MAX {
             let place = directory.join(number.to_string());
-            fs::create_dir_all(place.join(FILES))?;
+            fs::create_dir_all(&place)?;
             if let Some(lock) = try_lock(&place)? {
+                // Only who has the lock makes it, since only who has the lock takes it away.
+                fs::create_dir_all(place.join(FILES))?;
                 // The time of the lock tells when the directory was last used.
                 lock.set_modified(SystemTime::now())?;
                 let is_spare = number >= IDLE_MAX;

@@ -37,7 +37,7 @@ usage: cargo xtask COMMAND
                        measure Slipway and the builders found here on the same work
   fuzz [TARGET...] [--seconds N]
                        let libFuzzer look for texts that break us, a minute for each target
-  torture [kills] [power] [faults] [flips] [--minutes N] [--seed N]
+  torture [kills] [power] [faults] [flips] [full] [--minutes N] [--seed N]
                        kill builds, cut their power, refuse their system calls, flip bits of the store; two minutes,
                        or as long as it is given, up to 1000 kills and 200 cuts
   lint                 formatting, clippy and rustdoc, with warnings as errors
@@ -75,7 +75,7 @@ fn run(arguments: &[String]) -> Result<(), Error> {
         ("torture", arguments) => match torture::Request::new(arguments) {
             Some(request) => torture::run(&request),
             None => Err(usage(
-                "`torture` takes `kills`, `power`, `faults`, `flips`, `--minutes N` and `--seed N`",
+                "`torture` takes `kills`, `power`, `faults`, `flips`, `full`, `--minutes N` and `--seed N`",
             )),
         },
         ("lint", []) => lint::run(),

@@ -23,6 +23,7 @@ mod reproducible;
 mod results;
 mod secrets;
 mod server;
+mod sizes;
 mod squash;
 mod support;
 mod transports;

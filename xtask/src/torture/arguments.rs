@@ -16,10 +16,12 @@ pub(crate) enum Kind {
     Faults,
     /// Bytes of the store that are not what they were.
     Flips,
+    /// A disk that is full.
+    Full,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Kills, Self::Power, Self::Faults, Self::Flips];
+    const ALL: [Self; 5] = [Self::Kills, Self::Power, Self::Faults, Self::Flips, Self::Full];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -27,6 +29,7 @@ impl Kind {
             Self::Power => "power",
             Self::Faults => "faults",
             Self::Flips => "flips",
+            Self::Full => "full",
         }
     }
 
@@ -35,7 +38,7 @@ impl Kind {
         match self {
             Self::Kills => 1_000,
             Self::Power => 200,
-            Self::Faults | Self::Flips => 2_000,
+            Self::Faults | Self::Flips | Self::Full => 2_000,
         }
     }
 }
@@ -98,7 +101,7 @@ mod tests {
         assert_eq!(asked.kinds(), [Kind::Kills, Kind::Flips]);
         assert_eq!((asked.time().as_secs(), asked.seed()), (1_800, 7));
         assert_eq!(Request::new(&asked.words()), Some(asked));
-        assert_eq!(request(&[]).map(|it| it.kinds().len()), Some(4));
+        assert_eq!(request(&[]).map(|it| it.kinds().len()), Some(5));
         for wrong in [&["kill"][..], &["--minutes"], &["--minutes", "0"], &["--seed", "x"]] {
             assert_eq!(request(wrong), None, "{wrong:?}");
         }

@@ -9,6 +9,8 @@ use crate::error::Error;
 use crate::process;
 
 const SIZE: &str = "400M";
+/// Nothing is kept for root: what is free is free.
+const MKFS_OPTIONS: [&str; 6] = ["-q", "-F", "-m", "0", "-E", "lazy_itable_init=1"];
 /// How long a file system may be busy after its last user is gone.
 const UNMOUNT_TIME_MAX: Duration = Duration::from_secs(20);
 const UNMOUNT_PAUSE: Duration = Duration::from_millis(20);
@@ -37,7 +39,7 @@ impl Disk {
         let disk = Self { file: directory.join("disk.img"), root: directory.join("disk") };
         fs::create_dir_all(&disk.root).map_err(|source| Error::File { path: disk.root.clone(), source })?;
         quietly(Command::new("truncate").args(["-s", SIZE]).arg(&disk.file))?;
-        quietly(Command::new("mkfs.ext4").args(["-q", "-F", "-E", "lazy_itable_init=1"]).arg(&disk.file))?;
+        quietly(Command::new("mkfs.ext4").args(MKFS_OPTIONS).arg(&disk.file))?;
         disk.mount()?;
         Ok(disk)
     }

@@ -1,6 +1,6 @@
 //! System calls that are refused, one after the other: a clear error or success, and the next build is right.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use super::Rack;
 use super::subject::{Deed, patiently, tail};
@@ -9,7 +9,7 @@ use crate::error::Error;
 /// Which calls can fail with what.
 ///
 /// Not write(2): strace cannot tell a file from the eventfd(2) by which a thread wakes the others, where no kernel ever
-/// refuses a write, and where a refusal is a wait without end. Full disks are real ones in the tests of the command line.
+/// refuses a write, and where a refusal is a wait without end. Full disks are real ones, see `full`.
 const FAULTS: [(&str, &[&str]); 9] = [
     ("fsync,syncfs,fdatasync", &["EIO", "ENOSPC"]),
     ("renameat,renameat2", &["ENOSPC", "EIO"]),
@@ -61,7 +61,12 @@ fn try_out(rack: &Rack<'_>, deed: Deed, fault: &str) -> Result<(), String> {
     strace.current_dir(tortured.get_current_dir().expect("it has one")).env_clear();
     strace.envs(tortured.get_envs().filter_map(|(name, value)| Some((name, value?))));
     strace.stdin(std::process::Stdio::null());
-    let output = patiently(&mut strace)?;
+    judge(&patiently(&mut strace)?)?;
+    rack.subject.examine()
+}
+
+/// A command that was tortured succeeds, or says that it was not its mistake.
+pub(super) fn judge(output: &Output) -> Result<(), String> {
     match output.status.code() {
         Some(code) if CODES.contains(&code) => {}
         _ => return Err(format!("{}: {}", output.status, tail(&output.stderr))),
@@ -69,5 +74,5 @@ fn try_out(rack: &Rack<'_>, deed: Deed, fault: &str) -> Result<(), String> {
     if !output.status.success() && output.stderr.is_empty() {
         return Err(format!("{} without a word", output.status));
     }
-    rack.subject.examine()
+    Ok(())
 }

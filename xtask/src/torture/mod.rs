@@ -1,4 +1,4 @@
-//! Kills builds, cuts the power, refuses system calls and flips bits, and looks whether the next build cares.
+//! Kills builds, cuts the power, refuses system calls, fills the disk and flips bits, and looks whether the next build cares.
 //!
 //! Everything happens in mount and pid namespaces of its own, with a store on a file system of its own: whatever goes
 //! wrong ends with them, and every process that is left can be counted.
@@ -8,6 +8,7 @@ mod census;
 mod disk;
 mod faults;
 mod flips;
+mod full;
 mod kills;
 mod power;
 mod random;
@@ -105,6 +106,7 @@ fn torture(
         Kind::Power => power::run(&mut rack, kind.rounds()),
         Kind::Faults => faults::run(&mut rack, kind.rounds()),
         Kind::Flips => flips::run(&mut rack, kind.rounds()),
+        Kind::Full => full::run(&mut rack, kind.rounds()),
     }
 }
 

@@ -90,6 +90,40 @@ fn files_of_a_context_belong_to_root() {
 }
 
 #[test]
+fn attributes_of_a_context_neither_land_nor_count() {
+    context("", |root, tree| {
+        let selected = |tree| select(Source::Context(tree), &["dir"], Landing::default()).expect("it exists");
+        let before = selected(tree).digest().expect("a readable context");
+        // Of revision 2, with CAP_NET_RAW, see capabilities(7).
+        let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let attributes = [
+            ("dir", "user.note", &b"n"[..]),
+            ("dir/a", "user.note", b"n"),
+            ("dir/a", "security.capability", &capability),
+        ];
+        for (name, attribute, value) in attributes {
+            let flags = rustix::fs::XattrFlags::CREATE;
+            rustix::fs::setxattr(root.join(name), attribute, value, flags).expect("an attribute");
+        }
+        let store = tempfile::tempdir().expect("a temporary directory");
+        let index = Store::open(store.path()).expect("a new store");
+        let index = index.context_index(root).expect("a directory");
+        let after = index.scan(&|_, _| Decision::Include).expect("a readable context");
+        let (selection, layer) = (selected(&after), tempfile::tempdir().expect("a temporary directory"));
+        assert_eq!(selection.digest().expect("a readable context"), before);
+        let layer_fd = open(layer.path());
+        let target = Target { layer: layer_fd.as_fd(), base: None, mtime: Some(MTIME) };
+        let copy = Action::Copy { selection: &selection, destination: "/to" };
+        build(&target, &[copy]).expect("it is copied");
+        for name in ["to", "to/a"] {
+            let mut names = [0; 256];
+            let length = rustix::fs::listxattr(layer.path().join(name), &mut names).expect("a list");
+            assert_eq!(String::from_utf8_lossy(&names[..length]), "", "{name}");
+        }
+    });
+}
+
+#[test]
 fn the_key_sees_bytes_and_not_times() {
     context("", |root, tree| {
         let digest = |tree: &cache::ContextTree| {

@@ -4,7 +4,7 @@
 //! file is kept under a second name (a hard link, no bytes are written) until the new value is durable:
 //! after a power cut between the two, the tag is what it was before.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use image::{Digest, ImageId, Reference};
 use rustix::fs::{AtFlags, linkat};
@@ -87,15 +87,31 @@ impl Store {
 
     /// All names and their images, in the order of the names.
     pub fn tags(&self) -> Result<Vec<(Reference, ImageId)>, StoreError> {
-        let mut tags = std::collections::BTreeMap::new();
-        for file in self.disk().names("tags")? {
-            let hex = file.strip_suffix(".old").unwrap_or(&file);
-            let Some((_, tag)) = self.load_tag(&format!("tags/{hex}"))? else { continue };
+        let mut tags = BTreeMap::new();
+        for tag in self.all_tags()? {
             if let (Ok(reference), Some(id)) = (tag.reference.parse(), self.known(Some(tag.id))?) {
                 tags.insert(reference, id);
             }
         }
         Ok(tags.into_iter().collect())
+    }
+
+    /// The names of an image, in order. Looks at no other image.
+    pub fn names_of(&self, id: &ImageId) -> Result<Vec<Reference>, StoreError> {
+        let Some(id) = self.known(Some(*id))? else { return Ok(Vec::new()) };
+        let tags = self.all_tags()?.into_iter().filter(|tag| tag.id == id);
+        let names: BTreeSet<Reference> = tags.filter_map(|tag| tag.reference.parse().ok()).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    /// What is in the files of names, whether or not the images are there. One may be there twice.
+    fn all_tags(&self) -> Result<Vec<Tag>, StoreError> {
+        let mut tags = Vec::new();
+        for file in self.disk().names("tags")? {
+            let hex = file.strip_suffix(".old").unwrap_or(&file);
+            tags.extend(self.load_tag(&format!("tags/{hex}"))?.map(|(_, tag)| tag));
+        }
+        Ok(tags)
     }
 
     /// The image that a file of a name tells, whether or not it is there.

@@ -67,8 +67,5 @@ pub(super) fn names_by_id(name: &str, id: &ImageId) -> bool {
 
 /// The names of an image, in order.
 pub(super) fn references_of(store: &Store, id: &ImageId) -> Result<Vec<Reference>, ImageError> {
-    let of_id = |(reference, other): (Reference, ImageId)| (other == *id).then_some(reference);
-    let mut references: Vec<Reference> = store.tags()?.into_iter().filter_map(of_id).collect();
-    references.sort();
-    Ok(references)
+    Ok(store.names_of(id)?)
 }

@@ -9,17 +9,16 @@ use crate::error::Error;
 use crate::transfer::Registry;
 use crate::{peak, process};
 
-/// The size of the only file. It is a hole, which every one of these commands reads as the zeros that it stands for.
-const LAYER_BYTES: u64 = 10 << 30;
 const MOST: Amount = Amount::Bytes(64 << 20);
 
-pub(super) fn measure(setup: &Setup) -> Result<Vec<Finding>, Error> {
+/// The only file of the layer is a hole, which every one of these commands reads as the zeros that it stands for.
+pub(super) fn measure(setup: &Setup, layer_bytes: u64) -> Result<Vec<Finding>, Error> {
     let directory = &setup.directory;
     let (context, saved) = (directory.join("context"), directory.join("saved.tar"));
     fs::create_dir_all(&context).map_err(Error::at(&context))?;
     let path = context.join("large");
     let file = fs::File::create(&path).map_err(Error::at(&path))?;
-    file.set_len(LAYER_BYTES).map_err(Error::at(&path))?;
+    file.set_len(layer_bytes).map_err(Error::at(&path))?;
     let path = context.join("Dockerfile");
     fs::write(&path, "FROM scratch\nCOPY large /large\n").map_err(Error::at(path))?;
 
@@ -35,7 +34,10 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
     let mut measure = |what: &str, command: &mut Command| -> Result<(), Error> {
         eprintln!("P11: {what}");
-        findings.push(Finding::bytes(format!("{what}, peak memory"), peak::bytes(command)?).at_most(MOST));
+        findings.push(
+            Finding::bytes(format!("{what} of {} GB, peak memory", layer_bytes >> 30), peak::bytes(command)?)
+                .at_most(MOST),
+        );
         Ok(())
     };
     measure("build", slipway("built").args(["build", "--quiet", "--tag", &name]).arg(&context))?;
@@ -48,7 +50,7 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Finding>, Error> {
     fs::remove_file(&saved).map_err(Error::at(&saved))?;
     measure("pull", slipway("pulled").args(["pull", "--quiet", &name]))?;
     let size = process::run(slipway("pulled").args(["image", "inspect", "--format", "{{.Size}}", &name]))?;
-    if size.parse::<u64>().is_ok_and(|size| size >= LAYER_BYTES) {
+    if size.parse::<u64>().is_ok_and(|size| size >= layer_bytes) {
         return Ok(findings);
     }
     Err(Error::Output { command: "slipway image inspect", problem: format!("a size of {size}") })

@@ -250,7 +250,10 @@ fn files_of_clients_are_counted_and_go_when_nobody_uses_them() {
     assert_eq!(sizes.iter().collect::<std::collections::BTreeSet<_>>(), expected.iter().collect());
     let used = File::open(place("1").join("lock")).unwrap();
     rustix::fs::flock(&used, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    assert_eq!(store.prune(&EVERYTHING).unwrap(), cache::Pruned { ids: vec!["00ff/0".to_owned()], bytes: 10 });
+    assert_eq!(
+        store.prune(&EVERYTHING).unwrap(),
+        cache::Pruned { ids: vec!["00ff/0".to_owned()], bytes: 10 }
+    );
     assert!(!place("0").join("files").exists() && place("0").join("lock").exists());
     assert!(place("1").join("files/deep/file").exists());
     drop(used);

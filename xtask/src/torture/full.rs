@@ -25,7 +25,8 @@ pub(crate) fn run(rack: &mut Rack<'_>, rounds_max: u64) -> Result<(), Error> {
         }
         let deed = *rack.random.one_of(&Deed::ALL);
         // Next to nothing, more often than much.
-        let free_bytes = rack.random.below(FREE_BYTES_MAX) * rack.random.below(FREE_BYTES_MAX) / FREE_BYTES_MAX;
+        let free_bytes =
+            rack.random.below(FREE_BYTES_MAX) * rack.random.below(FREE_BYTES_MAX) / FREE_BYTES_MAX;
         match round(rack, &disk, deed, free_bytes) {
             Ok(outcome) => rack.report.round(format!("full disk in {deed:?}, which {outcome}")),
             Err(problem) => rack

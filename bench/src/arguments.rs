@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::transfer::{TRANSFERS, Transfer};
-use crate::trial::{TRIALS, Trial};
+use crate::trial::{Extent, TRIALS, Trial};
 use crate::work::{WORK, Work};
 
 const USAGE: &str = "usage: cargo xtask bench [ROW...|growth] [--runs N] [--json FILE] [--markdown FILE] \
-                     [--svg FILE] [--count-max N] [--gigabytes N]";
+                     [--svg FILE] [--count-max N] [--records N] [--gigabytes N]";
 /// What measures the growth of a warm build, and nothing else.
 const GROWTH: &str = "growth";
 
@@ -17,8 +17,9 @@ const ROUNDS_DEFAULT: u64 = 7;
 /// A run of hours is a mistake.
 const ROUNDS_MAX: u64 = 1000;
 
-/// What the targets say. The disk has to hold two of it.
+/// What the targets say. The disk has to hold the layer twice.
 const LAYER_GIGABYTES: u64 = 10;
+const RECORDS: u64 = 100_000;
 
 /// What to measure, and where to write the results beside the terminal.
 pub(crate) struct Arguments {
@@ -26,8 +27,8 @@ pub(crate) struct Arguments {
     pub(crate) transfers: Vec<Transfer>,
     /// Only those that are named: they take minutes, and gigabytes of the disk.
     pub(crate) trials: Vec<Trial>,
-    /// The size of the layer whose way is measured in memory.
-    pub(crate) layer_gigabytes: u64,
+    /// How large the trials are.
+    pub(crate) extent: Extent,
     pub(crate) rounds: u64,
     pub(crate) json: Option<PathBuf>,
     pub(crate) markdown: Option<PathBuf>,
@@ -50,7 +51,7 @@ impl Arguments {
             work: Vec::new(),
             transfers: Vec::new(),
             trials: Vec::new(),
-            layer_gigabytes: LAYER_GIGABYTES,
+            extent: Extent { records: RECORDS, layer_gigabytes: LAYER_GIGABYTES },
             rounds: ROUNDS_DEFAULT,
             json: None,
             markdown: None,
@@ -66,7 +67,8 @@ impl Arguments {
                 "--json" => arguments.json = Some(value()?.into()),
                 "--markdown" => arguments.markdown = Some(value()?.into()),
                 "--svg" => growth.svg = Some(value()?.into()),
-                "--gigabytes" => arguments.layer_gigabytes = count(&value()?)?,
+                "--gigabytes" => arguments.extent.layer_gigabytes = count(&value()?)?,
+                "--records" => arguments.extent.records = count(&value()?)?,
                 "--count-max" => growth.count_max = count(&value()?)?,
                 GROWTH => is_growth = true,
                 id => match (transfer(id), trial(id)) {
@@ -147,8 +149,8 @@ mod tests {
     fn a_row_alone_is_measured_alone() {
         let arguments = parse("p8").expect("it is a row");
         assert_eq!((arguments.work.len(), arguments.transfers), (0, vec![Transfer::Pull]));
-        let arguments = parse("P13 --gigabytes 2").expect("it is a row");
-        assert_eq!(arguments.layer_gigabytes, 2);
+        let arguments = parse("P13 --gigabytes 2 --records 5000").expect("it is a row");
+        assert_eq!(arguments.extent, Extent { records: 5_000, layer_gigabytes: 2 });
         let others = (arguments.work.len(), arguments.transfers.len());
         assert_eq!((others, arguments.trials), ((0, 0), vec![Trial::Collection]));
     }

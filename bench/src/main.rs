@@ -98,7 +98,7 @@ fn measure_all(arguments: &Arguments, setup: &Setup) -> Result<Report, Error> {
     let transfers = arguments.transfers.iter().map(transfer).collect::<Result<_, _>>()?;
     let trial = |trial: &Trial| {
         eprintln!("{}: {}", trial.id(), trial.title());
-        trial.measure(setup, arguments.rounds, arguments.layer_gigabytes)
+        trial.measure(setup, arguments.rounds, arguments.extent)
     };
     let trials = arguments.trials.iter().map(trial).collect::<Result<_, _>>()?;
     Ok(Report { rows, transfers, trials, absent, rounds: arguments.rounds })

@@ -13,7 +13,6 @@ use crate::error::Error;
 use crate::measure::Sample;
 use crate::process;
 
-const RECORDS: u64 = 100_000;
 /// Steps of one build that fills the store.
 const STEPS: u64 = 1_000;
 /// Steps in a row, each of which has a record of a layer on those before it.
@@ -23,12 +22,12 @@ const MOST: Amount = Amount::Time(Duration::from_millis(5));
 /// Nothing is collected unless it is asked for.
 const LIMITS: [&str; 3] = ["SLIPWAY_MIN_FREE_SPACE", "SLIPWAY_MAX_USED_SPACE", "SLIPWAY_RESERVED_SPACE"];
 
-pub(super) fn measure(setup: &Setup, rounds: u64) -> Result<Vec<Finding>, Error> {
+pub(super) fn measure(setup: &Setup, rounds: u64, records: u64) -> Result<Vec<Finding>, Error> {
     fs::create_dir_all(&setup.directory).map_err(Error::at(&setup.directory))?;
     let bench = Bench { builder: builder::ours(setup)?, setup };
     let few = bench.warm(rounds)?;
-    for number in 0..RECORDS / STEPS {
-        eprintln!("P13: {} of {RECORDS} records", number * STEPS);
+    for number in 0..records / STEPS {
+        eprintln!("P13: {} of {records} records", number * STEPS);
         process::run(&mut bench.command(&many_steps(number), "filled")?)?;
     }
     let many = bench.warm(rounds)?;
@@ -53,7 +52,7 @@ pub(super) fn measure(setup: &Setup, rounds: u64) -> Result<Vec<Finding>, Error>
     let stall = |with: &Sample, without: &Sample| with.median().saturating_sub(without.median());
     Ok(vec![
         Finding::time("a cached build of one step, in a store with next to nothing", few.median()),
-        Finding::time(format!("the same with {RECORDS} records"), many.median()).at_most(MOST),
+        Finding::time(format!("the same with {records} records"), many.median()).at_most(MOST),
         Finding::time("a build with one new `RUN true`", alone.median()),
         Finding::time(format!("the same while all records are collected, {builds} builds"), beside.median()),
         Finding::time("the slowest of them", beside.slowest()),

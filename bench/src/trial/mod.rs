@@ -20,6 +20,14 @@ pub(crate) enum Trial {
     Memory,
 }
 
+/// How large the trials are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Of the store, in steps of a thousand.
+    pub(crate) records: u64,
+    pub(crate) layer_gigabytes: u64,
+}
+
 /// Everything that can be measured.
 pub(crate) const TRIALS: [Trial; 2] = [Trial::Collection, Trial::Memory];
 
@@ -54,18 +62,18 @@ impl Trial {
 
     pub(crate) fn title(self) -> &'static str {
         match self {
-            Self::Collection => "a store with 100 000 records, and builds during their collection",
+            Self::Collection => "a store with many records, and builds during their collection",
             Self::Memory => "a large layer, built, pushed, saved, loaded and pulled",
         }
     }
 
     /// Measures it. Everything is made below the directory of `setup`, and is gone afterwards.
-    pub(crate) fn measure(self, setup: &Setup, rounds: u64, layer_gigabytes: u64) -> Result<TrialRow, Error> {
+    pub(crate) fn measure(self, setup: &Setup, rounds: u64, extent: Extent) -> Result<TrialRow, Error> {
         let directory = setup.directory.join(self.id());
         let setup = Setup { slipway: setup.slipway.clone(), base_tar: setup.base_tar.clone(), directory };
         let findings = match self {
-            Self::Collection => collection::measure(&setup, rounds)?,
-            Self::Memory => memory::measure(&setup, layer_gigabytes << 30)?,
+            Self::Collection => collection::measure(&setup, rounds, extent.records)?,
+            Self::Memory => memory::measure(&setup, extent.layer_gigabytes << 30)?,
         };
         std::fs::remove_dir_all(&setup.directory).map_err(Error::at(&setup.directory))?;
         Ok(TrialRow { trial: self, findings })

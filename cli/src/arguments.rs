@@ -10,9 +10,9 @@ use crate::commands::manifest::ManifestCommand;
 use crate::commands::network::NetworkCommand;
 use crate::commands::volume::VolumeCommand;
 use crate::commands::{
-    HELP, build, builder_gc, builder_logs, builder_prune, ci_init, container, daemon, df, doctor, explore,
-    fmt, graph, history, image_copy, image_prune, images, import, info, inspect, load, login, logout, pull,
-    push, rmi, run, save, search, store_check, system_prune, tag, version, why,
+    HELP, build, builder_gc, builder_logs, builder_prune, ci_init, container, daemon, df, doctor, events,
+    explore, fmt, graph, history, image_copy, image_prune, images, import, info, inspect, load, login,
+    logout, pull, push, rmi, run, save, search, store_check, system_prune, tag, version, why,
 };
 use crate::report::Exit;
 
@@ -122,6 +122,7 @@ pub(crate) enum Command {
     Version(version::Args),
     Info(info::Args),
     Doctor(doctor::Args),
+    Events(events::Args),
     #[command(subcommand)]
     Builder(BuilderCommand),
     #[command(subcommand)]
@@ -244,6 +245,7 @@ pub(crate) enum StoreCommand {
 #[command(override_usage = "slipway system COMMAND", help_template = HELP, arg_required_else_help = true, subcommand_value_name = "COMMAND")]
 pub(crate) enum SystemCommand {
     Df(df::Args),
+    Events(events::Args),
     Prune(system_prune::Args),
 }
 

@@ -21,6 +21,7 @@ mod context;
 mod entitlement;
 mod error;
 mod event;
+pub mod events;
 mod fetch;
 pub mod images;
 mod net;

@@ -138,7 +138,7 @@ fn mistyped_words_get_a_suggestion() {
     exit code 1
     ---- stderr
     error: 'slipway' requires a subcommand but one was not provided
-      [subcommands: run, exec, ps, build, pull, push, images, login, logout, search, version, info, doctor, builder, container, image, manifest, ci, store, system, network, volume, attach, commit, cp, create, daemon, diff, export, fmt, generate, graph, history, import, inspect, kill, load, logs, pause, port, rename, restart, rm, rmi, save, start, stats, stop, tag, top, unpause, update, wait, why]
+      [subcommands: run, exec, ps, build, pull, push, images, login, logout, search, version, info, doctor, events, builder, container, image, manifest, ci, store, system, network, volume, attach, commit, cp, create, daemon, diff, export, fmt, generate, graph, history, import, inspect, kill, load, logs, pause, port, rename, restart, rm, rmi, save, start, stats, stop, tag, top, unpause, update, wait, why]
 
     Usage: slipway [OPTIONS] COMMAND
 

@@ -8,6 +8,7 @@ mod build;
 mod commit;
 mod containers;
 mod copy;
+mod events;
 #[cfg(feature = "generate")]
 mod generate;
 mod health;

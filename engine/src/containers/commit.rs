@@ -119,6 +119,7 @@ impl Engine {
     pub fn export_container(&self, name: &str, to: &mut dyn Write) -> Result<(), ContainerError> {
         let home = self.home(name)?;
         let config = home.config()?;
+        self.tell(&config, "export");
         let written = if let Some(upper) = unstacked(&home)? {
             cache::layer::write_tar(upper.as_fd(), to, None)
         } else {

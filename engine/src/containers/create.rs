@@ -74,6 +74,7 @@ impl Engine {
             mounts.discard(self);
         }
         made?;
+        self.tell(&config, "create");
         Ok(Container { config, state: super::State::default() })
     }
 

@@ -24,6 +24,7 @@ pub mod signal;
 mod start;
 mod state;
 mod steer;
+mod tell;
 mod update;
 mod usage;
 mod watch;

@@ -41,6 +41,9 @@ impl Engine {
             tracing::warn!("published ports are discarded: the container has no network of its own");
         }
         let mut monitor = creation.and_then(|creation| creation.monitor);
+        if streams.output {
+            self.tell(&config, "attach");
+        }
         loop {
             let mounts = self.mounts(&config)?;
             let spec = self.specification(&home, &config)?;

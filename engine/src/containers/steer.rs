@@ -121,6 +121,7 @@ impl Engine {
         match ask(&home, &Request::Attach(streams))? {
             None => Err(ContainerError::NotRunning { id: home.id }),
             Some((session, Reply::Started { .. })) => {
+                self.tell(&home.config()?, "attach");
                 // The only error is that it has ended since, which the session tells.
                 let _ = session.writer().resize(size);
                 Ok(session)
@@ -159,6 +160,7 @@ impl Engine {
             }
             if let Some(claim) = home.claim()? {
                 home.remove(&container.config.name, claim)?;
+                self.tell(&container.config, "destroy");
                 return Ok(container);
             }
             // It runs, or its monitor has not gone yet.
@@ -215,6 +217,7 @@ impl Engine {
             let old = std::mem::replace(&mut config.name, new.to_owned());
             home.write_config(&config)?;
             home.drop_name(&old);
+            super::tell::event(&config, "rename").with("oldName", format!("/{old}")).note(self.root());
             Ok(())
         });
         if renamed.is_err() {

@@ -39,6 +39,7 @@ impl Engine {
         config.settings.resources = resources;
         config.settings.restart = update.restart.unwrap_or(config.settings.restart);
         home.write_config(&config)?;
+        self.tell(&config, "update");
         ask(&home, &Request::Reload).map(|_| ())
     }
 }

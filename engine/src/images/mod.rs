@@ -171,7 +171,9 @@ impl Engine {
 
     /// See [`tag`].
     pub fn tag_image(&self, source: &str, target: &Reference) -> Result<ImageId, ImageError> {
-        tag(&self.store, source, target)
+        let id = tag(&self.store, source, target)?;
+        self.note_image("tag", &id.to_string(), &target.familiar());
+        Ok(id)
     }
 
     /// Takes the images of a build out of the store again, for somebody who did not want any there. Those that were there
@@ -194,7 +196,15 @@ impl Engine {
     /// Those of [`remove`]; [`ImageError::InUse`] and [`ImageError::NameInUse`] for one that containers stand on. Of one that
     /// runs not even force removes the image.
     pub fn remove_image(&self, name: &str, options: RemoveOptions) -> Result<Vec<Removed>, ImageError> {
-        remove_unused(&self.store, name, options, |id| self.users_of_image(id))
+        let id = find(&self.store, name).map(|id| id.to_string()).unwrap_or_default();
+        let removed = remove_unused(&self.store, name, options, |id| self.users_of_image(id))?;
+        for one in &removed {
+            match one {
+                Removed::Untagged(name) => self.note_image("untag", &id, &name.familiar()),
+                Removed::Deleted(id) => self.note_image("delete", &id.to_string(), &id.to_string()),
+            }
+        }
+        Ok(removed)
     }
 
     /// See [`inspect`].
@@ -214,7 +224,9 @@ impl Engine {
         options: &ImportOptions,
         on_progress: OnProgress<'_>,
     ) -> Result<ImageId, ImageError> {
-        import(&self.store, tar, options, on_progress)
+        let id = import(&self.store, tar, options, on_progress)?;
+        self.note_image("import", &id.to_string(), &id.to_string());
+        Ok(id)
     }
 
     /// See [`save`].

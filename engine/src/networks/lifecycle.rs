@@ -16,8 +16,9 @@ use rustix::io::retry_on_intr;
 use super::facts::{Facts, Network, predefined};
 use super::filter::NetworkFilters;
 use super::subnet::{check, choose, routed};
-use super::{NetworkError, PREDEFINED, Subnet};
+use super::{NetworkError, NetworkRequest, PREDEFINED, Subnet};
 use crate::Engine;
+use crate::events::{Event, EventKind};
 
 /// Where the networks of a store are.
 pub(super) const DIRECTORY: &str = "networks";
@@ -179,6 +180,7 @@ impl Engine {
             labels: new.labels.clone(),
         };
         directory.write(&facts)?;
+        tell(self.root(), "create", &facts);
         Ok(facts.id)
     }
 
@@ -208,8 +210,7 @@ impl Engine {
     }
 
     fn predefined(&self) -> Vec<Network> {
-        let id = |name: &str| Digest::of(format!("{name} {}", self.root().display()).as_bytes()).hex();
-        PREDEFINED.map(|name| predefined(name, id(name))).into()
+        PREDEFINED.map(|name| predefined(name, predefined_id(self.root(), name))).into()
     }
 
     /// Removes a network in which no container is.
@@ -244,6 +245,7 @@ impl Engine {
                 _ => {}
             }
         }
+        tell(self.root(), "destroy", &facts);
         Ok(())
     }
 
@@ -262,6 +264,23 @@ impl Engine {
         }
         Ok(names)
     }
+}
+
+/// The id of one of the networks that are always there.
+pub(crate) fn predefined_id(root: &Path, name: &str) -> String {
+    Digest::of(format!("{name} {}", root.display()).as_bytes()).hex()
+}
+
+/// Ids and names of the networks that are asked for, as far as they are there.
+pub(crate) fn identify(root: &Path, requests: &[NetworkRequest]) -> Vec<(String, String)> {
+    let Ok(directory) = Directory::open(root) else { return Vec::new() };
+    let found = requests.iter().filter_map(|request| directory.find(&request.network).ok());
+    found.map(|facts| (facts.id, facts.name)).collect()
+}
+
+fn tell(root: &Path, action: &str, facts: &Facts) {
+    let event = Event::now(EventKind::Network, action, &facts.id);
+    event.with("name", &facts.name).with("type", "bridge").note(root);
 }
 
 fn check_new(new: &NewNetwork, all: &[Facts]) -> Result<(), NetworkError> {

@@ -2,15 +2,18 @@
 
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::facts::Facts;
 use super::join::{Joined, Member, join_network};
 use super::lifecycle::Directory;
 use super::place::Place;
 use super::{NetworkError, NetworkRequest, PREDEFINED};
 use crate::Engine;
 use crate::containers::{Config, Container, ContainerError};
+use crate::events::{Event, EventKind};
 use crate::network::name_servers_of_host;
 
 impl Engine {
@@ -35,6 +38,9 @@ impl Engine {
         }
         if container.state.status.is_alive() && container.state.pid != 0 {
             self.join_now(&container, request)?;
+        }
+        if container.state.status.is_alive() {
+            tell(self.root(), "connect", &facts, &config.id);
         }
         networking.networks.push(NetworkRequest { network: facts.name, ..request.clone() });
         self.replace_config(&config)
@@ -88,6 +94,7 @@ impl Engine {
         if state.status.is_alive() {
             executor::leave(directory.fd(), &format!("{}.sock", facts.id), &config.id)
                 .map_err(NetworkError::from)?;
+            tell(self.root(), "disconnect", &facts, &config.id);
         }
         self.replace_config(&config)
     }
@@ -105,6 +112,11 @@ impl Engine {
         };
         requests.filter_map(place).collect()
     }
+}
+
+fn tell(root: &Path, action: &str, facts: &Facts, container: &str) {
+    let event = Event::now(EventKind::Network, action, &facts.id);
+    event.with("container", container).with("name", &facts.name).with("type", "bridge").note(root);
 }
 
 /// The first name that no interface has, in the words of proc(5).

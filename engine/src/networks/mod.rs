@@ -28,6 +28,7 @@ pub use facts::{Network, NetworkContainer};
 pub use filter::NetworkFilters;
 pub use join::NetworkRequest;
 pub use lifecycle::NewNetwork;
+pub(crate) use lifecycle::{identify, predefined_id};
 pub use owner::{Founder, OwnerError};
 pub(crate) use place::Place;
 pub use port::{PortError, PortRequest, parse_exposed, parse_port};

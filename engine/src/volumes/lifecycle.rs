@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::facts::{ANONYMOUS_LABEL, Facts, LOCAL, LocalOptions, Volume};
 use super::filter::VolumeFilters;
 use crate::Engine;
+use crate::events::{Event, EventKind};
 
 /// Longest name: that of a file.
 const NAME_BYTES_MAX: usize = 255;
@@ -162,13 +163,22 @@ impl Engine {
         };
         let Some(name) = name else { return self.create_anonymous_volume(facts) };
         check_name(name)?;
+        if self.store.volume_facts(name)?.is_none() {
+            self.tell_volume("create", name);
+        }
         self.store.create_volume(name, &facts.encode())?;
         Ok(name.clone())
     }
 
+    fn tell_volume(&self, action: &str, name: &str) {
+        Event::now(EventKind::Volume, action, name).with("driver", LOCAL).note(self.root());
+    }
+
     fn create_anonymous_volume(&self, mut facts: Facts) -> Result<String, VolumeError> {
         facts.labels.get_or_insert_default().insert(ANONYMOUS_LABEL.to_owned(), String::new());
-        Ok(self.store.create_anonymous_volume(&facts.encode())?)
+        let name = self.store.create_anonymous_volume(&facts.encode())?;
+        self.tell_volume("create", &name);
+        Ok(name)
     }
 
     /// The volume of this name.
@@ -233,7 +243,10 @@ impl Engine {
         let name = name.to_owned();
         // Asked under its lock: whoever makes a container has that until the container is there.
         match self.store.remove_volume(&name, || self.users_of_volume(&name).is_empty())? {
-            VolumeRemoval::Removed => Ok(()),
+            VolumeRemoval::Removed => {
+                self.tell_volume("destroy", &name);
+                Ok(())
+            }
             VolumeRemoval::NotThere => Err(VolumeError::NotThere { name }),
             VolumeRemoval::InUse => {
                 let users = self.users_of_volume(&name).join(", ");

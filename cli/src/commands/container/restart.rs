@@ -33,6 +33,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
     each(&args.containers, |name| {
         engine.stop_container(name, args.signal.as_deref(), args.timeout)?;
         engine.start_container(name, Streams::default(), console::window_size(), None)?;
+        engine.tell_restart(name)?;
         Ok::<_, ContainerError>(())
     })
 }

@@ -36,6 +36,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
     let (name, options) = args.words.split_first().expect("the parser requires a container");
     let engine = store::open(global)?;
     let members = engine.container_processes(name)?;
+    engine.tell_top(name)?;
     let mut ps = Command::new("ps");
     if options.is_empty() {
         ps.arg(PS_OPTIONS);

@@ -175,6 +175,7 @@ impl Monitor {
         let now = Instant::now();
         let (Some(checkup), Some(health)) = (&mut self.checkup, &mut self.state.health) else { return };
         let is_well = result.exit_code == 0;
+        let before = health.status.clone();
         let retries = if checkup.check.retries > 0 { checkup.check.retries } else { RETRIES };
         let starts = health.status == STARTING
             && now < checkup.began + time(checkup.check.start_period, Duration::ZERO);
@@ -191,7 +192,11 @@ impl Monitor {
         let surplus = health.checks.len().saturating_sub(CHECKS_MAX);
         health.checks.drain(..surplus);
         checkup.next = now + checkup.interval(&health.status, now);
+        let changed = (health.status != before).then(|| format!("health_status: {}", health.status));
         self.note();
+        if let Some(action) = changed {
+            self.tell(&action).note(self.home.root());
+        }
     }
 }
 

@@ -60,6 +60,7 @@ impl Monitor {
                 self.running = Some(running);
                 self.begin_checkups();
                 self.note();
+                self.tell_start();
                 Reply::Started { sees_all }
             }
             Err(reply) => {
@@ -153,6 +154,7 @@ impl Monitor {
                 let Some(index) = self.execs.iter().position(|exec| exec.number == number) else { return };
                 let ended = self.execs.swap_remove(index).companion.reap();
                 let code = ended.map_or(EXIT_NOT_STARTED, code_of);
+                self.tell_exec_end(number, code);
                 self.end_checkup(source, code);
                 self.tell_end(source, &End::of(code));
             }
@@ -179,6 +181,7 @@ impl Monitor {
         self.state.pid = 0;
         self.state.finished_unix_ns = now_unix_ns();
         self.state.status = Status::Exited;
+        self.tell_end_of(began.elapsed());
         if began.elapsed() >= UP_TIME {
             self.restart_delay = RESTART_DELAY_MIN;
         }
@@ -217,11 +220,6 @@ impl Monitor {
         }
     }
 
-    /// Kills the container.
-    pub(super) fn kill(&mut self) {
-        self.signal(libc_sigkill());
-    }
-
     /// Sends a signal to the command of the container. Who stands still goes on, to hear it.
     pub(super) fn signal(&mut self, signal: i32) {
         let others = self.companions();
@@ -230,6 +228,7 @@ impl Monitor {
         if self.state.status == Status::Paused && running.resident.freeze(false, &others).is_ok() {
             self.state.status = Status::Running;
             self.note();
+            self.tell("unpause").note(self.home.root());
         }
     }
 
@@ -258,6 +257,7 @@ impl Monitor {
         if let Some(claim) = self.claim.take() {
             // What cannot be removed is removed by the next one that looks around.
             self.retired = self.home.retire(&name, claim).ok();
+            self.tell("destroy").note(self.home.root());
             self.remove_volumes();
         }
     }
@@ -300,8 +300,4 @@ fn network_reply(error: &NetworkError) -> Reply {
 
 fn kernel(call: &str, source: &std::io::Error) -> Reply {
     Reply::Problem(format!("{call}: {source}"))
-}
-
-fn libc_sigkill() -> i32 {
-    rustix::process::Signal::KILL.as_raw()
 }

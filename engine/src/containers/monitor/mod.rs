@@ -10,6 +10,7 @@ mod life;
 mod pump;
 mod requests;
 mod task;
+mod tell;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,6 +24,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::config::Config;
 use super::home::{Claim, Home, Retired};
 use super::log::Writer;
+use super::signal;
 use super::state::State;
 use super::wire::{self, Kind, Refusal, Reply};
 use crate::networks::Connected;
@@ -120,6 +122,8 @@ struct Monitor {
     timers: Timers,
     /// How the container was started, for when it is started again.
     beginning: Option<life::Beginning>,
+    /// Whether somebody stops it, so that its end is told as that.
+    is_stopping: bool,
     /// Milliseconds before the next start that the restart policy wants.
     restart_delay: Duration,
     buffer: Vec<u8>,
@@ -172,6 +176,7 @@ impl Monitor {
             checkup: None,
             timers: Timers::default(),
             beginning: None,
+            is_stopping: false,
             restart_delay: life::RESTART_DELAY_MIN,
             buffer: vec![0; pump::READ_BYTES],
         }))
@@ -286,7 +291,8 @@ impl Monitor {
         let now = Instant::now();
         if self.timers.kill.is_some_and(|at| at <= now) {
             self.timers.kill = None;
-            self.kill();
+            self.tell_signal(signal::KILL);
+            self.signal(signal::KILL);
         }
         if self.timers.restart.is_some_and(|at| at <= now) {
             self.timers.restart = None;

@@ -125,6 +125,7 @@ impl Monitor {
             }
         };
         self.execs_begun += 1;
+        self.tell_exec(self.execs_begun, &spec.argv);
         Ok(Exec { number: self.execs_begun, companion, task })
     }
 
@@ -156,6 +157,7 @@ impl Monitor {
         if ends.contains(&signal) {
             self.state.is_stopped_by_hand = true;
         }
+        self.tell_signal(signal);
         self.signal(signal);
         self.clients[index].reply(&Reply::Done);
     }
@@ -175,6 +177,9 @@ impl Monitor {
             let at = Instant::now() + Duration::from_secs(timeout_s);
             self.timers.kill = Some(self.timers.kill.map_or(at, |earlier| earlier.min(at)));
         }
+        // Whoever removes it has no time for it to stop.
+        self.is_stopping = signal != signal::KILL;
+        self.tell_signal(signal);
         self.signal(signal);
     }
 
@@ -208,6 +213,7 @@ impl Monitor {
         }
         self.state.status = if is_frozen { Status::Paused } else { Status::Running };
         self.note();
+        self.tell(if is_frozen { "pause" } else { "unpause" }).note(self.home.root());
         Reply::Done
     }
 

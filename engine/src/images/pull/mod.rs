@@ -81,6 +81,17 @@ impl Engine {
     /// Layers are downloaded and unpacked several at a time, those that are here are not asked for. Everything is
     /// verified before it is visible. Dropping the future ends the work; layers that were finished stay.
     pub async fn pull(&self, request: &PullRequest, on_transfer: &OnTransfer) -> Result<Pulled, ImageError> {
+        let pulled = self.pull_quietly(request, on_transfer).await?;
+        let reference = &request.reference;
+        self.note_image("pull", &reference.familiar(), &reference.familiar_name());
+        Ok(pulled)
+    }
+
+    async fn pull_quietly(
+        &self,
+        request: &PullRequest,
+        on_transfer: &OnTransfer,
+    ) -> Result<Pulled, ImageError> {
         let PullRequest { reference, platform, naming } = request;
         let repository = self.registries.repository(reference)?;
         let named = repository.head_manifest(reference).await?.digest.0;

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::cgroup::Cgroups;
@@ -12,24 +13,38 @@ use crate::sys;
 /// How often to look for processes that were started meanwhile.
 const GATHERINGS_MAX: usize = 100;
 
-/// A mount namespace: the device and the number of its file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mounts(u64, u64);
+/// The mount namespace of a sandbox. It stays for as long as this lives, so that no other one gets its number meanwhile.
+#[derive(Debug)]
+pub(crate) struct Mounts {
+    identity: Identity,
+    _namespace: OwnedFd,
+}
+
+/// The device and the number of a namespace's file.
+type Identity = (u64, u64);
+
+/// That of the mount namespace of a process; none of one that has ended.
+fn identity(pid: i32) -> Option<Identity> {
+    let stat = rustix::fs::stat(format!("/proc/{pid}/ns/mnt")).ok()?;
+    Some((stat.st_dev, stat.st_ino))
+}
 
 impl Mounts {
     /// That of a process; none of one that has ended.
     pub(crate) fn of(pid: i32) -> Option<Self> {
-        let stat = rustix::fs::stat(format!("/proc/{pid}/ns/mnt")).ok()?;
-        Some(Self(stat.st_dev, stat.st_ino))
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let namespace = rustix::fs::open(format!("/proc/{pid}/ns/mnt"), flags, Mode::empty()).ok()?;
+        let stat = rustix::fs::fstat(&namespace).ok()?;
+        Some(Self { identity: (stat.st_dev, stat.st_ino), _namespace: namespace })
     }
 
     /// All processes in it: a sandbox has one for itself, whatever else it shares.
-    pub(crate) fn members(self) -> Vec<i32> {
-        processes().filter(|pid| Self::of(*pid) == Some(self)).collect()
+    pub(crate) fn members(&self) -> Vec<i32> {
+        processes().filter(|pid| identity(*pid) == Some(self.identity)).collect()
     }
 
     /// Kills all processes in it, and whom they start meanwhile.
-    pub(crate) fn clear(self) {
+    pub(crate) fn clear(&self) {
         for _ in 0..GATHERINGS_MAX {
             let members = self.members();
             if members.is_empty() {
@@ -39,7 +54,7 @@ impl Mounts {
                 // Looked at again with the process in hand, so that no later one with its number is meant.
                 let pidfd = Pid::from_raw(pid).map(|pid| pidfd_open(pid, PidfdFlags::empty()));
                 if let Some(Ok(pidfd)) = pidfd
-                    && Self::of(pid) == Some(self)
+                    && identity(pid) == Some(self.identity)
                 {
                     let _ = sys::pidfd_send_signal(&pidfd, libc::SIGKILL);
                 }

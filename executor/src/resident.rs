@@ -233,7 +233,7 @@ impl Resident {
     /// The processes of the sandbox as the host numbers them. `others` are companions: together with the command they are
     /// the ancestors of all.
     pub fn members(&self, others: &[i32]) -> Vec<i32> {
-        match self.mounts {
+        match &self.mounts {
             Some(mounts) => mounts.members(),
             None => with_descendants(others.iter().copied().chain([self.process.pid]).collect()),
         }

@@ -145,6 +145,14 @@ fn numbers(directory: &Path) -> Vec<u32> {
     numbers
 }
 
+/// What is kept in a store, in bytes.
+pub(crate) fn size_bytes(root: &Path) -> u64 {
+    let directory = directory(root);
+    let sizes =
+        numbers(&directory).into_iter().filter_map(|number| file_of(&directory, number).metadata().ok());
+    sizes.map(|metadata| metadata.len()).sum()
+}
+
 impl Engine {
     /// What has happened in the store, and what will.
     pub fn events(&self, options: EventOptions) -> Events {

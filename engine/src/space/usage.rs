@@ -6,6 +6,7 @@ use cache::{Store, UsageItem, UsageKind};
 use image::{ImageId, Reference};
 
 use super::cache_filter::kind_name;
+use crate::events;
 use crate::images::{Filters, ImageError, ImageSummary};
 
 /// What a store takes.
@@ -18,7 +19,7 @@ pub struct DiskUsage {
     /// Everything else: layers and what is beside them. Layers of images are among them when the cache knows
     /// the step that made them.
     pub cache: Vec<UsageItem>,
-    /// What the store itself needs to know of all that: names, digests, what is durable.
+    /// What the store itself needs to know of all that: names, digests, what is durable. Also what it tells of what has happened.
     pub names_bytes: u64,
 }
 
@@ -81,7 +82,7 @@ pub(super) fn disk_usage(store: &Store) -> Result<DiskUsage, ImageError> {
     let of_images = layers.values().filter(|layer| layer.images > 0);
     usage.images_bytes =
         of_images.map(|layer| layer.total_bytes()).sum::<u64>() + detail.image_blobs.size_bytes;
-    usage.names_bytes = detail.names.size_bytes;
+    usage.names_bytes = detail.names.size_bytes + events::size_bytes(store.root());
     let is_cache = |item: &UsageItem| item.kind != UsageKind::Layer || item.records > 0 || item.images == 0;
     usage.cache = detail.items.iter().filter(|item| is_cache(item)).cloned().collect();
     let kept = [

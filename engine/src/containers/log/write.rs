@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use executor::Stream;
 use jiff::Timestamp;
 
-use super::encode::put_entry;
+use super::encode::{line_feed, put_entry};
 use super::{file_of, numbers};
 use crate::containers::settings::LogLimits;
 
@@ -55,7 +55,7 @@ impl Writer {
             let open = &mut self.open[stream as usize];
             let room = ENTRY_BYTES_MAX - open.len();
             let window = &bytes[..bytes.len().min(room)];
-            let length = window.iter().position(|byte| *byte == b'\n').map_or(window.len(), |at| at + 1);
+            let length = line_feed(window).map_or(window.len(), |at| at + 1);
             let (piece, rest) = bytes.split_at(length);
             bytes = rest;
             let is_whole = piece.ends_with(b"\n") || open.len() + length == ENTRY_BYTES_MAX;

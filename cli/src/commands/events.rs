@@ -38,7 +38,7 @@ pub(crate) struct Args {
 }
 
 /// Shows what happens, until the end that was asked for.
-pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
+pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
     let filters = EventFilters::parse(args.filter.iter().map(String::as_str))?;
     let format = args.format.as_deref().map(|source| Format::parse(source, "{{json .}}")).transpose()?;
     let options = EventOptions { since: args.since, until: args.until, filters };

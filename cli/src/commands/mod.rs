@@ -118,7 +118,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Report> {
         Command::Version(args) => version::run(&args),
         Command::Info(args) => info::run(&args, &global),
         Command::Doctor(args) => doctor::run(&args, &global),
-        Command::Events(args) | Command::System(SystemCommand::Events(args)) => events::run(args, &global),
+        Command::Events(args) | Command::System(SystemCommand::Events(args)) => events::run(&args, &global),
         Command::Image(command) => run_image(command, &global),
         Command::Fmt(args) => fmt::run(&args),
         Command::Graph(args) => graph::run(args, &global),

@@ -89,7 +89,7 @@ fn who_follows_hears_what_comes() {
     world.ok(["volume", "create", "before"]);
     let mut command = world.command(["events", "--format", "{{.Action}} {{.Actor.ID}}", "-f", "type=volume"]);
     let mut child = spawn(&mut command);
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     // It may not have begun to look: so one after the other, until one is heard.
     let mut heard = None;
     std::thread::scope(|scope| {
@@ -103,7 +103,7 @@ fn who_follows_hears_what_comes() {
                 }
             }
         });
-        heard = lines.into_iter().next();
+        heard = lines.next();
         sender.send(()).unwrap();
     });
     assert!(heard.unwrap().unwrap().starts_with("create v"));

@@ -217,7 +217,7 @@ impl Engine {
             let old = std::mem::replace(&mut config.name, new.to_owned());
             home.write_config(&config)?;
             home.drop_name(&old);
-            super::tell::event(&config, "rename").with("oldName", format!("/{old}")).note(self.root());
+            super::tell::event(&config, "rename").with("oldName", &format!("/{old}")).note(self.root());
             Ok(())
         });
         if renamed.is_err() {

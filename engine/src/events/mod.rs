@@ -115,7 +115,7 @@ impl Event {
     }
 
     /// The same with something more to say.
-    pub(crate) fn with(mut self, name: &str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: &(impl ToString + ?Sized)) -> Self {
         self.actor.attributes.insert(name.to_owned(), value.to_string());
         self
     }

@@ -82,7 +82,7 @@ mod tests {
     const FILLER_BYTES: usize = 4000;
 
     fn event(number: usize) -> Event {
-        Event::now(EventKind::Volume, "create", &number.to_string()).with("filler", "x".repeat(FILLER_BYTES))
+        Event::now(EventKind::Volume, "create", &number.to_string()).with("filler", &"x".repeat(FILLER_BYTES))
     }
 
     #[test]

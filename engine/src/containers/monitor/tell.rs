@@ -19,7 +19,7 @@ impl Monitor {
     }
 
     pub(super) fn tell_signal(&self, signal: i32) {
-        self.tell("kill").with("signal", signal).note(self.home.root());
+        self.tell("kill").with("signal", &signal).note(self.home.root());
     }
 
     pub(super) fn tell_start(&self) {
@@ -31,7 +31,7 @@ impl Monitor {
                 .with("destination", &point.destination)
                 .with("driver", VOLUME_DRIVER)
                 .with("propagation", &point.propagation)
-                .with("read/write", point.is_writable)
+                .with("read/write", &point.is_writable)
                 .note(self.home.root());
         }
         self.tell("start").note(self.home.root());
@@ -43,8 +43,8 @@ impl Monitor {
             self.tell("oom").note(self.home.root());
         }
         self.tell("die")
-            .with("execDuration", lived.as_secs())
-            .with("exitCode", self.state.exit_code)
+            .with("execDuration", &lived.as_secs())
+            .with("exitCode", &self.state.exit_code)
             .note(self.home.root());
         self.tell_networks("disconnect");
         for name in self.config.mount_points.iter().filter_map(|point| point.name.as_ref()) {
@@ -62,15 +62,15 @@ impl Monitor {
         let command = argv.join(" ");
         for action in ["exec_create", "exec_start"] {
             self.tell(&format!("{action}: {command}"))
-                .with("execID", exec_id(&self.config, number))
+                .with("execID", &exec_id(&self.config, number))
                 .note(self.home.root());
         }
     }
 
     pub(super) fn tell_exec_end(&self, number: u32, code: i32) {
         self.tell("exec_die")
-            .with("execID", exec_id(&self.config, number))
-            .with("exitCode", code)
+            .with("execID", &exec_id(&self.config, number))
+            .with("exitCode", &code)
             .note(self.home.root());
     }
 

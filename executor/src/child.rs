@@ -222,23 +222,37 @@ impl Child {
     ///
     /// [`SandboxError::NotFound`], [`SandboxError::NoInterpreter`] or [`SandboxError::NotExecutable`] if the program could not be executed; a
     /// helper that was killed.
-    pub fn wait(mut self) -> Result<Outcome, SandboxError> {
+    pub fn wait(self) -> Result<Outcome, SandboxError> {
+        self.wait_for_command().map(|(outcome, _)| outcome)
+    }
+
+    /// The same without waiting for the kernel to take the mounts of the sandbox apart. Nobody can change the upper directory
+    /// any more, but it must not be mounted anew before the remains are dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Child::wait`].
+    pub fn wait_for_command(mut self) -> Result<(Outcome, Remains), SandboxError> {
         while !self.progress.is_over {
             self.step()?;
         }
         self.read_output()?;
         let account = self.groups.as_ref().map(Cgroups::account);
-        let status = self.helper.dismiss()?;
-        if !status.success() && self.progress.exited.is_none() {
-            return Err(lost(&format!("ended with {status}")));
+        if self.progress.exited.is_none() {
+            let status = self.helper.dismiss()?;
+            if !status.success() {
+                return Err(lost(&format!("ended with {status}")));
+            }
         }
+        self.helper.let_go();
         self.stubs.remove(&self.upper);
         if let Some(failure) = self.progress.failure.take() {
             return Err(failure);
         }
         self.uplink.give_back();
         let (status, usage) = self.progress.exited.ok_or_else(|| lost("ended without a report"))?;
-        Ok(Outcome { exit: exit_of(status), usage, account })
+        let remains = Remains { _helper: self.helper, _groups: self.groups };
+        Ok((Outcome { exit: exit_of(status), usage, account }, remains))
     }
 
     /// Kills a command whose helper is gone, and waits until it is. It is not our child; a pidfd works for any.
@@ -326,6 +340,13 @@ impl Child {
         }
         Ok(())
     }
+}
+
+/// What is left of a sandbox whose command is gone: its mounts, and its control groups. Dropping it waits until they are gone too.
+pub struct Remains {
+    // Dropped in this order.
+    _helper: Helper,
+    _groups: Option<Cgroups>,
 }
 
 /// What a wait status means, see wait(2).

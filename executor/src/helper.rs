@@ -79,10 +79,15 @@ impl Helper {
         Ok(Self { control, process: Process(process) })
     }
 
-    /// Lets go of it, and waits for its end. In a process that ignores SIGCHLD the kernel keeps no status: then it counts as success.
-    pub(crate) fn dismiss(&mut self) -> Result<ExitStatus, SandboxError> {
+    /// Lets go of it, without waiting for its end.
+    pub(crate) fn let_go(&self) {
         // It may be gone already.
         let _ = rustix::net::shutdown(&self.control, Shutdown::Write);
+    }
+
+    /// Lets go of it, and waits for its end. In a process that ignores SIGCHLD the kernel keeps no status: then it counts as success.
+    pub(crate) fn dismiss(&mut self) -> Result<ExitStatus, SandboxError> {
+        self.let_go();
         match self.process.0.wait() {
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(ExitStatus::from_raw(0)),
             result => result.or_kernel(|| String::from("wait4(helper)")),

@@ -61,7 +61,7 @@ mod wire;
 
 pub use capabilities::{Capabilities, Capability};
 pub use cgroup::{Account, Resources, Swap};
-pub use child::{Child, Exit, Handle, Outcome, Terminal, Usage, spawn, spawn_in};
+pub use child::{Child, Exit, Handle, Outcome, Remains, Terminal, Usage, spawn, spawn_in};
 pub use dispatch::dispatch;
 pub use doctor::{Examination, Feature, Presence, Rung, examine};
 pub use engine_binary::start_again;

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags};
 
 use crate::cgroup;
 use crate::child::Usage;
@@ -60,6 +61,7 @@ fn supervise(control: &OwnedFd) -> Result<(), SandboxError> {
     // From here on only the command holds them: their readers see the end when it is gone.
     drop((standard, network));
     let started = send(control, &Report::Started, &[pidfd.as_fd()]);
+    let _mounts = mounts_of(pid);
     if started.is_err() || outlived(control, &pidfd)? {
         sys::pidfd_send_signal(&pidfd, libc::SIGKILL)
             .or_kernel(|| String::from("pidfd_send_signal(SIGKILL)"))?;
@@ -74,6 +76,13 @@ fn supervise(control: &OwnedFd) -> Result<(), SandboxError> {
         cgroup::remove_entered(&job.entrances);
     }
     Ok(())
+}
+
+/// The mount namespace of a process. While it is held the kernel does not take it apart: that is ours to do when all is
+/// told, and the engine need not wait for it before it works on. Best effort, since it only takes time.
+fn mounts_of(pid: i32) -> Option<OwnedFd> {
+    let path = format!("/proc/{pid}/ns/mnt");
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
 fn receive_job(control: &OwnedFd) -> Result<(Job, Vec<OwnedFd>), SandboxError> {

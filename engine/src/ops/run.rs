@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use cache::{ActiveLayer, Layer, Store};
-use executor::{Child, Exit, Io, Outcome, SandboxError, Seccomp, Spec};
+use executor::{Child, Exit, Io, Outcome, Remains, SandboxError, Seccomp, Spec};
 use graph::{Run, Security, Vertex, VertexId};
 
 use super::mount::Mounts;
@@ -71,6 +71,10 @@ pub(super) async fn execute(
             outlet::forget(store.root());
         }
         meter.since(id, begin, |measured| &mut measured.run);
+        let (ended, remains) = match ended {
+            Ok((outcome, remains)) => (Ok(outcome), Some(remains)),
+            Err(error) => (Err(error), None),
+        };
         if let Ok(outcome) = &ended {
             meter.add(id, |measured| measured.usage = Some(StepUsage::of(outcome)));
         }
@@ -78,6 +82,8 @@ pub(super) async fn execute(
         if matches!(ended, Ok(Outcome { exit: Exit::Code(0), .. })) {
             let begin = Instant::now();
             let committed = copies.keep_changes().and_then(|()| layer.commit_summarized(clamp));
+            // Whoever gets the layer may mount it.
+            drop(remains);
             meter.since(id, begin, |measured| &mut measured.commit);
             return (ended, Some(committed), DiskState::HasRoom);
         }
@@ -142,10 +148,14 @@ fn start(
     })
 }
 
-fn run_to_end(mut child: Child, cancel: &Cancel, agents: &[PathBuf]) -> Result<Outcome, SandboxError> {
+fn run_to_end(
+    mut child: Child,
+    cancel: &Cancel,
+    agents: &[PathBuf],
+) -> Result<(Outcome, Remains), SandboxError> {
     cancel.watch(child.handle());
     let _forwarding = Forwarding::start(child.take_listeners(), agents);
-    child.wait()
+    child.wait_for_command()
 }
 
 fn specification(

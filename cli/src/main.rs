@@ -16,6 +16,7 @@ mod progress;
 mod registries;
 mod report;
 mod runtime;
+mod service_manager;
 mod store;
 mod template;
 

@@ -12,6 +12,7 @@ use crate::console;
 use crate::registries::RegistryArgs;
 use crate::report::{Exit, Report};
 use crate::runtime::{Interrupted, interruptible};
+use crate::service_manager::{self, State};
 use crate::store::{self, Limits};
 
 /// Where clients look that are told nothing else.
@@ -79,8 +80,11 @@ pub(crate) fn serve(settings: Settings, global: &Global, limits: Limits) -> Resu
         for place in places {
             console::print_error(&format!("listening at {place}\n"));
         }
+        service_manager::tell(State::Ready);
     };
-    match interruptible(daemon::serve(engine, settings, on_ready))? {
+    let served = interruptible(daemon::serve(engine, settings, on_ready));
+    service_manager::tell(State::Stopping);
+    match served? {
         Ok(served) => served.map(|()| Exit::Success).map_err(|error| failed(&error)),
         // That is how it ends.
         Err(Interrupted) => Ok(Exit::Success),

@@ -178,3 +178,25 @@ fn a_daemon_that_is_not_there_is_the_fault_of_the_network() {
     let shown = String::from_utf8(output.stderr).unwrap();
     assert!(shown.contains("invalid address `kube-pod://x`"), "{shown}");
 }
+
+#[test]
+fn a_daemon_that_is_not_there_yet_is_waited_for() {
+    let home = Home::without_base();
+    let address = format!("unix://{}", home.path("d.sock").display());
+    let mut client = named(&home, "buildctl");
+    client.args(["--addr", &address, "--wait", "debug", "info"]).stdout(Stdio::piped());
+    let client = client.spawn().unwrap();
+    let command = home.command(&["daemon", "--addr", &address]);
+    let served = Served::listening(home, command);
+    let output = client.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stdout.starts_with(b"BuildKit:"), "{output:?}");
+    // Somebody who listens and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = format!("tcp://{}", silent.local_addr().unwrap());
+    let mut client = named(&served.home, "buildctl");
+    client.args(["--addr", &place, "--timeout=1", "--tlsservername=x", "debug", "info"]);
+    let output = client.output().unwrap();
+    let shown = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(69), "{shown}");
+    assert!(shown.contains("does not answer within 1 seconds"), "{shown}");
+}

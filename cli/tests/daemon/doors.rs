@@ -3,12 +3,16 @@
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::buildctl::{build, ok};
 use crate::client::Served;
 use crate::support::Home;
+
+/// A machine that does much else may take long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Starts a daemon with a socket where systemd puts it, see sd_listen_fds(3).
 fn activated(home: Home, socket: OwnedFd) -> Served {
@@ -59,4 +63,27 @@ fn a_socket_of_the_service_manager_is_taken_over() {
     assert_eq!(served.address, place);
     served.home.context("FROM base\nRUN echo woken", &[]);
     assert!(ok(&served, &build(&[])).shown.contains(" woken\n"));
+}
+
+#[test]
+fn the_service_manager_hears_when_clients_are_served_and_when_not() {
+    use std::os::linux::net::SocketAddrExt as _;
+    let place = format!("slipway-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&place).unwrap();
+    let manager = UnixDatagram::bind_addr(&address).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hear = || {
+        let mut message = [0; 64];
+        let count = manager.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..count]).into_owned()
+    };
+    let home = Home::without_base();
+    let mut command = home.command(&["daemon", "--addr=tcp://127.0.0.1:0"]);
+    command.env("NOTIFY_SOCKET", format!("@{place}"));
+    let mut served = Served::listening(home, command);
+    assert_eq!(hear(), "READY=1");
+    let pid = served.daemon.id().to_string();
+    assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    assert_eq!(hear(), "STOPPING=1");
+    assert!(served.daemon.wait().unwrap().success());
 }

@@ -1,13 +1,14 @@
 //! `buildctl dial-stdio`: how clients reach a daemon that is in a container, or behind a login.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use daemon::client::DaemonPlace;
 
-use super::{Flags, Place};
+use super::{Flags, Place, WAIT_PAUSE};
 use crate::report::{Exit, Report};
 
 /// Bytes that are passed on at once.
@@ -24,16 +25,39 @@ pub(super) fn run(place: &Place, words: &[String]) -> Result<Exit, Report> {
     };
     match &place.daemon {
         DaemonPlace::Unix(path) => {
-            let connection = UnixStream::connect(path).map_err(failed)?;
+            let connection = until(place, || UnixStream::connect(path)).map_err(failed)?;
             let sending = connection.try_clone().map_err(failed)?;
             pass_on(connection, sending, |sending| sending.shutdown(Shutdown::Write))
         }
         DaemonPlace::Tcp(address) => {
-            let connection = TcpStream::connect(address).map_err(failed)?;
+            let connection = until(place, || dial(address, place.patience)).map_err(failed)?;
             let sending = connection.try_clone().map_err(failed)?;
             pass_on(connection, sending, |sending| sending.shutdown(Shutdown::Write))
         }
     }
+}
+
+/// Connects, again and again where somebody waits for the daemon.
+fn until<T>(place: &Place, connect: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let end = place.patience.map(|patience| Instant::now() + patience);
+    loop {
+        match connect() {
+            Err(_) if place.waits && end.is_none_or(|end| Instant::now() < end) => thread::sleep(WAIT_PAUSE),
+            connected => return connected,
+        }
+    }
+}
+
+fn dial(address: &str, patience: Option<Duration>) -> io::Result<TcpStream> {
+    let Some(patience) = patience else { return TcpStream::connect(address) };
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, patience) {
+            Ok(connection) => return Ok(connection),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 fn pass_on<T: Read + Write + Send + 'static>(

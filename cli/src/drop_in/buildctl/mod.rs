@@ -6,6 +6,7 @@ mod dial;
 mod usage;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use daemon::ClientTls;
 use daemon::client::{Client, ClientError, DaemonPlace, InvalidPlace};
@@ -26,6 +27,9 @@ const NAME: &str = "buildctl";
 const HOST_VARIABLE: &str = "BUILDKIT_HOST";
 /// Files of `--tlsdir`.
 const DIRECTORY_FILES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
+
+/// How often a daemon that is waited for is looked for.
+const WAIT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Before the command.
 #[rustfmt::skip]
@@ -52,6 +56,8 @@ Commands:
 Options:
   --addr ADDRESS  unix://PATH or tcp://HOST:PORT (default $BUILDKIT_HOST, unix:///run/buildkit/buildkitd.sock)
   --debug         Show messages for developers
+  --timeout SECONDS  How long it may take to connect
+  --wait          Wait until the daemon is there
   --tlsservername NAME, --tlscacert FILE, --tlscert FILE, --tlskey FILE, --tlsdir DIR
 ";
 
@@ -90,6 +96,10 @@ struct Place {
     daemon: DaemonPlace,
     tls: Option<ClientTls>,
     debug: bool,
+    /// Whether a daemon that is not there is waited for.
+    waits: bool,
+    /// How long it may take to connect.
+    patience: Option<Duration>,
 }
 
 /// Does what the words say.
@@ -134,7 +144,17 @@ fn place(given: &Flags) -> Result<Place, Report> {
         Report::mistake(error.to_string())
             .hint(format!("name the daemon with `--addr`, or `{HOST_VARIABLE}`"))
     })?;
-    Ok(Place { daemon, tls: tls(given)?, debug: given.is_on("debug") })
+    let seconds = |text: &str| match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => Err(Report::mistake(format!("invalid value `{text}` of `--timeout`, expected seconds"))),
+    };
+    Ok(Place {
+        daemon,
+        tls: tls(given)?,
+        debug: given.is_on("debug"),
+        waits: given.is_on("wait"),
+        patience: given.last("timeout").map(seconds).transpose()?.filter(|patience| !patience.is_zero()),
+    })
 }
 
 fn tls(given: &Flags) -> Result<Option<ClientTls>, Report> {
@@ -159,6 +179,20 @@ fn tls(given: &Flags) -> Result<Option<ClientTls>, Report> {
 }
 
 impl Place {
+    async fn connect(&self) -> Result<Client, ClientError> {
+        loop {
+            match Client::connect(&self.daemon, self.tls.as_ref()).await {
+                Err(ClientError::Connect { .. }) if self.waits => tokio::time::sleep(WAIT_PAUSE).await,
+                connected => return connected,
+            }
+        }
+    }
+
+    fn late(&self, patience: Duration) -> Report {
+        let seconds = patience.as_secs();
+        Report::new(Exit::Network, format!("{} does not answer within {seconds} seconds", self.daemon))
+    }
+
     /// Does something with the daemon, until the user has had enough.
     fn with<T>(
         &self,
@@ -166,7 +200,13 @@ impl Place {
     ) -> Result<Result<T, Interrupted>, Report> {
         let tasks = LocalSet::new();
         let working = tasks.run_until(async {
-            let connected = Client::connect(&self.daemon, self.tls.as_ref()).await;
+            let connected = match self.patience {
+                None => self.connect().await,
+                Some(patience) => match tokio::time::timeout(patience, self.connect()).await {
+                    Ok(connected) => connected,
+                    Err(_) => return Err(self.late(patience)),
+                },
+            };
             work(&connected.map_err(failed)?).await
         });
         match interruptible(working)? {

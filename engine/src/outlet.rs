@@ -9,12 +9,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use executor::PrivateNetwork;
+use image::Digest;
 use serde::{Deserialize, Serialize};
 
 /// Its file in the store.
 const FILE: &str = "outlet";
 /// The longest file that we write is a fraction of it.
 const BYTES_MAX: u64 = 4096;
+/// The file begins with the SHA-256 of the rest, in hexadecimal digits.
+const DIGEST_CHARACTERS: usize = 64;
 /// Where the kernel tells its boot id, see random(4).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -25,21 +28,20 @@ struct Known {
     network: PrivateNetwork,
 }
 
-/// A boot, and the namespaces that decide what is possible in it.
+/// A boot, and what decides what is possible in it. An ordinary user has a new user namespace each time, with the same ids.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Place {
     boot: String,
     network: u64,
-    user: u64,
+    ids: String,
 }
 
 impl Place {
     fn here() -> io::Result<Self> {
-        let namespace = |name: &str| fs::metadata(format!("/proc/self/ns/{name}")).map(|it| it.ino());
         Ok(Self {
             boot: fs::read_to_string(BOOT_ID)?.trim_end().to_owned(),
-            network: namespace("net")?,
-            user: namespace("user")?,
+            network: fs::metadata("/proc/self/ns/net")?.ino(),
+            ids: fs::read_to_string("/proc/self/uid_map")?,
         })
     }
 }
@@ -50,7 +52,12 @@ pub(crate) fn recall(root: &Path) -> Option<PrivateNetwork> {
     if fs::metadata(&path).ok()?.len() > BYTES_MAX {
         return None;
     }
-    let known: Known = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    let bytes = fs::read(path).ok()?;
+    let (digest, text) = bytes.split_at_checked(DIGEST_CHARACTERS)?;
+    if Digest::of(text).hex().as_bytes() != digest {
+        return None;
+    }
+    let known: Known = serde_json::from_slice(text).ok()?;
     (known.network.on_demand && known.place == Place::here().ok()?).then_some(known.network)
 }
 
@@ -59,13 +66,20 @@ pub(crate) fn remember(root: &Path, network: &PrivateNetwork) {
     let written = || {
         let known = Known { place: Place::here()?, network: network.clone() };
         let mut file = tempfile::NamedTempFile::new_in(root)?;
-        file.write_all(&serde_json::to_vec(&known)?)?;
+        let text = serde_json::to_vec(&known)?;
+        file.write_all(Digest::of(&text).hex().as_bytes())?;
+        file.write_all(&text)?;
         file.persist(root.join(FILE))?;
         Ok::<_, io::Error>(())
     };
     if let Err(error) = written() {
         tracing::debug!(%error, "cannot write down which network this machine has");
     }
+}
+
+/// What it takes, in bytes.
+pub(crate) fn size_bytes(root: &Path) -> u64 {
+    fs::metadata(root.join(FILE)).map_or(0, |metadata| metadata.len())
 }
 
 /// It was not so: the next step finds out how it is.
@@ -96,15 +110,28 @@ mod tests {
     }
 
     #[test]
-    fn other_boots_and_damage_are_no_knowledge() {
+    fn damage_is_no_knowledge() {
         let root = tempfile::tempdir().expect("a directory");
         let path = root.path().join(FILE);
         remember(root.path(), &network(true));
-        let text = fs::read_to_string(&path).expect("it was written");
-        let boot = Place::here().expect("a place").boot;
-        fs::write(&path, text.replace(&boot, &boot.replace('-', "_"))).expect("it can be written");
+        let bytes = fs::read(&path).expect("it was written");
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            fs::write(&path, damaged).expect("it can be written");
+            assert_eq!(recall(root.path()), None, "byte {at}");
+        }
+        fs::write(&path, &bytes[..DIGEST_CHARACTERS / 2]).expect("it can be written");
         assert_eq!(recall(root.path()), None);
-        fs::write(&path, &text[..text.len() / 2]).expect("it can be written");
+    }
+
+    #[test]
+    fn other_places_are_no_knowledge() {
+        let root = tempfile::tempdir().expect("a directory");
+        let other = Place { boot: "before".to_owned(), ..Place::here().expect("a place") };
+        let text = serde_json::to_vec(&Known { place: other, network: network(true) }).expect("it is JSON");
+        let bytes = [Digest::of(&text).hex().into_bytes(), text].concat();
+        fs::write(root.path().join(FILE), bytes).expect("it can be written");
         assert_eq!(recall(root.path()), None);
     }
 }

@@ -73,6 +73,20 @@ fn expected(world: &World) -> String {
 }
 
 #[test]
+fn a_step_of_a_user_is_connected_when_it_makes_a_socket() {
+    let Some(world) = user() else { return };
+    let script = "slipway import rootfs.tar bb > id &&
+        for each in one two; do
+            printf 'FROM bb\nRUN : %s; wc -l < /proc/net/route > /routes\n' $each > context/Dockerfile
+            slipway build -q -t $each context > id && slipway run --network none $each cat /routes || exit
+        done";
+    let ran = as_user(&world, SUBORDINATE, script);
+    let routes: Vec<u32> = ran.stdout.lines().map(|line| line.trim().parse().unwrap()).collect();
+    // The first one of a store finds out which network there is; the second makes no socket.
+    assert!(matches!(routes[..], [first, 1] if first > 1), "{ran}");
+}
+
+#[test]
 fn a_user_with_subordinate_ids_builds_and_runs() {
     let Some(world) = user() else { return };
     let ran = as_user(&world, SUBORDINATE, SCRIPT);

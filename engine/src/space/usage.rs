@@ -8,6 +8,7 @@ use image::{ImageId, Reference};
 use super::cache_filter::kind_name;
 use crate::events;
 use crate::images::{Filters, ImageError, ImageSummary};
+use crate::outlet;
 
 /// What a store takes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -82,7 +83,8 @@ pub(super) fn disk_usage(store: &Store) -> Result<DiskUsage, ImageError> {
     let of_images = layers.values().filter(|layer| layer.images > 0);
     usage.images_bytes =
         of_images.map(|layer| layer.total_bytes()).sum::<u64>() + detail.image_blobs.size_bytes;
-    usage.names_bytes = detail.names.size_bytes + events::size_bytes(store.root());
+    let beside = events::size_bytes(store.root()) + outlet::size_bytes(store.root());
+    usage.names_bytes = detail.names.size_bytes + beside;
     let is_cache = |item: &UsageItem| item.kind != UsageKind::Layer || item.records > 0 || item.images == 0;
     usage.cache = detail.items.iter().filter(|item| is_cache(item)).cloned().collect();
     let kept = [

@@ -11,6 +11,8 @@ use crate::error::Error;
 
 /// As much as all of it needs has room; most rounds are to have less.
 const FREE_BYTES_MAX: u64 = 6 << 20;
+/// What ext4 needs to say which blocks a file has.
+const OWN_BYTES_MAX: u64 = 1 << 20;
 /// One round in so many begins with a store that has everything.
 const WARM_EVERY: u64 = 4;
 
@@ -57,8 +59,13 @@ impl Ballast {
         let size_bytes = Self::free_bytes(root)?.saturating_sub(free_bytes);
         if size_bytes > 0 {
             let mut fallocate = Command::new("fallocate");
-            quietly(fallocate.args(["-l", &size_bytes.to_string()]).arg(&ballast.0))
-                .map_err(|error| error.to_string())?;
+            let taken = quietly(fallocate.args(["-l", &size_bytes.to_string()]).arg(&ballast.0));
+            // The file system may need the last blocks for its own lists: then all others are taken all the same.
+            if let Err(error) = taken
+                && Self::free_bytes(root)? > free_bytes + OWN_BYTES_MAX
+            {
+                return Err(error.to_string());
+            }
         }
         Ok(ballast)
     }

@@ -13,6 +13,8 @@ use crate::report::{Exit, Report};
 use crate::store;
 use crate::template::Value;
 
+/// The whole event.
+const JSON: &str = "{{json .}}";
 /// Docker's format of times.
 const TIME: &str = "%Y-%m-%dT%H:%M:%S.%9f%:z";
 
@@ -40,7 +42,7 @@ pub(crate) struct Args {
 /// Shows what happens, until the end that was asked for.
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
     let filters = EventFilters::parse(args.filter.iter().map(String::as_str))?;
-    let format = args.format.as_deref().map(|source| Format::parse(source, "{{json .}}")).transpose()?;
+    let form = args.format.as_deref().map(Form::parse).transpose()?;
     let options = EventOptions { since: args.since, until: args.until, filters };
     let mut events = store::open(global)?.events(options);
     let watch = events.watch();
@@ -48,7 +50,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
         // Asked before the events are read: what happens until then is read below.
         let is_over = args.until.is_some_and(|until| until <= Timestamp::now());
         let mut shown = Ok(String::new());
-        let read = events.read(&mut |event| append(&mut shown, &event, format.as_ref()));
+        let read = events.read(&mut |event| append(&mut shown, &event, form.as_ref()));
         read.map_err(|error| Report::new(Exit::Machine, format!("cannot read the events: {error}")))?;
         let mut out = io::stdout().lock();
         match out.write_all(shown?.as_bytes()).and_then(|()| out.flush()) {
@@ -62,21 +64,53 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
     }
 }
 
-/// Adds an event to what is shown, unless something was wrong with one before it.
-fn append(shown: &mut Result<String, Report>, event: &Event, format: Option<&Format>) {
-    let Ok(text) = shown else { return };
-    match format {
-        None => *text += &line(event),
-        Some(format) => match format.render(&[value(event)], &[]) {
-            Ok(line) => *text += &line,
-            Err(error) => *shown = Err(error.into()),
-        },
+/// How an event is shown that is not shown as a line for people.
+struct Form {
+    format: Format,
+    /// Whether it is the whole event, which has other names as JSON than in a template.
+    is_json: bool,
+}
+
+impl Form {
+    fn parse(source: &str) -> Result<Self, Report> {
+        let is_json = source == "json" || source.split_whitespace().eq(JSON.split_whitespace());
+        Ok(Self { format: Format::parse(source, JSON)?, is_json })
+    }
+
+    fn show(&self, event: &Event) -> Result<String, Report> {
+        let value = if self.is_json { value(event) } else { fields(event) };
+        Ok(self.format.render(&[value], &[])?)
     }
 }
 
-/// The event as a template sees it.
-fn value(event: &Event) -> Value {
-    let json = serde_json::to_value(event).expect("an event has only text as keys");
+/// Adds an event to what is shown, unless something was wrong with one before it.
+fn append(shown: &mut Result<String, Report>, event: &Event, form: Option<&Form>) {
+    let Ok(text) = shown else { return };
+    match form.map_or_else(|| Ok(line(event)), |form| form.show(event)) {
+        Ok(line) => *text += &line,
+        Err(error) => *shown = Err(error),
+    }
+}
+
+/// The event with the names that Docker's templates know.
+fn fields(event: &Event) -> Value {
+    let text = |text: &str| Value::from(text.to_owned());
+    let fields = [
+        ("Action", text(&event.action)),
+        ("Actor", value(&event.actor)),
+        ("From", text(&event.from)),
+        ("ID", text(&event.id)),
+        ("Scope", text(&event.scope)),
+        ("Status", text(&event.status)),
+        ("Time", value(&event.time)),
+        ("TimeNano", value(&event.time_nano)),
+        ("Type", text(event.kind.name())),
+    ];
+    Value::Record(fields.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
+fn value(of: &impl serde::Serialize) -> Value {
+    let json = serde_json::to_value(of).expect("an event has only text as keys");
     serde_json::from_value(json).expect("what is JSON is a value")
 }
 

@@ -28,11 +28,7 @@ fn everything_that_happens_is_told() {
     world.ok(["network", "rm", "net"]);
     world.ok(["tag", "bb", "other"]);
     world.ok(["rmi", "other"]);
-    let mut settings = world.settings();
-    settings.add_filter("(sha256:)?[0-9a-f]{64}", "<id>");
-    settings.add_filter(r"(?m)^\S+ ", "");
-    settings.add_filter(r"execDuration=\d+", "execDuration=<s>");
-    let _guard = settings.bind_to_scope();
+    let _guard = settings(&world).bind_to_scope();
     insta::assert_snapshot!(all(&world, &[]), @"
     image import sha256:<digest> (name=sha256:<digest>)
     network create <id> (name=net, type=bridge)
@@ -67,6 +63,63 @@ fn everything_that_happens_is_told() {
     ");
     insta::assert_snapshot!(all(&world, &["-f", "type=container", "-f", "event=die", "-f", "container=old"]), @"container die <id> (execDuration=<s>, exitCode=4, image=bb, name=old)");
     assert_eq!(world.run(["events", "-f", "nope=1"]).stderr, "ERROR: invalid filter 'nope'\n");
+}
+
+/// Without what differs from run to run.
+fn settings(world: &World) -> insta::Settings {
+    let mut settings = world.settings();
+    settings.add_filter("(sha256:)?[0-9a-f]{64}", "<id>");
+    settings.add_filter(r"(?m)^\S+ ", "");
+    settings.add_filter(r"execDuration=\d+", "execDuration=<s>");
+    settings.add_filter(r"reclaimed=[1-9]\d*", "reclaimed=<bytes>");
+    settings
+}
+
+#[test]
+fn files_images_and_what_is_pruned_are_told() {
+    let world = World::new();
+    std::fs::write(world.path("file"), "text").unwrap();
+    world.ok(["create", "--name", "web", "-v", "/data", "bb", "true"]);
+    world.ok(["cp", "file", "web:/tmp/file"]);
+    world.ok(["cp", "web:/tmp/file", "copied"]);
+    world.ok(["commit", "-m", "of web", "web", "committed"]);
+    world.ok(["save", "-o", "saved.tar", "committed"]);
+    world.ok(["load", "-q", "-i", "saved.tar"]);
+    world.ok(["export", "-o", "exported.tar", "web"]);
+    world.ok(["update", "--restart", "no", "web"]);
+    world.ok(["network", "create", "net"]);
+    world.ok(["container", "prune", "-f"]);
+    world.ok(["network", "prune", "-f"]);
+    world.ok(["volume", "prune", "-f"]);
+    world.ok(["image", "prune", "-a", "-f"]);
+    world.ok(["builder", "prune", "-f"]);
+    let _guard = settings(&world).bind_to_scope();
+    insta::assert_snapshot!(all(&world, &[]), @"
+    image import sha256:<digest> (name=sha256:<digest>)
+    volume create <id> (driver=local)
+    container create <id> (image=bb, name=web)
+    container extract-to-dir <id> (image=bb, name=web)
+    container archive-path <id> (image=bb, name=web)
+    container commit <id> (comment=of web, image=bb, imageID=sha256:<digest>, imageRef=committed:latest, name=web)
+    image save sha256:<digest> (name=sha256:<digest>)
+    image load sha256:<digest> (name=sha256:<digest>)
+    container export <id> (image=bb, name=web)
+    container update <id> (image=bb, name=web)
+    network create <id> (name=net, type=bridge)
+    container destroy <id> (image=bb, name=web)
+    container prune  (reclaimed=<bytes>)
+    network destroy <id> (name=net, type=bridge)
+    network prune  (reclaimed=0)
+    volume destroy <id> (driver=local)
+    volume prune  (reclaimed=0)
+    image untag sha256:<digest> (name=committed:latest)
+    image delete sha256:<digest> (name=sha256:<digest>)
+    image untag sha256:<digest> (name=bb:latest)
+    image delete sha256:<digest> (name=sha256:<digest>)
+    image prune  (reclaimed=<bytes>)
+    builder prune  (reclaimed=<bytes>)
+    ");
+    insta::assert_snapshot!(all(&world, &["-f", "type=builder"]), @"builder prune  (reclaimed=<bytes>)");
 }
 
 #[test]

@@ -81,6 +81,29 @@ fn questions_are_asked_and_answered() {
 }
 
 #[test]
+fn what_nobody_uses_goes_with_all_that_was_made_for_it() {
+    let world = World::new();
+    for name in ["old", "young"] {
+        world.ok(["create", "--name", name, "--label", name, "-v", "/data", "bb", "true"]);
+        world.ok(["network", "create", "--label", name, name]);
+    }
+    world.ok(["run", "-d", "--name", "busy", "--network", "old", "bb", "sleep", "1000"]);
+    let refused = world.run(["system", "prune", "-f", "--volumes", "--filter", "until=1h"]);
+    assert!(refused.code == 1 && refused.stderr.contains("\"until\" filter is not supported"), "{refused}");
+    world.ok(["system", "prune", "-f", "--filter", "label=old"]);
+    let names = |command: &[&str]| world.ok(command).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(names(&["ps", "-a", "--format", "{{.Names}}"]), "busy young");
+    assert_eq!(names(&["network", "ls", "-q", "-f", "type=custom"]).split(' ').count(), 2);
+    assert_eq!(names(&["volume", "ls", "-q"]).split(' ').count(), 2, "only when they are asked for");
+    let text = world.ok(["system", "prune", "-f", "--volumes"]);
+    let kinds: Vec<_> = text.lines().filter(|line| line.starts_with("Deleted ")).collect();
+    assert_eq!(kinds, ["Deleted Containers:", "Deleted Networks:", "Deleted Volumes:"], "{text}");
+    assert_eq!(names(&["ps", "-a", "--format", "{{.Names}}"]), "busy");
+    assert_eq!(names(&["network", "ls", "-f", "type=custom", "--format", "{{.Name}}"]), "old");
+    world.ok(["rm", "-f", "busy"]);
+}
+
+#[test]
 fn what_a_container_uses_stays() {
     let world = built();
     let mut command = world.command(["run", "--rm", "-i", "demo", "sh", "-c", "read line; cat copy"]);

@@ -255,6 +255,17 @@ fn a_terminal_can_be_left_and_come_back_to() {
     terminal.wait_line("22 70");
     terminal.type_line("word");
     terminal.wait_line("got word");
+    terminal.type_line("clear; slipway exec -it shell sh");
+    terminal.wait(|screen| screen.contains("/ #"));
+    terminal.tmux(&["send-keys", "C-p", "C-q"]);
+    terminal.wait(|screen| screen.contains("read escape sequence"));
+    let mut told = vec!["events", "--since", "0", "--until", "0s", "--format", "{{.Action}}"];
+    told.extend(["-f", "event=detach", "-f", "event=exec_detach"]);
+    assert_eq!(world.ok(&told), "detach\nexec_detach\n");
+    let size = "{{.Actor.Attributes.width}}x{{.Actor.Attributes.height}}";
+    let resized =
+        world.ok(["events", "--since", "0", "--until", "0s", "--format", size, "-f", "event=resize"]);
+    assert!(resized.lines().any(|line| line == "70x22"), "{resized}");
     terminal.type_line("clear; slipway rm -f shell");
     terminal.wait_line("shell");
 }

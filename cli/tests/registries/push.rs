@@ -29,6 +29,19 @@ fn what_we_push_skopeo_copies() {
     Using default tag: latest
     latest: digest: sha256:<digest> size: 558
     ");
+    let told = [
+        "events",
+        "--since",
+        "0",
+        "--until",
+        "0s",
+        "-f",
+        "event=push",
+        "--format",
+        "{{.ID}} {{.Actor.Attributes.name}}",
+    ];
+    let full = format!("{name}:latest {name}\n");
+    assert_eq!(home.ok(&told), full.repeat(2));
     let (layout, bundle) = (home.path("layout"), home.path("bundle"));
     let to = format!("oci:{}:latest", layout.display());
     let mut skopeo = Command::new("skopeo");

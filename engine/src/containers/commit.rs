@@ -77,6 +77,12 @@ impl Engine {
             self.store.tag(reference, &id)?;
         }
         self.store.make_durable()?;
+        let name = request.reference.as_ref().map(Reference::familiar).unwrap_or_default();
+        super::tell::event(&config, "commit")
+            .with("comment", &request.message)
+            .with("imageID", &id)
+            .with("imageRef", &name)
+            .note(self.root());
         Ok(id)
     }
 

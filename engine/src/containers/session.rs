@@ -33,6 +33,8 @@ pub enum SessionEvent {
     Output(Stream, Vec<u8>),
     /// The command has ended with this code. Nothing follows.
     Ended(i32),
+    /// The container goes on without us, as was asked for. Nothing follows.
+    Detached,
 }
 
 /// A connection to the monitor of a container. Dropping it detaches; the container goes on.
@@ -68,14 +70,17 @@ impl Session {
             match self.frame()? {
                 (Kind::Stdout, bytes) => return Ok(SessionEvent::Output(Stream::Stdout, bytes)),
                 (Kind::Stderr, bytes) => return Ok(SessionEvent::Output(Stream::Stderr, bytes)),
-                (Kind::Reply, content) => {
-                    if let Reply::Exited(End { code, note }) = self.decode(&content)? {
+                (Kind::Reply, content) => match self.decode(&content)? {
+                    Reply::Exited(End { code, note }) => {
                         if let Some(note) = note {
                             tracing::warn!("{note}");
                         }
                         return Ok(SessionEvent::Ended(code));
                     }
-                }
+                    // Nothing else that is asked for on the way is answered.
+                    Reply::Done => return Ok(SessionEvent::Detached),
+                    _ => {}
+                },
                 (Kind::Stdin | Kind::Request, _) => {}
             }
         }
@@ -169,6 +174,15 @@ impl SessionWriter {
     /// When the container is gone.
     pub fn resize(&self, size: WindowSize) -> io::Result<()> {
         self.request(&Request::Resize(size))
+    }
+
+    /// Lets go of the container, which goes on; the session is told when nothing follows.
+    ///
+    /// # Errors
+    ///
+    /// When the container is gone.
+    pub fn detach(&self) -> io::Result<()> {
+        self.request(&Request::Detach)
     }
 
     fn request(&self, request: &Request) -> io::Result<()> {

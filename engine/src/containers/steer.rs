@@ -14,6 +14,7 @@ use super::watch::Watch;
 use super::wire::{Reply, Request, Streams};
 use super::{Config, Container, LogEntry, LogOptions, Restart, Status, name, signal};
 use crate::Engine;
+use crate::events::EventKind;
 use crate::images::ImageUser;
 
 /// Whether a container goes that runs.
@@ -254,6 +255,7 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
+        self.note_prune(EventKind::Container, bytes);
         Ok((pruned, bytes))
     }
 

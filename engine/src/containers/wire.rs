@@ -51,6 +51,8 @@ pub(crate) enum Request {
     Exec { spec: Box<Spec>, tty: Option<WindowSize>, streams: Streams },
     /// Tells the terminal its size: that of the command which this client started, or else the container's.
     Resize(WindowSize),
+    /// Lets go of the streams; answers when nothing follows.
+    Detach,
     /// Sends a signal to the same.
     Signal(i32),
     /// As `kill`: a signal after which the restart policy rests.

@@ -1,4 +1,4 @@
-//! What happens to containers, images, volumes and networks, in Docker's words.
+//! What happens to containers, images, volumes, networks and the build cache, in Docker's words.
 //!
 //! ```text
 //! ROOT/events/log.<number>    one event in a line, the newest file last
@@ -39,6 +39,8 @@ pub enum EventKind {
     Volume,
     /// A network.
     Network,
+    /// The build cache.
+    Builder,
 }
 
 impl EventKind {
@@ -49,6 +51,7 @@ impl EventKind {
             Self::Image => "image",
             Self::Volume => "volume",
             Self::Network => "network",
+            Self::Builder => "builder",
         }
     }
 }
@@ -86,7 +89,7 @@ pub struct Event {
 /// To whom an event happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
-    /// Of a container or a network the id; of an image its id or name, of a volume its name.
+    /// Of a container or a network the id; of an image its id or name, of a volume its name. Empty for several.
     #[serde(rename = "ID")]
     pub id: String,
     /// What else there is to say.
@@ -157,6 +160,11 @@ impl Engine {
     /// What has happened in the store, and what will.
     pub fn events(&self, options: EventOptions) -> Events {
         Events::new(directory(self.root()), options)
+    }
+
+    /// Writes down that what nobody uses was removed, and how many bytes that took.
+    pub(crate) fn note_prune(&self, kind: EventKind, bytes: u64) {
+        Event::now(kind, "prune", "").with("reclaimed", &bytes).note(self.root());
     }
 
     /// Writes down what has happened to an image.

@@ -198,13 +198,18 @@ impl Engine {
     pub fn remove_image(&self, name: &str, options: RemoveOptions) -> Result<Vec<Removed>, ImageError> {
         let id = find(&self.store, name).map(|id| id.to_string()).unwrap_or_default();
         let removed = remove_unused(&self.store, name, options, |id| self.users_of_image(id))?;
-        for one in &removed {
+        self.note_removed(&id, &removed);
+        Ok(removed)
+    }
+
+    /// Writes down what has become of the names of an image.
+    pub(crate) fn note_removed(&self, id: &str, removed: &[Removed]) {
+        for one in removed {
             match one {
-                Removed::Untagged(name) => self.note_image("untag", &id, &name.familiar()),
+                Removed::Untagged(name) => self.note_image("untag", id, &name.familiar()),
                 Removed::Deleted(id) => self.note_image("delete", &id.to_string(), &id.to_string()),
             }
         }
-        Ok(removed)
     }
 
     /// See [`inspect`].
@@ -236,7 +241,10 @@ impl Engine {
         to: &mut dyn Write,
         on_progress: OnProgress<'_>,
     ) -> Result<(), ImageError> {
-        save(&self.store, names, to, on_progress)
+        for id in save(&self.store, names, to, on_progress)? {
+            self.note_image("save", &id.to_string(), &id.to_string());
+        }
+        Ok(())
     }
 
     /// See [`load`].
@@ -245,7 +253,11 @@ impl Engine {
         source: Source<'_>,
         on_progress: OnProgress<'_>,
     ) -> Result<Vec<Loaded>, ImageError> {
-        load(&self.store, source, on_progress)
+        let loaded = load(&self.store, source, on_progress)?;
+        for one in &loaded {
+            self.note_image("load", &one.id().to_string(), &one.id().to_string());
+        }
+        Ok(loaded)
     }
 
     /// See [`export_archive`].

@@ -25,17 +25,18 @@ pub fn save<T: AsRef<str>>(
     names: &[T],
     to: &mut dyn Write,
     on_progress: OnProgress<'_>,
-) -> Result<(), ImageError> {
+) -> Result<Vec<ImageId>, ImageError> {
     if names.is_empty() {
         return Err(ImageError::NothingNamed);
     }
-    let mut images: Vec<Bundled> = Vec::new();
+    let (mut images, mut ids): (Vec<Bundled>, Vec<ImageId>) = (Vec::new(), Vec::new());
     for name in names {
         for (id, reference) in meant(store, name.as_ref())? {
             let at = match images.iter().position(|bundled| bundled.set == id.into()) {
                 Some(at) => at,
                 None => {
                     images.push(Bundled { set: id.into(), references: Vec::new() });
+                    ids.push(id);
                     images.len() - 1
                 }
             };
@@ -44,8 +45,8 @@ pub fn save<T: AsRef<str>>(
         }
     }
     let form = ImageForm::default();
-    write_bundle(store, &images, ArchiveKind::Docker, &form, &mut ArchiveWriter::new(to), on_progress)
-        .map(drop)
+    write_bundle(store, &images, ArchiveKind::Docker, &form, &mut ArchiveWriter::new(to), on_progress)?;
+    Ok(ids)
 }
 
 /// The images that a name means, each with the name under which it is saved.

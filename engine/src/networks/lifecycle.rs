@@ -262,6 +262,8 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
+        // It takes nothing but a name.
+        self.note_prune(EventKind::Network, 0);
         Ok(names)
     }
 }

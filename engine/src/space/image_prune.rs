@@ -30,12 +30,13 @@ const ONLY_ORPHANS: PruneOptions = PruneOptions {
 
 /// The filters have to be those of Docker's `image prune`: `dangling`, `label`, `until`.
 ///
-/// Images that containers stand on stay.
+/// Images that containers stand on stay. `note` is told what is gone of each image.
 pub(super) fn prune(
     store: &Store,
     all: bool,
     filters: &Filters,
     users: impl Fn(&ImageId) -> Vec<ImageUser>,
+    note: impl Fn(&ImageId, &[Removed]),
 ) -> Result<PrunedImages, ImageError> {
     let others = [
         ("reference", !filters.references.is_empty()),
@@ -59,7 +60,10 @@ pub(super) fn prune(
             continue;
         }
         match remove_unused(&listing, &image.id.to_string(), RemoveOptions { force: true }, &users) {
-            Ok(removed) => pruned.removed.extend(removed),
+            Ok(removed) => {
+                note(&image.id, &removed);
+                pruned.removed.extend(removed);
+            }
             // Somebody else was faster.
             Err(ImageError::NoSuchImage { .. } | ImageError::InUse { .. }) => {}
             Err(error) => return Err(error),

@@ -7,6 +7,7 @@ mod full_disk;
 mod image_prune;
 mod usage;
 
+use ::image::ImageId;
 use cache::{Store, StoreError};
 
 pub use ::cache::{PruneOptions, Pruned, UsageItem, UsageKind};
@@ -19,7 +20,8 @@ pub use image_prune::PrunedImages;
 pub use usage::{DiskUsage, ImageUsage};
 
 use crate::Engine;
-use crate::images::{Filters, ImageError};
+use crate::events::EventKind;
+use crate::images::{Filters, ImageError, Removed};
 
 /// Space. Each call blocks.
 impl Engine {
@@ -30,7 +32,9 @@ impl Engine {
 
     /// Removes what builds have left behind and nobody uses, see [`Store::prune`].
     pub fn prune_cache(&self, options: &PruneOptions) -> Result<Pruned, StoreError> {
-        self.reopened()?.prune(options)
+        let pruned = self.reopened()?.prune(options)?;
+        self.note_prune(EventKind::Builder, pruned.bytes);
+        Ok(pruned)
     }
 
     /// Removes what of the build cache is beyond the ceiling, the least recently used first. None when somebody else
@@ -51,7 +55,11 @@ impl Engine {
     ///
     /// [`ImageError::Filter`] for filters that do not go with pruning.
     pub fn prune_images(&self, all: bool, filters: &Filters) -> Result<PrunedImages, ImageError> {
-        image_prune::prune(&self.reopened()?, all, filters, |id| self.users_of_image(id))
+        let note = |id: &ImageId, removed: &[Removed]| self.note_removed(&id.to_string(), removed);
+        let users = |id: &ImageId| self.users_of_image(id);
+        let pruned = image_prune::prune(&self.reopened()?, all, filters, users, note)?;
+        self.note_prune(EventKind::Image, pruned.bytes);
+        Ok(pruned)
     }
 
     /// Another opening of the same store: what this one has found would stay.

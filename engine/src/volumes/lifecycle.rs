@@ -278,6 +278,7 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
+        self.note_prune(EventKind::Volume, pruned.bytes);
         Ok(pruned)
     }
 }

@@ -1,7 +1,7 @@
 //! Connects the user to a command in a container: keys, output, window size, signals.
 
 use std::io::{self, Write};
-use std::sync::mpsc;
+use std::time::Duration;
 
 use engine::containers::{ContainerError, Session, SessionEvent, SessionWriter};
 use tokio::runtime::Builder;
@@ -15,6 +15,8 @@ use crate::report::{Exit, Report};
 const KILL: i32 = engine::containers::signal::KILL;
 /// Requests to end that a container may ignore; the next one kills it, as with Docker.
 const IGNORED_MAX: u32 = 2;
+/// How long a monitor may take to let go of us, which it does unless its container takes nothing of what was typed.
+const DETACH_PATIENCE: Duration = Duration::from_secs(2);
 /// Signals and news that have come and have not been looked at yet.
 const NEWS_MAX: usize = 16;
 
@@ -116,6 +118,7 @@ fn show(mut session: Session) -> Result<End, ContainerError> {
     loop {
         let shown = match session.event()? {
             SessionEvent::Ended(code) => return Ok(End::Code(code)),
+            SessionEvent::Detached => return Ok(End::Detached),
             SessionEvent::Output(engine::containers::Stream::Stdout, bytes) => {
                 put(io::stdout().lock(), &bytes)
             }
@@ -135,7 +138,7 @@ fn put(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
 
 /// Passes on what is typed, until the keys that detach.
 fn type_in(writer: &SessionWriter, detach_keys: &[u8], news: &channel::Sender<News>) {
-    let (sender, receiver) = mpsc::channel();
+    let mut is_over = false;
     let mut scan = DetachScan::new(detach_keys);
     console::read_input(|input| {
         let Input::Bytes(bytes) = input else {
@@ -146,12 +149,14 @@ fn type_in(writer: &SessionWriter, detach_keys: &[u8], news: &channel::Sender<Ne
         if !pass.is_empty() && writer.input(&pass).is_err() {
             return false;
         }
-        if is_detached {
-            let _ = sender.send(());
-        }
+        is_over |= is_detached;
         !is_detached
     });
-    if receiver.try_recv().is_ok() {
+    if is_over {
+        // Whoever shows the output hears that it is done, unless nobody answers.
+        if writer.detach().is_ok() {
+            std::thread::sleep(DETACH_PATIENCE);
+        }
         // Nobody is left to tell if the command has ended in this moment.
         let _ = news.blocking_send(News::End(Ok(End::Detached)));
     }

@@ -30,9 +30,13 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
     if !args.force && !confirm(QUESTION)? {
         return Ok(Exit::Success);
     }
-    let names = store::open(global)?.prune_networks(&filters)?;
+    console::print(&deleted(&store::open(global)?.prune_networks(&filters)?))
+}
+
+/// The list of networks that are gone, with an empty line behind it; nothing if there are none.
+pub(crate) fn deleted(names: &[String]) -> String {
     if names.is_empty() {
-        return Ok(Exit::Success);
+        return String::new();
     }
-    console::print(&format!("Deleted Networks:\n{}\n\n", names.join("\n")))
+    format!("Deleted Networks:\n{}\n\n", names.join("\n"))
 }

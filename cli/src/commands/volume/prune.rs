@@ -37,9 +37,13 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
         return Ok(Exit::Success);
     }
     let pruned = store::open(global)?.prune_volumes(&filters)?;
-    let deleted = match pruned.names.join("\n") {
-        names if names.is_empty() => names,
-        names => format!("Deleted Volumes:\n{names}\n\n"),
-    };
-    console::print(&(deleted + &total(pruned.bytes)))
+    console::print(&(deleted(&pruned.names) + &total(pruned.bytes)))
+}
+
+/// The list of volumes that are gone, with an empty line behind it; nothing if there are none.
+pub(crate) fn deleted(names: &[String]) -> String {
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("Deleted Volumes:\n{}\n\n", names.join("\n"))
 }

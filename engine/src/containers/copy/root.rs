@@ -20,6 +20,16 @@ pub(super) enum Access {
     Write,
 }
 
+impl Access {
+    /// Docker's word for the event.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Read => "archive-path",
+            Self::Write => "extract-to-dir",
+        }
+    }
+}
+
 /// The tree of a container. One that does not run stays like this for as long as somebody writes to it.
 pub(super) struct Root {
     tree: Tree,
@@ -57,21 +67,27 @@ impl Engine {
     /// The tree of a container as it is now.
     pub(super) fn container_root(&self, name: &str, access: Access) -> Result<Root, ContainerError> {
         let home = self.home(name)?;
+        let root = self.find_root(&home, name, access)?;
+        self.tell(&home.config()?, access.action());
+        Ok(root)
+    }
+
+    fn find_root(&self, home: &Home, name: &str, access: Access) -> Result<Root, ContainerError> {
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
-            if let Some(root) = ask_for_root(&home)? {
+            if let Some(root) = ask_for_root(home)? {
                 let tree = Tree::of_container(root, name);
                 return Ok(Root { tree, targets: Vec::new(), _claim: None });
             }
             match (home.claim()?, access) {
-                (claim @ Some(_), Access::Write) => return self.root_at_rest(&home, name, access, claim),
-                (_, Access::Read) => return self.root_at_rest(&home, name, access, None),
+                (claim @ Some(_), Access::Write) => return self.root_at_rest(home, name, access, claim),
+                (_, Access::Read) => return self.root_at_rest(home, name, access, None),
                 // Its monitor waits for something.
                 (None, Access::Write) => std::thread::sleep(PAUSE),
             }
         }
         let problem = "does not run, and is about to be started again: try again, or stop it".to_owned();
-        Err(ContainerError::WrongState { id: home.id, problem })
+        Err(ContainerError::WrongState { id: home.id.clone(), problem })
     }
 
     fn root_at_rest(

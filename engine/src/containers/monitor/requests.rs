@@ -28,6 +28,7 @@ impl Monitor {
             Request::Attach(streams) => self.attach(index, streams),
             Request::Exec { spec, tty, streams } => self.exec(index, &spec, tty, streams),
             Request::Resize(size) => self.resize(index, size),
+            Request::Detach => self.detach(index),
             Request::Signal(signal) => self.pass_on(index, signal),
             Request::Kill(signal) => self.kill_by_hand(index, signal),
             Request::Stop { signal, timeout_s } => self.stop(index, signal, timeout_s),
@@ -133,7 +134,19 @@ impl Monitor {
         let source = self.clients[index].source.unwrap_or(Source::Container);
         if let Some(task) = self.task(source) {
             task.resize(size);
+            if source == Source::Container {
+                self.tell_size(size);
+            }
         }
+    }
+
+    /// Lets a client go, unless it has been told of the end of its command before it asked for that.
+    fn detach(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        let Some(source) = client.source.take() else { return };
+        (client.streams, client.waits) = (Streams::default(), false);
+        client.reply(&Reply::Done);
+        self.tell_detached(source);
     }
 
     /// A signal that the client got itself.

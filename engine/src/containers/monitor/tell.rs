@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::Monitor;
+use executor::WindowSize;
+
+use super::{Monitor, Source};
 use crate::containers::tell::{event, exec_id};
 use crate::events::{Event, EventKind};
 use crate::networks::predefined_id;
@@ -65,6 +67,19 @@ impl Monitor {
                 .with("execID", &exec_id(&self.config, number))
                 .note(self.home.root());
         }
+    }
+
+    pub(super) fn tell_size(&self, size: WindowSize) {
+        self.tell("resize").with("height", &size.rows).with("width", &size.columns).note(self.home.root());
+    }
+
+    /// Somebody has let go of a command that goes on.
+    pub(super) fn tell_detached(&self, source: Source) {
+        let event = match source {
+            Source::Container => self.tell("detach"),
+            Source::Exec(number) => self.tell("exec_detach").with("execID", &exec_id(&self.config, number)),
+        };
+        event.note(self.home.root());
     }
 
     pub(super) fn tell_exec_end(&self, number: u32, code: i32) {

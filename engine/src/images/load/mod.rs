@@ -30,6 +30,15 @@ pub enum Loaded {
     Id(ImageId),
 }
 
+impl Loaded {
+    /// The image.
+    pub fn id(&self) -> ImageId {
+        match self {
+            Self::Reference { id, .. } | Self::Id(id) => *id,
+        }
+    }
+}
+
 impl std::fmt::Display for Loaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -129,6 +129,7 @@ impl Engine {
         let named = &set.members[preferred(&set.platforms(&self.store)?)];
         self.store.tag(&by_digest, &named.id)?;
         self.store.make_durable()?;
+        self.note_image("push", &reference.familiar(), &reference.familiar_name());
         Ok(PushedImage { reference: reference.clone(), manifest: top.descriptor.clone() })
     }
 

@@ -64,7 +64,7 @@ impl Report {
         if !text.is_empty() {
             text.push('\n');
         }
-        line(text, &["What", "Target", "Slipway"].map(str::to_owned));
+        line(text, &["What", "Target", "Measured"].map(str::to_owned));
         line(text, &["---"; 3].map(str::to_owned));
         for row in &self.trials {
             for finding in &row.findings {
@@ -299,7 +299,7 @@ mod tests {
             Report { rows: Vec::new(), transfers: Vec::new(), trials, absent: Vec::new(), rounds: 1 };
         assert_eq!(
             report.markdown(),
-            "| What | Target | Slipway |\n| --- | --- | --- |\n| P11: a build | 5.0 ms | 4.0 ms |\n\
+            "| What | Target | Measured |\n| --- | --- | --- |\n| P11: a build | 5.0 ms | 4.0 ms |\n\
              | P11: its memory | - | 64.0 MB |\n"
         );
         assert_eq!(report.json()["trials"][0]["findings"][1]["bytes"], 64_000_000);

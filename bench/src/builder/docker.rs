@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::daemon::{Daemon, Places};
-use super::{Builder, Setup};
+use super::{Builder, Runner, Setup};
 use crate::base;
 use crate::error::Error;
 use crate::process;
@@ -12,14 +12,15 @@ use crate::process;
 /// From this release on, the client leaves BuildKit to a plugin.
 const FIRST_WITH_PLUGIN: u32 = 23;
 
-struct Docker {
+pub(super) struct Docker {
     title: String,
     client: PathBuf,
     address: String,
     _daemon: Daemon,
 }
 
-pub(super) fn start(setup: &Setup) -> Result<Box<dyn Builder>, Error> {
+/// A docker whose daemon has the base image.
+pub(super) fn start(setup: &Setup) -> Result<Docker, Error> {
     let dockerd = process::find("dockerd").ok_or(Error::Missing { program: "dockerd" })?;
     let client = client_with_buildkit().ok_or(Error::Missing { program: "docker with buildx" })?;
     let places = Places::below(&setup.directory.join("docker"))?;
@@ -34,7 +35,7 @@ pub(super) fn start(setup: &Setup) -> Result<Box<dyn Builder>, Error> {
     let version = process::run(docker.command().args(["version", "--format", "{{.Server.Version}}"]))?;
     docker.title = format!("docker {version}");
     process::run(docker.command().arg("import").arg(&setup.base_tar).arg(base::NAME))?;
-    Ok(Box::new(docker))
+    Ok(docker)
 }
 
 /// A client that can speak BuildKit with its daemon: an old one by itself, a newer one with its plugin.
@@ -56,6 +57,16 @@ impl Docker {
         let mut command = Command::new(&self.client);
         command.env("DOCKER_BUILDKIT", "1").env("DOCKER_HOST", &self.address);
         command
+    }
+}
+
+impl Runner for Docker {
+    fn title(&self) -> &str {
+        &self.title
+    }
+
+    fn command(&self) -> Command {
+        Self::command(self)
     }
 }
 

@@ -1,9 +1,10 @@
-//! The builders that are measured, each with a state of its own below one directory.
+//! The builders that are measured, and what runs containers, each with a state of its own below one directory.
 
 mod buildah;
 mod buildkit;
 mod daemon;
 mod docker;
+mod podman;
 mod slipway;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,17 @@ pub(crate) trait Builder {
     }
 }
 
+/// Something that runs containers, with the commands of `docker`.
+///
+/// As a [`Builder`] it has the base image when it is made, and leaves nothing when it is dropped.
+pub(crate) trait Runner: Sync {
+    /// Name and version.
+    fn title(&self) -> &str;
+
+    /// The command, without arguments.
+    fn command(&self) -> Command;
+}
+
 /// A builder that is not on this machine, or does not work here.
 pub(crate) struct Absent {
     pub(crate) name: &'static str,
@@ -51,20 +63,47 @@ pub(crate) struct Setup {
 ///
 /// When it cannot import the base image.
 pub(crate) fn ours(setup: &Setup) -> Result<Box<dyn Builder>, Error> {
-    slipway::start(setup)
+    Ok(Box::new(slipway::start(setup)?))
+}
+
+/// The same, for what it runs.
+///
+/// # Errors
+///
+/// When it cannot import the base image.
+pub(crate) fn our_runner(setup: &Setup) -> Result<Box<dyn Runner>, Error> {
+    Ok(Box::new(slipway::start(setup)?))
+}
+
+/// What else runs containers on this machine, and why the rest is not there.
+pub(crate) fn other_runners(setup: &Setup) -> (Vec<Box<dyn Runner>>, Vec<Absent>) {
+    const RUNNERS: [Start<Box<dyn Runner>>; 2] = [
+        ("podman", |setup| Ok(Box::new(podman::start(setup)?))),
+        ("docker", |setup| Ok(Box::new(docker::start(setup)?))),
+    ];
+    start_all(&RUNNERS, setup)
 }
 
 /// The other builders of this machine, and why the rest is not there.
 pub(crate) fn peers(setup: &Setup) -> (Vec<Box<dyn Builder>>, Vec<Absent>) {
-    type Start = fn(&Setup) -> Result<Box<dyn Builder>, Error>;
-    const PEERS: [(&str, Start); 3] =
-        [("buildah", buildah::start), ("docker", docker::start), ("buildkit", buildkit::start)];
+    const PEERS: [Start<Box<dyn Builder>>; 3] = [
+        ("buildah", buildah::start),
+        ("docker", |setup| Ok(Box::new(docker::start(setup)?))),
+        ("buildkit", buildkit::start),
+    ];
+    start_all(&PEERS, setup)
+}
 
+/// The name of something, and how it is started.
+type Start<T> = (&'static str, fn(&Setup) -> Result<T, Error>);
+
+/// Starts what can be started.
+fn start_all<T>(all: &[Start<T>], setup: &Setup) -> (Vec<T>, Vec<Absent>) {
     let mut present = Vec::new();
     let mut absent = Vec::new();
-    for (name, start) in PEERS {
+    for (name, start) in all {
         match start(setup) {
-            Ok(builder) => present.push(builder),
+            Ok(one) => present.push(one),
             Err(error) => absent.push(Absent { name, why: reason(&error) }),
         }
     }

@@ -3,18 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Builder, Setup};
+use super::{Builder, Runner, Setup};
 use crate::base;
 use crate::error::Error;
 use crate::process;
 
-struct Slipway {
+pub(super) struct Slipway {
     title: String,
     binary: PathBuf,
     store: PathBuf,
 }
 
-pub(super) fn start(setup: &Setup) -> Result<Box<dyn Builder>, Error> {
+pub(super) fn start(setup: &Setup) -> Result<Slipway, Error> {
     let mut slipway = Slipway {
         title: String::new(),
         binary: setup.slipway.clone(),
@@ -22,7 +22,7 @@ pub(super) fn start(setup: &Setup) -> Result<Box<dyn Builder>, Error> {
     };
     slipway.title = process::run(slipway.command().arg("--version"))?;
     process::run(slipway.command().arg("import").arg(&setup.base_tar).arg(base::NAME))?;
-    Ok(Box::new(slipway))
+    Ok(slipway)
 }
 
 impl Slipway {
@@ -30,6 +30,16 @@ impl Slipway {
         let mut command = Command::new(&self.binary);
         command.arg("--root").arg(&self.store);
         command
+    }
+}
+
+impl Runner for Slipway {
+    fn title(&self) -> &str {
+        &self.title
+    }
+
+    fn command(&self) -> Command {
+        Self::command(self)
     }
 }
 

@@ -1,6 +1,7 @@
-//! Promises that are no comparison with others: Slipway alone, with a number for each of them.
+//! Promises with a number for each of them, and where others can do the same, what they need for it.
 
 mod collection;
+mod containers;
 mod memory;
 
 use std::fmt;
@@ -18,6 +19,8 @@ pub(crate) enum Trial {
     Collection,
     /// What a large layer takes in memory.
     Memory,
+    /// The commands for containers, many of them at once, and what they write.
+    Containers,
 }
 
 /// How large the trials are.
@@ -29,7 +32,7 @@ pub(crate) struct Extent {
 }
 
 /// Everything that can be measured.
-pub(crate) const TRIALS: [Trial; 2] = [Trial::Collection, Trial::Memory];
+pub(crate) const TRIALS: [Trial; 3] = [Trial::Collection, Trial::Memory, Trial::Containers];
 
 /// What was measured of one trial.
 pub(crate) struct TrialRow {
@@ -57,6 +60,7 @@ impl Trial {
         match self {
             Self::Collection => "P13",
             Self::Memory => "P11",
+            Self::Containers => "P12b",
         }
     }
 
@@ -64,6 +68,7 @@ impl Trial {
         match self {
             Self::Collection => "a store with many records, and builds during their collection",
             Self::Memory => "a large layer, built, pushed, saved, loaded and pulled",
+            Self::Containers => "containers that start, are entered and end, 200 at once, and their logs",
         }
     }
 
@@ -74,6 +79,7 @@ impl Trial {
         let findings = match self {
             Self::Collection => collection::measure(&setup, rounds, extent.records)?,
             Self::Memory => memory::measure(&setup, extent.layer_gigabytes << 30)?,
+            Self::Containers => containers::measure(&setup, rounds)?,
         };
         std::fs::remove_dir_all(&setup.directory).map_err(Error::at(&setup.directory))?;
         Ok(TrialRow { trial: self, findings })

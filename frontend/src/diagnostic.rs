@@ -30,7 +30,9 @@ pub struct Diagnostic {
     /// What to do, only when we are sure.
     pub help: Option<String>,
     /// Other places that explain this one.
-    pub secondary: Vec<(Range<usize>, String)>,
+    pub secondary: Box<[(Range<usize>, String)]>,
+    /// The message in BuildKit's words, where those are others: programs look for them.
+    pub(crate) buildkit: Option<Box<str>>,
 }
 
 impl Diagnostic {
@@ -45,7 +47,7 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, rule: &'static str, span: Range<usize>, message: String) -> Self {
-        Self { severity, rule, span, message, help: None, secondary: Vec::new() }
+        Self { severity, rule, span, message, help: None, secondary: Box::default(), buildkit: None }
     }
 
     /// The same with advice, when there is any.
@@ -58,7 +60,14 @@ impl Diagnostic {
     /// The same with another place.
     #[must_use]
     pub fn with_secondary(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
-        self.secondary.push((span, label.into()));
+        self.secondary = Vec::from(self.secondary).into_iter().chain([(span, label.into())]).collect();
+        self
+    }
+
+    /// The same with what BuildKit says.
+    #[must_use]
+    pub(crate) fn with_buildkit(mut self, words: impl Into<Box<str>>) -> Self {
+        self.buildkit = Some(words.into());
         self
     }
 
@@ -74,6 +83,8 @@ pub(crate) struct Diagnostics {
     found: Vec<Diagnostic>,
     has_errors: bool,
     checks: Checks,
+    /// Comments in front of instructions do not count: what is looked at is not in the text.
+    pub(crate) is_elsewhere: bool,
     /// For the advice in them.
     pub(crate) suggester: Suggester,
 }
@@ -92,7 +103,11 @@ impl Diagnostics {
 
     /// The same for a finding that the instruction at `cause` makes, and that stands at another place.
     pub(crate) fn push_for(&mut self, diagnostic: Diagnostic, cause: &Range<usize>) {
-        if lint::rule(diagnostic.rule).is_some_and(|rule| !self.checks.applies(rule, cause)) {
+        let applies = |rule| match self.is_elsewhere {
+            true => self.checks.options.applies(rule),
+            false => self.checks.applies(rule, cause),
+        };
+        if lint::rule(diagnostic.rule).is_some_and(|rule| !applies(rule)) {
             return;
         }
         let first_error = diagnostic.is_error() && !self.has_errors;

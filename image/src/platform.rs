@@ -23,6 +23,55 @@ pub struct PlatformError {
     pub text: String,
 }
 
+/// Operating systems that are known by their name alone, as in containerd.
+const SYSTEMS: [&str; 17] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+    "zos",
+];
+
+/// Architectures in normal form that are known by their name alone, as in containerd.
+const ARCHITECTURES: [&str; 24] = [
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "arm64",
+    "arm64be",
+    "armbe",
+    "loong64",
+    "mips",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "mipsle",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc",
+    "sparc64",
+    "wasm",
+];
+
 impl Platform {
     /// The platform that this program was compiled for.
     pub fn host() -> Self {
@@ -70,10 +119,14 @@ impl FromStr for Platform {
         }
         match parts[..] {
             // One word alone is an operating system or an architecture, as in containerd.
-            [os @ ("linux" | "windows" | "darwin" | "freebsd")] => {
+            [os] if SYSTEMS.contains(&&*os.to_ascii_lowercase()) => {
                 Ok(Self::normal(os, std::env::consts::ARCH, None))
             }
-            [architecture] => Ok(Self::normal("linux", architecture, None)),
+            [architecture] => {
+                let platform = Self::normal("linux", architecture, None);
+                let is_known = ARCHITECTURES.contains(&platform.architecture.as_str());
+                is_known.then_some(platform).ok_or_else(error)
+            }
             [os, architecture] => Ok(Self::normal(os, architecture, None)),
             [os, architecture, variant] => Ok(Self::normal(os, architecture, Some(variant))),
             _ => Err(error()),
@@ -106,10 +159,13 @@ mod tests {
             ("linux/arm", "linux/arm/v7"),
             ("linux/arm/6", "linux/arm/v6"),
             ("arm64", "linux/arm64"),
+            ("x86_64", "linux/amd64"),
+            ("armhf", "linux/arm/v7"),
+            ("solaris/sparc64", "solaris/sparc64"),
         ] {
             assert_eq!(normal(text).as_deref(), Ok(expected), "{text}");
         }
-        for wrong in ["", "linux/", "linux/a/b/c", "linux/a b"] {
+        for wrong in ["", "linux/", "linux/a/b/c", "linux/a b", "foo"] {
             assert!(normal(wrong).is_err(), "{wrong}");
         }
     }

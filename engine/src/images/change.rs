@@ -60,7 +60,7 @@ pub(crate) fn run_config_on(changes: &[String], mut base: ImageConfig) -> Result
     let mut triggers = std::mem::take(&mut base.config.on_build);
     let text = format!("FROM {BASE}\n{}\n", changes.join("\n"));
     let wrong = |diagnostics: Vec<Diagnostic>| wrong(&diagnostics, &text);
-    let Parsed { dockerfile, diagnostics } = frontend::parse(&text);
+    let Parsed { dockerfile, diagnostics, broken: _ } = frontend::parse(&text);
     let keywords =
         dockerfile.stages.iter().flat_map(|stage| &stage.instructions).map(|found| &found.keyword.value);
     if let Some(keyword) = keywords.into_iter().find(|keyword| !is_allowed(keyword)) {

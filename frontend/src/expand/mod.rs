@@ -7,6 +7,9 @@
 mod pattern;
 mod words;
 
+use std::ops::Range;
+
+use crate::diagnostic::Diagnostic;
 use crate::environment::Variables;
 use crate::limits::{EXPANSION_BYTES_MAX, EXPANSION_DEPTH_MAX, SHELL_PATTERN_BYTES_MAX};
 use words::Words;
@@ -66,6 +69,32 @@ pub enum ExpandError {
     /// The nesting is deeper than any real one.
     #[error("more than {EXPANSION_DEPTH_MAX} substitutions inside one another")]
     TooDeep,
+}
+
+impl ExpandError {
+    /// The finding for a text at a place.
+    pub(crate) fn diagnostic(&self, text: &str, span: &Range<usize>) -> Diagnostic {
+        let found = Diagnostic::error("Expansion", span.clone(), self.to_string());
+        match self.buildkit() {
+            Some(words) => found.with_buildkit(format!("failed to process {text:?}: {words}")),
+            None => found,
+        }
+    }
+
+    /// The same in BuildKit's words, where it has the limit too.
+    fn buildkit(&self) -> Option<String> {
+        const UNTERMINATED: &str = "unexpected end of statement while looking for matching";
+        Some(match self {
+            Self::Unterminated { quote: '"' } => format!("{UNTERMINATED} double-quote"),
+            Self::Unterminated { .. } => format!("{UNTERMINATED} single-quote"),
+            Self::MissingBrace => "syntax error: missing '}'".to_owned(),
+            Self::MissingSlash { .. } => "syntax error: missing '/' in ${}".to_owned(),
+            Self::BadSubstitution => "syntax error: bad substitution".to_owned(),
+            Self::Modifier { modifier, .. } => format!("unsupported modifier ({modifier}) in substitution"),
+            Self::Required { name, message } => format!("{name}: {message}"),
+            Self::Pattern { .. } | Self::PatternTooLong | Self::TooLong | Self::TooDeep => return None,
+        })
+    }
 }
 
 /// How a text is read.

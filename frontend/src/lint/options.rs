@@ -69,6 +69,18 @@ pub enum CheckOptionError {
     },
 }
 
+impl CheckOptionError {
+    /// The same in BuildKit's words.
+    pub(crate) fn buildkit(&self) -> String {
+        match self {
+            Self::Unknown { option } => format!("invalid check option {option:?}"),
+            Self::Boolean { value } => format!(
+                "failed to parse check option \"error={value}\": strconv.ParseBool: parsing {value:?}: invalid syntax"
+            ),
+        }
+    }
+}
+
 impl CheckOptions {
     /// The name of the directive, and of nothing else.
     pub(crate) const DIRECTIVE: &'static str = "check";

@@ -89,7 +89,8 @@ impl Lowering<'_> {
             return Ok(());
         }
         let destination = self.expand(state, &add.destination)?;
-        if paths::destination(state.cwd(), &destination).ends_with('/') {
+        let destination = state.path(&destination).map_err(|error| error.at(&add.destination.span))?;
+        if paths::destination(&state.cwd(), &destination).ends_with('/') {
             return Ok(());
         }
         let message = "several sources need a directory to go to, with a slash at its end";
@@ -104,11 +105,13 @@ fn check_checksum(add: &Copy, checksum: Option<&str>, remotes: &[Option<Remote>]
             [Some(_)] => {}
             [_] | [] => {
                 let message = "`--checksum` needs a source that is a URL or a git repository";
-                return Err(wrong("InvalidFlagValue", word, message.to_owned()));
+                let words = "checksum requires HTTP(S) or Git sources";
+                return Err(known(word, message.to_owned(), words));
             }
             _ => {
                 let message = "`--checksum` cannot be for several sources".to_owned();
-                return Err(wrong("InvalidFlagValue", word, message));
+                let words = "checksum can't be specified for multiple sources";
+                return Err(known(word, message, words));
             }
         }
     }
@@ -121,11 +124,16 @@ pub(crate) fn http_checksum(add: &Copy, word: &Word, checksum: &str) -> Result<D
     let parsed = checksum.strip_prefix(CHECKSUM_PREFIX).map(Digest::from_hex);
     match parsed {
         Some(Ok(digest)) => Ok(digest),
-        Some(Err(error)) => Err(wrong("InvalidFlagValue", word, error.to_string())),
+        Some(Err(error)) => Err(known(word, error.to_string(), "invalid checksum digest length")),
         None => {
             let message =
                 format!("invalid checksum `{checksum}`, expected `{CHECKSUM_PREFIX}` and 64 hex digits");
-            Err(wrong("InvalidFlagValue", word, message))
+            let words = if checksum.contains(':') {
+                "unsupported digest algorithm"
+            } else {
+                "invalid checksum digest format"
+            };
+            Err(known(word, message, words))
         }
     }
 }
@@ -142,7 +150,7 @@ pub(crate) fn git_source(
         && flag != of_url
     {
         let message = "`--keep-git-dir` and the `keep-git-dir` of the URL say different things".to_owned();
-        return Err(wrong("InvalidFlagValue", word, message));
+        return Err(known(word, message, "inconsistent keep-git-dir configuration"));
     }
     source.keep_git_dir = keep_git_dir.or(add.keep_git_dir).unwrap_or(false);
     if let Some(checksum) = checksum {
@@ -150,7 +158,8 @@ pub(crate) fn git_source(
         remote::check_commit(checksum).map_err(|error| wrong("InvalidFlagValue", word, error.to_string()))?;
         if let Some(of_url) = source.checksum.as_deref().filter(|of_url| *of_url != checksum) {
             let message = format!("`--checksum` is {checksum}, the URL says {of_url}");
-            return Err(wrong("InvalidFlagValue", word, message));
+            let words = format!("checksum mismatch {checksum:?} != {of_url:?}");
+            return Err(known(word, message, &words));
         }
         source.checksum = Some(checksum.to_owned());
     }
@@ -159,4 +168,10 @@ pub(crate) fn git_source(
 
 fn wrong(rule: &'static str, word: &Word, message: String) -> Box<Diagnostic> {
     Box::new(Diagnostic::error(rule, word.span.clone(), message))
+}
+
+/// The same where BuildKit says something else.
+fn known(word: &Word, message: String, words: &str) -> Box<Diagnostic> {
+    let found = Diagnostic::error("InvalidFlagValue", word.span.clone(), message);
+    Box::new(found.with_buildkit(words))
 }

@@ -23,6 +23,15 @@ pub(super) fn check(mode: &str) -> Result<(), String> {
     }
 }
 
+/// What BuildKit says of a mode that is none.
+pub(super) fn buildkit(mode: &str) -> String {
+    if mode.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("invalid chmod parameter: '{mode}'. it should be octal string and between 0 and 07777")
+    } else {
+        "invalid syntax".to_owned()
+    }
+}
+
 /// `[ugoa]*([-+=][rwxXst]*|[-+=][ugo])+`, several with commas, as in chmod(1).
 fn symbolic(text: &str) -> IResult<&str, ()> {
     let who = take_while(|c| matches!(c, 'u' | 'g' | 'o' | 'a'));

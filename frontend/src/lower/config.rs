@@ -4,10 +4,11 @@ use graph::{File, FileAction, MakeDirectory, Op};
 use serde_json::Value;
 
 use super::stage::StageState;
-use super::{Lowering, display, golang, paths, ports, signal};
+use super::{Lowering, display, golang, paths, ports, signal, windows};
 use crate::ast::{CommandLine, Healthcheck, Instruction, Onbuild, Pair, Word};
 use crate::diagnostic::Diagnostic;
 use crate::lint;
+use crate::syntax::EMPTY_VOLUME;
 
 /// The shell of images that name none.
 const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
@@ -76,7 +77,8 @@ impl Lowering<'_> {
                 let format = lint::expose_invalid_format(&text, &word.span);
                 casing.into_iter().chain(format).for_each(|finding| self.diagnostics.push(finding));
                 let ports = ports::expose(&text).map_err(|error| {
-                    Box::new(Diagnostic::error("InvalidPort", word.span.clone(), error.to_string()))
+                    let found = Diagnostic::error("InvalidPort", word.span.clone(), error.to_string());
+                    Box::new(found.with_buildkit(error.buildkit(&text)))
                 })?;
                 self.spend(ports.len() * PORT_BYTES, &word.span)?;
                 exposed.extend(ports);
@@ -134,7 +136,8 @@ impl Lowering<'_> {
         if !signal::is_signal(&text) {
             let message = format!("unknown signal `{text}`");
             let help = signal::near(&text).map(|near| format!("did you mean `{near}`?"));
-            let diagnostic = Diagnostic::error("InvalidSignal", word.span.clone(), message);
+            let diagnostic = Diagnostic::error("InvalidSignal", word.span.clone(), message)
+                .with_buildkit(format!("invalid signal: {text}"));
             return Err(Box::new(diagnostic.with_help(help)));
         }
         state.record(format!("STOPSIGNAL {text}"), None);
@@ -153,7 +156,8 @@ impl Lowering<'_> {
         let volumes = self.expand_all(state, words)?;
         if let Some(at) = volumes.iter().position(String::is_empty) {
             let message = format!("the volume `{}` is empty", words[at].value);
-            return Err(Box::new(Diagnostic::error("EmptyVolume", words[at].span.clone(), message)));
+            let found = Diagnostic::error("EmptyVolume", words[at].span.clone(), message);
+            return Err(Box::new(found.with_buildkit(EMPTY_VOLUME)));
         }
         state.record(format!("VOLUME {}", golang::list(&volumes)), None);
         state.config.config.volumes.extend(volumes.into_iter().map(|volume| (volume, present())));
@@ -166,16 +170,20 @@ impl Lowering<'_> {
         instruction: &Instruction,
         word: &Word,
     ) -> Result<()> {
-        let path = self.expand(state, word)?;
+        let written = self.expand(state, word)?;
+        let path = state.path(&written).map_err(|error| error.at(&word.span))?;
         // The value of a variable of a base that is not known can be anything.
         let is_unsure = state.base_is_unknown && word.value.contains('$');
         if !state.has_workdir && !path.starts_with('/') && !is_unsure {
-            self.diagnostics.push(lint::workdir_relative_path(word, &path));
+            self.diagnostics.push(lint::workdir_relative_path(word, &written));
         }
         state.has_workdir = true;
-        let directory = paths::absolute(state.cwd(), &path);
+        let directory = paths::absolute(&state.cwd(), &path);
         let created_by = format!("WORKDIR {directory}");
-        state.config.config.working_dir.clone_from(&directory);
+        state.config.config.working_dir = match state.is_windows() {
+            true => windows::with_backslashes(&directory),
+            false => directory.clone(),
+        };
         if directory == "/" {
             state.record(created_by, None);
             return Ok(());

@@ -8,7 +8,7 @@ use crate::ast::{Copy, HereDocument, Instruction, Word};
 use crate::diagnostic::Diagnostic;
 use crate::expand::{Expander, Quotes};
 use crate::lint;
-use crate::remote;
+use crate::remote::{self, Remote};
 
 /// Mode of a file from a here-document.
 const DOCUMENT_MODE: u32 = 0o644;
@@ -43,11 +43,13 @@ impl Lowering<'_> {
     ) -> Result<()> {
         let sources = self.expand_all(state, &copy.sources)?;
         for (source, word) in sources.iter().zip(&copy.sources) {
-            if remote::of_source(source).is_some() {
+            if let Some(remote) = remote::of_source(source) {
                 let message = format!("`COPY` takes no URLs: `{source}`");
+                let kind = if matches!(remote, Ok(Remote::Git(_))) { "git ref" } else { "URL" };
                 return Err(Box::new(
                     Diagnostic::error("InvalidSource", word.span.clone(), message)
-                        .with_help("use `ADD`".to_owned()),
+                        .with_help("use `ADD`".to_owned())
+                        .with_buildkit(format!("source can't be a {kind} for COPY")),
                 ));
             }
         }
@@ -74,11 +76,14 @@ impl Lowering<'_> {
         let owner = self.expand_option(state, copy.chown.as_ref())?;
         let mode = self.expand_option(state, copy.chmod.as_ref())?;
         if let (Some(mode), Some(word)) = (&mode, &copy.chmod) {
-            chmod::check(mode)
-                .map_err(|message| Box::new(Diagnostic::error("InvalidChmod", word.span.clone(), message)))?;
+            chmod::check(mode).map_err(|message| {
+                let found = Diagnostic::error("InvalidChmod", word.span.clone(), message);
+                Box::new(found.with_buildkit(chmod::buildkit(mode)))
+            })?;
         }
+        let path = state.path(&destination).map_err(|error| error.at(&copy.destination.span))?;
         let template = graph::Copy {
-            destination: paths::destination(state.cwd(), &destination),
+            destination: paths::destination(&state.cwd(), &path),
             owner: owner.clone(),
             mode: mode.clone(),
             exclude: self.expand_all(state, &copy.exclude)?,
@@ -97,7 +102,11 @@ impl Lowering<'_> {
             let (input, sources, unpack) = match piece {
                 Piece::Paths(sources) => {
                     sources.iter().for_each(|source| created_by.push_str(&format!(" {source}")));
-                    let normal = sources.iter().map(|source| normal_source(source, copy.parents)).collect();
+                    let normal = |source: &String| {
+                        let path = state.path(source).map_err(|error| error.at(&instruction.span))?;
+                        Ok(normal_source(&path, copy.parents))
+                    };
+                    let normal = sources.iter().map(normal).collect::<Result<_>>()?;
                     (self.copied_from(state, copy)?, normal, copy.unpack.unwrap_or(keyword == "ADD"))
                 }
                 Piece::Remote { input, pattern, unpack, shown, .. } => {

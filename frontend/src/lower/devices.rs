@@ -15,6 +15,9 @@ pub(super) fn lower(words: &[Word]) -> Result<Vec<Device>, Box<Diagnostic>> {
 
 fn device(word: &Word) -> Result<Device, Box<Diagnostic>> {
     let wrong = |message: String| Box::new(Diagnostic::error("InvalidDevice", word.span.clone(), message));
+    let known = |message: String, words: String| {
+        Box::new(Diagnostic::error("InvalidDevice", word.span.clone(), message).with_buildkit(words))
+    };
     let fields = csv(&word.value).ok_or_else(|| wrong("a quote in `--device` is not closed".to_owned()))?;
     let (mut name, mut required) = (None, false);
     for field in &fields {
@@ -25,20 +28,25 @@ fn device(word: &Word) -> Result<Device, Box<Diagnostic>> {
         match (key.as_str(), value, &name) {
             ("required", None, _) => required = true,
             ("required", Some(value), _) => {
-                required = go_bool(value)
-                    .ok_or_else(|| wrong(format!("invalid value `{value}` for `required` in `--device`")))?;
+                required = go_bool(value).ok_or_else(|| {
+                    let message = format!("invalid value `{value}` for `required` in `--device`");
+                    known(message, format!("invalid value for required: {value}"))
+                })?;
             }
             ("name", Some(value), None) => name = Some(value.to_owned()),
             ("name", Some(_), Some(first)) => {
-                return Err(wrong(format!("`--device` has a name already: `{first}`")));
+                let message = format!("`--device` has a name already: `{first}`");
+                return Err(known(message, format!("device name already set to {first}")));
             }
             (_, _, None) => name = Some(field.clone()),
             (key, ..) => {
                 let near = nearest(key, ["name", "required"]).map(|near| format!("did you mean `{near}`?"));
                 let message = format!("`--device` has no key `{key}`");
-                return Err(Box::new(
-                    Diagnostic::error("InvalidDevice", word.span.clone(), message).with_help(near),
-                ));
+                let words = match value {
+                    Some(_) => format!("unexpected key '{key}' in '{field}'"),
+                    None => format!("invalid field '{field}' must be a key=value pair"),
+                };
+                return Err(Box::new(known(message, words).with_help(near)));
             }
         }
     }

@@ -16,6 +16,7 @@ mod signal;
 mod stage;
 mod taken;
 mod variables;
+mod windows;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -151,9 +152,11 @@ impl Lowering<'_> {
         let plan = self.plan;
         for trigger in &reach.triggers[index] {
             state.progress.is_trigger = true;
+            self.diagnostics.is_elsewhere = true;
             self.instruction(&mut state, trigger);
         }
         state.progress.is_trigger = false;
+        self.diagnostics.is_elsewhere = false;
         let is_replaced = plan.names.is_replaced(index);
         for instruction in plan.stages[index].instructions.iter().filter(|_| !is_replaced) {
             self.instruction(&mut state, instruction);

@@ -39,6 +39,24 @@ pub(super) enum PortError {
     },
 }
 
+impl PortError {
+    /// The same of the port `text` in BuildKit's words.
+    pub(super) fn buildkit(&self, text: &str) -> String {
+        match self {
+            Self::Missing { .. } => format!("invalid port: {text:?}: no port specified"),
+            Self::Number { port } => {
+                let is_host = text.rsplit_once(':').is_some_and(|(_, container)| container != port);
+                format!("invalid {}: {port}", if is_host { "hostPort" } else { "containerPort" })
+            }
+            Self::Protocol { protocol } => format!("invalid port: {text:?}: invalid proto: {protocol}"),
+            Self::Address { address } => format!("invalid IP address: {address}"),
+            Self::Ranges { host, container } => {
+                format!("invalid ranges specified for container and host Ports: {container} and {host}")
+            }
+        }
+    }
+}
+
 /// The ports of `[[ip:]host:]port[-port][/protocol]`, each as `port/protocol`. The host's part is checked and
 /// means nothing.
 pub(super) fn expose(text: &str) -> Result<Vec<String>, PortError> {

@@ -74,7 +74,7 @@ impl Lowering<'_> {
             env: environment(state, &agents),
             build_args: build_args(state),
             proxy_env: self.proxy_env(),
-            cwd: paths::clean(state.cwd()),
+            cwd: paths::clean(&state.cwd()),
             user: state.config.config.user.clone(),
             network: self.network(run),
             security: security(run),

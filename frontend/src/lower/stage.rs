@@ -1,11 +1,13 @@
 //! A stage in the making: where its files stand, and the image that it would be.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use graph::{Label, Location, VertexId};
 use image::{History, ImageConfig, RootFs};
 use serde_json::Value;
 
+use super::windows::{self, PathError};
 use super::{Lowering, SourceKey, paths};
 use crate::ast::{Instruction, Kind, Stage};
 use crate::diagnostic::Diagnostic;
@@ -110,11 +112,17 @@ impl StageState {
     }
 
     /// The directory in which relative paths start.
-    pub(super) fn cwd(&self) -> &str {
+    pub(super) fn cwd(&self) -> Cow<'_, str> {
         match self.config.config.working_dir.as_str() {
-            "" => "/",
-            directory => directory,
+            "" => "/".into(),
+            directory if self.is_windows() => windows::with_slashes(directory).into(),
+            directory => directory.into(),
         }
+    }
+
+    /// A path of the image as it is on Linux.
+    pub(super) fn path<'p>(&self, path: &'p str) -> Result<Cow<'p, str>, PathError> {
+        if self.is_windows() { windows::path(path).map(Cow::Owned) } else { Ok(path.into()) }
     }
 
     fn size_bytes(&self) -> usize {
@@ -301,6 +309,13 @@ fn prepare(state: &mut StageState) {
     }
     let directory = &state.config.config.working_dir;
     if !directory.is_empty() {
-        state.config.config.working_dir = paths::absolute("/", directory);
+        state.config.config.working_dir = match state.is_windows() {
+            false => paths::absolute("/", directory),
+            true => match windows::path(directory) {
+                Ok(path) => windows::with_backslashes(&paths::absolute("/", &path)),
+                // Whoever made the base has made the mistake: it stays as it is.
+                Err(_) => directory.clone(),
+            },
+        };
     }
 }

@@ -50,9 +50,8 @@ impl Lowering<'_> {
         text: &str,
         span: &Range<usize>,
     ) -> Result<Expansion> {
-        let expansion = expander
-            .expand(text, &state.env)
-            .map_err(|error| Box::new(Diagnostic::error("Expansion", span.clone(), error.to_string())))?;
+        let expansion =
+            expander.expand(text, &state.env).map_err(|error| Box::new(error.diagnostic(text, span)))?;
         self.spend(expansion.work_bytes + expansion.text.len(), span)?;
         for name in &expansion.unset {
             self.report_unset(state, name, span);

@@ -7,7 +7,7 @@ use image::Platform;
 use super::PlanOptions;
 use super::epoch::{EPOCH, Epoch};
 use crate::ast::{Arg, Dockerfile, Instruction, Kind};
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::Diagnostics;
 use crate::environment::{Environment, Variables};
 use crate::expand::Expander;
 
@@ -90,8 +90,6 @@ fn declare(
     let Some(default) = &arg.value else { return };
     match expander.expand(&default.value, global) {
         Ok(expansion) => global.set(&arg.name.value, &expansion.text),
-        Err(error) => {
-            diagnostics.push(Diagnostic::error("Expansion", default.span.clone(), error.to_string()));
-        }
+        Err(error) => diagnostics.push(error.diagnostic(&default.value, &default.span)),
     }
 }

@@ -195,9 +195,7 @@ impl Reader<'_> {
 
     fn expand(&self, text: &str, span: &Range<usize>) -> Result<String> {
         let expanded = self.expander.expand(text, &self.env);
-        expanded
-            .map(|expansion| expansion.text)
-            .map_err(|error| Diagnostic::error("Expansion", span.clone(), error.to_string()))
+        expanded.map(|expansion| expansion.text).map_err(|error| error.diagnostic(text, span))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::lint::{self, CheckOptions, Checks};
 use crate::lower::{self, Lowered};
 use crate::remote::Remote;
 use crate::suggest::nearest;
-use crate::syntax::Parsed;
+use crate::syntax::{self, Parsed};
 pub use epoch::{Epoch, EpochSource, epoch_source};
 pub(crate) use names::{Names, Origin};
 pub(crate) use reach::Reach;
@@ -166,7 +166,7 @@ pub struct Plan {
 /// Everything that keeps the target from being built, as far as it can be known without the base images.
 pub fn plan(dockerfile: &Dockerfile, options: &PlanOptions) -> Result<Plan, Vec<Diagnostic>> {
     if dockerfile.stages.is_empty() {
-        return Err(vec![Diagnostic::error("NoStage", 0..0, "the Dockerfile has no `FROM`")]);
+        return Err(vec![syntax::no_stage()]);
     }
     let checks = checks(dockerfile, options).map_err(|diagnostic| vec![diagnostic])?;
     let mut diagnostics = Diagnostics::new(checks.clone());
@@ -247,8 +247,10 @@ fn checks(dockerfile: &Dockerfile, options: &PlanOptions) -> Result<Checks, Diag
         (_, Some(directive)) => (lint::first_word(&directive.value.value), directive.value.span.clone()),
         (_, None) => return Ok(Checks::new(CheckOptions::default(), dockerfile)),
     };
-    let parsed = CheckOptions::parse(text);
-    let options = parsed.map_err(|error| Diagnostic::error("InvalidCheckOption", span, error.to_string()))?;
+    let options = CheckOptions::parse(text).map_err(|error| {
+        let words = format!("failed to parse check options: {}", error.buildkit());
+        Diagnostic::error("InvalidCheckOption", span, error.to_string()).with_buildkit(words)
+    })?;
     Ok(Checks::new(options, dockerfile))
 }
 

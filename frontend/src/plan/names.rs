@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use image::{Platform, Reference};
+use image::{Platform, Reference, ReferenceError};
 
 use super::{NamedContext, PlanOptions};
 use crate::ast::{Stage, Word};
@@ -104,7 +104,9 @@ impl Names {
         if base.is_empty() {
             let message = format!("the base `{}` is empty", written.value);
             let help = unset_help(written, expander, global_args, suggester);
-            return Err(Diagnostic::error("EmptyBase", written.span.clone(), message).with_help(help));
+            return Err(Diagnostic::error("EmptyBase", written.span.clone(), message)
+                .with_help(help)
+                .with_buildkit(format!("base name ({}) should not be blank", written.value)));
         }
         // Names of stages are in lower case, and here, unlike elsewhere, they are meant as they are written.
         if let Some(stage) = self.by_name.get(&base) {
@@ -142,7 +144,7 @@ impl Names {
         &self,
         name: &str,
         span: &Range<usize>,
-        error: &image::ReferenceError,
+        error: &ReferenceError,
         suggester: &mut Suggester,
     ) -> Diagnostic {
         match suggester.nearest(name, self.stage_names()) {
@@ -152,7 +154,9 @@ impl Names {
                 let lower = name.to_lowercase();
                 let would_do = lower != name && lower.parse::<Reference>().is_ok();
                 let help = would_do.then(|| format!("did you mean `{lower}`?"));
-                Diagnostic::error("InvalidReference", span.clone(), error.to_string()).with_help(help)
+                Diagnostic::error("InvalidReference", span.clone(), error.to_string())
+                    .with_help(help)
+                    .with_buildkit(format!("failed to parse stage name {name:?}: {}", of_go(error)))
             }
         }
     }
@@ -225,25 +229,36 @@ impl Names {
         if expanded.is_ok_and(|expansion| expansion.text != from) {
             let message = "`--from` does not expand variables";
             let help = "name a stage with `FROM` and an `ARG` in front of the first `FROM`".to_owned();
-            return Err(Diagnostic::error("InvalidFrom", span.clone(), message).with_help(help));
+            let words = "variable expansion is not supported for --from, define a new stage with FROM using ARG from \
+                         global scope as a workaround";
+            return Err(Diagnostic::error("InvalidFrom", span.clone(), message)
+                .with_help(help)
+                .with_buildkit(words));
         }
         let stage = match from.parse::<usize>() {
             Ok(index) if index < self.bases.len() => Some(index),
             Ok(index) => {
                 let message = format!("no stage with the number {index}: there are {}", self.bases.len());
-                return Err(Diagnostic::error("UnknownStage", span.clone(), message));
+                return Err(Diagnostic::error("UnknownStage", span.clone(), message)
+                    .with_buildkit(format!("invalid stage index {index}")));
             }
             Err(_) => self.stage(from),
         };
         match stage {
             Some(stage) if stage == current => {
                 let message = format!("circular dependency: the stage copies from itself (`{from}`)");
-                Err(Diagnostic::error("CircularDependency", span.clone(), message))
+                Err(Diagnostic::error("CircularDependency", span.clone(), message)
+                    .with_buildkit(format!("circular dependency detected on stage: {}", self.shown(stage))))
             }
             Some(stage) if stage > current => {
                 let message = format!("the stage `{from}` is defined further down");
+                let words = format!(
+                    "cannot copy from stage {from:?}, it needs to be defined before current stage {:?}",
+                    self.shown(current)
+                );
                 Err(Diagnostic::error("LaterStage", span.clone(), message)
-                    .with_help("move it in front of this one".to_owned()))
+                    .with_help("move it in front of this one".to_owned())
+                    .with_buildkit(words))
             }
             Some(stage) => self.stage_files(stage),
             None => {
@@ -256,6 +271,12 @@ impl Names {
     /// The last stage of a name; case does not count.
     pub(crate) fn stage(&self, name: &str) -> Option<usize> {
         self.by_name.get(&name.to_lowercase()).copied()
+    }
+
+    /// A stage as BuildKit names it.
+    fn shown(&self, stage: usize) -> String {
+        let name = self.stages.iter().find(|(_, index)| *index == stage).map(|(name, _)| name.clone());
+        name.unwrap_or_else(|| format!("stage-{stage}"))
     }
 
     /// All stage names, sorted.
@@ -291,9 +312,7 @@ fn named_stages(stages: &[Arc<Stage>]) -> Vec<(String, usize)> {
 
 fn expand(word: &Word, expander: &Expander, variables: &Environment) -> Result<String, Diagnostic> {
     let expansion = expander.expand(&word.value, variables);
-    expansion
-        .map(|expansion| expansion.text)
-        .map_err(|error| Diagnostic::error("Expansion", word.span.clone(), error.to_string()))
+    expansion.map(|expansion| expansion.text).map_err(|error| error.diagnostic(&word.value, &word.span))
 }
 
 fn platform(
@@ -305,8 +324,25 @@ fn platform(
     let text = expand(word, expander, global_args)?;
     text.parse().map_err(|error: image::PlatformError| {
         let help = unset_help(word, expander, global_args, suggester);
-        Diagnostic::error("InvalidPlatform", word.span.clone(), error.to_string()).with_help(help)
+        let words = match text.as_str() {
+            "" => format!("empty platform value from expression {}", word.value),
+            _ => format!("failed to parse platform {}: {text:?}: invalid argument", word.value),
+        };
+        Diagnostic::error("InvalidPlatform", word.span.clone(), error.to_string())
+            .with_help(help)
+            .with_buildkit(words)
     })
+}
+
+/// What Go's library for references says.
+fn of_go(error: &ReferenceError) -> String {
+    match error {
+        ReferenceError::Format { .. } => "invalid reference format".to_owned(),
+        ReferenceError::Uppercase { name } => {
+            format!("invalid reference format: repository name ({name}) must be lowercase")
+        }
+        ReferenceError::TooLong { .. } => error.to_string(),
+    }
 }
 
 /// Says which variable of an expression has no value.

@@ -58,10 +58,11 @@ pub(super) fn check(inquiry: &Inquiry, bases: &Bases) -> Check {
     let mut findings: Vec<_> =
         warnings.into_iter().filter_map(|warning| finding(warning, inquiry, &places)).collect();
     findings.sort_by_key(|finding| *finding.lines.start());
-    let first = errors.first().filter(|error| !error.span.is_empty());
-    let error_lines = first.map(|error| inquiry.lines(&places.around(&error.span)));
+    let first = wording::first(&errors, inquiry);
+    let placed = first.filter(|error| !error.span.is_empty());
+    let error_lines = placed.map(|error| inquiry.lines(&places.around(&error.span)));
     let line = error_lines.as_ref().map(|lines| *lines.start());
-    let message = errors.first().map(|error| wording::message(error, inquiry, line)).unwrap_or_default();
+    let message = first.map(|error| wording::message(error, inquiry, line)).unwrap_or_default();
     Check { findings, errors, source: inquiry.source().clone(), message, error_lines }
 }
 
@@ -80,7 +81,8 @@ struct Places(Vec<Range<usize>>);
 impl Places {
     fn new(inquiry: &Inquiry) -> Self {
         let dockerfile = &inquiry.parsed.dockerfile;
-        let mut places: Vec<_> = dockerfile.global_args.iter().map(|it| it.span.clone()).collect();
+        let mut places = inquiry.parsed.broken.clone();
+        places.extend(dockerfile.global_args.iter().map(|it| it.span.clone()));
         for stage in &dockerfile.stages {
             places.push(stage.span.clone());
             places.extend(stage.instructions.iter().map(|it| it.span.clone()));

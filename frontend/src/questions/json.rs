@@ -5,6 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Lines;
 
+/// Lines of one instruction that are listed one by one; a longer instruction is one range.
+const LISTED_LINES_MAX: usize = 200;
+
 /// A value on its way to text.
 pub(super) enum Json {
     /// An empty list, where Go has not made one.
@@ -23,11 +26,15 @@ impl Json {
         Self::Text(STANDARD.encode(bytes))
     }
 
-    /// The place of an answer in the first and only source.
+    /// The place of an answer in the first and only source. Each line is a range, as in BuildKit.
     pub(super) fn location(lines: &Lines) -> Self {
         let position = |line: usize| Self::Object(vec![("line", Self::Number(line))]);
-        let range = Self::Object(vec![("start", position(*lines.start())), ("end", position(*lines.end()))]);
-        Self::Object(vec![("ranges", Self::List(vec![range]))])
+        let range = |start, end| Self::Object(vec![("start", position(start)), ("end", position(end))]);
+        let ranges = match lines.clone().count() {
+            0..=LISTED_LINES_MAX => lines.clone().map(|line| range(line, line)).collect(),
+            _ => vec![range(*lines.start(), *lines.end())],
+        };
+        Self::Object(vec![("ranges", Self::List(ranges))])
     }
 
     /// The text, two blanks for each level, without a line feed at the end.

@@ -105,7 +105,9 @@ impl Inquiry {
     /// The lines of a byte range.
     fn lines(&self, span: &Range<usize>) -> Lines {
         let line = |at| self.line_starts.partition_point(|start| *start <= at).max(1);
-        line(span.start)..=line(span.end.max(span.start))
+        // What follows the last line feed is no line.
+        let text = self.source.text.trim_end_matches(['\r', '\n']).len();
+        line(span.start)..=line(span.end.min(text).max(span.start))
     }
 }
 

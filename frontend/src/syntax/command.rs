@@ -24,7 +24,8 @@ pub(super) fn command_line(
 /// The finding for a list like `["a", 1]`.
 pub(super) fn not_strings(request: &Request<'_>, text: &str) -> Diagnostic {
     let message = "a JSON list of arguments may hold strings only";
-    Diagnostic::error("NotStrings", request.line.span_of(text), message)
+    let words = "when using JSON array syntax, arrays must be comprised of strings only";
+    Diagnostic::error("NotStrings", request.line.span_of(text), message).with_buildkit(words)
 }
 
 /// Nothing is a line for the shell too, as in BuildKit.
@@ -44,14 +45,14 @@ pub(super) fn shell(request: &mut Request<'_>, diagnostics: &mut Diagnostics) ->
     match tokens::json(request.arguments) {
         Json::Strings(argv) if !argv.is_empty() => return Some(Kind::Shell(argv)),
         Json::OtherList => diagnostics.push(not_strings(request, request.arguments)),
-        Json::Strings(_) | Json::No => diagnostics.push(
-            Diagnostic::error(
-                "NotJSON",
-                request.arguments_span(),
-                "`SHELL` needs a JSON list with a program",
-            )
-            .with_help("write it as `SHELL [\"/bin/bash\", \"-c\"]`".to_owned()),
-        ),
+        Json::Strings(_) => diagnostics.push(no_program(request, "SHELL requires at least one argument")),
+        Json::No => diagnostics.push(no_program(request, "SHELL requires the arguments to be in JSON form")),
     }
     None
+}
+
+fn no_program(request: &Request<'_>, words: &str) -> Diagnostic {
+    Diagnostic::error("NotJSON", request.arguments_span(), "`SHELL` needs a JSON list with a program")
+        .with_help("write it as `SHELL [\"/bin/bash\", \"-c\"]`".to_owned())
+        .with_buildkit(words)
 }

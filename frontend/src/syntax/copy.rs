@@ -1,7 +1,7 @@
 //! `COPY` and `ADD`.
 
 use super::flags::Flags;
-use super::request::Request;
+use super::request::{self, Request};
 use super::tokens;
 use super::values::json_or_words;
 use crate::ast::{Copy, HereDocument, Kind, Word};
@@ -26,13 +26,19 @@ fn read(request: &Request<'_>, mut flags: Flags, diagnostics: &mut Diagnostics) 
     let keyword = request.keyword.to_ascii_uppercase();
     if words.len() < 2 {
         let message = format!("`{keyword}` needs a source and a destination");
-        diagnostics.push(Diagnostic::error("MissingArgument", request.arguments_span(), message));
+        diagnostics.push(
+            Diagnostic::error("MissingArgument", request.arguments_span(), message)
+                .with_buildkit(request::missing(&keyword)),
+        );
         return None;
     }
     let destination = words.pop().expect("there are at least two words");
     if tokens::marker(&destination.value).is_some() {
         let message = format!("the destination of `{keyword}` cannot be a here-document");
-        diagnostics.push(Diagnostic::error("InvalidHereDocument", destination.span, message));
+        diagnostics.push(
+            Diagnostic::error("InvalidHereDocument", destination.span, message)
+                .with_buildkit(format!("{keyword} cannot accept a heredoc as a destination")),
+        );
         return None;
     }
     let (sources, documents) = sort_out(words, &request.documents);

@@ -50,14 +50,18 @@ impl Flags {
             let message = format!("`{}` has no flag `--{name}`", keyword.to_ascii_uppercase());
             let near = nearest(name, known.iter().copied());
             let help = near.map(|near| format!("did you mean `--{near}`?"));
-            return Err(Diagnostic::error("UnknownFlag", flag.span.clone(), message).with_help(help));
+            let meant = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+            return Err(Diagnostic::error("UnknownFlag", flag.span.clone(), message)
+                .with_help(help)
+                .with_buildkit(format!("unknown flag: --{name}{meant}")));
         }
         let earlier = self.found.iter().find(|earlier| earlier.name == *name);
         match earlier {
             Some(earlier) if !REPEATABLE.contains(&name.as_str()) => {
                 let message = format!("`--{name}` is given twice");
                 Err(Diagnostic::error("DuplicateFlag", flag.span.clone(), message)
-                    .with_secondary(earlier.span.clone(), "first here"))
+                    .with_secondary(earlier.span.clone(), "first here")
+                    .with_buildkit(format!("duplicate flag specified: --{name}")))
             }
             _ => Ok(()),
         }
@@ -76,7 +80,10 @@ impl Flags {
                 Some(value) => values.push(value.clone()),
                 None => {
                     let message = format!("`--{name}` needs a value: `--{name}=...`");
-                    diagnostics.push(Diagnostic::error("MissingFlagValue", flag.span.clone(), message));
+                    diagnostics.push(
+                        Diagnostic::error("MissingFlagValue", flag.span.clone(), message)
+                            .with_buildkit(no_value(name)),
+                    );
                 }
             }
         }
@@ -92,7 +99,13 @@ impl Flags {
             Some("false") => Some(false),
             Some(other) => {
                 let message = format!("`--{name}` is `true` or `false`, not `{other}`");
-                diagnostics.push(Diagnostic::error("InvalidFlagValue", flag.span.clone(), message));
+                let words = match other {
+                    "" => no_value(name),
+                    other => format!("expecting boolean value for flag --{name}, not: {other}"),
+                };
+                diagnostics.push(
+                    Diagnostic::error("InvalidFlagValue", flag.span.clone(), message).with_buildkit(words),
+                );
                 None
             }
         }
@@ -110,4 +123,9 @@ impl Flag {
         let value = value.map(|value| Word { value: value.to_owned(), span: line.span_of(written_value) });
         Self { name: name.to_owned(), value, span: line.span_of(flag.raw) }
     }
+}
+
+/// What BuildKit says of a flag without a value.
+fn no_value(name: &str) -> String {
+    format!("missing a value on flag: --{name}")
 }

@@ -1,6 +1,6 @@
 //! `FROM`.
 
-use super::request::Request;
+use super::request::{self, Request};
 use super::tokens;
 use crate::ast::{From, Kind, Word};
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -19,7 +19,8 @@ pub(super) fn from(request: &mut Request<'_>, diagnostics: &mut Diagnostics) -> 
             let message = "`FROM` takes an image, or an image, `AS` and a name";
             diagnostics.push(
                 Diagnostic::error("InvalidFrom", request.arguments_span(), message)
-                    .with_help("write `FROM image AS name`".to_owned()),
+                    .with_help("write `FROM image AS name`".to_owned())
+                    .with_buildkit(request::missing("FROM")),
             );
             return None;
         }
@@ -43,10 +44,13 @@ fn stage_name(request: &Request<'_>, written: &str, diagnostics: &mut Diagnostic
     if !starts_well || !goes_on_well {
         let message = format!("invalid stage name `{written}`");
         let span = request.line.span_of(written);
-        diagnostics
-            .push(Diagnostic::error("InvalidStageName", span, message).with_help(
-                "names start with a letter and hold letters, digits, `-`, `_` and `.`".to_owned(),
-            ));
+        diagnostics.push(
+            Diagnostic::error("InvalidStageName", span, message)
+                .with_help("names start with a letter and hold letters, digits, `-`, `_` and `.`".to_owned())
+                .with_buildkit(format!(
+                    "invalid name for build stage: {written:?}, name can't start with a number or contain symbols"
+                )),
+        );
         return None;
     }
     Some(())

@@ -1,5 +1,7 @@
 //! `HEALTHCHECK`.
 
+use std::num::IntErrorKind;
+
 use nom::branch::alt;
 use nom::bytes::complete::tag;
 use nom::character::complete::digit0;
@@ -30,7 +32,10 @@ pub(super) fn healthcheck(request: &mut Request<'_>, diagnostics: &mut Diagnosti
         NONE if command.is_empty() => vec![NONE.to_owned()],
         NONE => {
             let message = "`HEALTHCHECK NONE` takes no arguments";
-            diagnostics.push(Diagnostic::error("InvalidHealthcheck", request.line.span_of(command), message));
+            diagnostics.push(
+                Diagnostic::error("InvalidHealthcheck", request.line.span_of(command), message)
+                    .with_buildkit("HEALTHCHECK NONE takes no arguments"),
+            );
             return None;
         }
         "CMD" => test(request, command, diagnostics)?,
@@ -38,13 +43,17 @@ pub(super) fn healthcheck(request: &mut Request<'_>, diagnostics: &mut Diagnosti
             let message = format!("unknown kind of health check `{kind}`");
             diagnostics.push(
                 Diagnostic::error("InvalidHealthcheck", request.line.span_of(kind), message)
-                    .with_help("write `HEALTHCHECK CMD command` or `HEALTHCHECK NONE`".to_owned()),
+                    .with_help("write `HEALTHCHECK CMD command` or `HEALTHCHECK NONE`".to_owned())
+                    .with_buildkit(format!(
+                        "Unknown type {:?} in HEALTHCHECK (try CMD)",
+                        kind.to_ascii_uppercase()
+                    )),
             );
             return None;
         }
     };
     let duration_of = |name: &str, flags: &mut Flags, diagnostics: &mut Diagnostics| {
-        flags.value(name, diagnostics).map_or(0, |word| duration(&word, diagnostics))
+        flags.value(name, diagnostics).map_or(0, |word| duration(name, &word, diagnostics))
     };
     let is_none = test == [NONE];
     let check = Healthcheck {
@@ -70,33 +79,68 @@ fn test(request: &Request<'_>, command: &str, diagnostics: &mut Diagnostics) -> 
         return Some(test);
     }
     let message = "`HEALTHCHECK CMD` without a command";
-    diagnostics.push(Diagnostic::error("MissingArgument", request.arguments_span(), message));
+    diagnostics.push(
+        Diagnostic::error("MissingArgument", request.arguments_span(), message)
+            .with_buildkit("Missing command after HEALTHCHECK CMD"),
+    );
     None
 }
 
 fn retries(word: &Word, diagnostics: &mut Diagnostics) -> i64 {
-    match word.value.parse::<i32>() {
-        Ok(number) if number >= 0 => i64::from(number),
-        _ => {
-            let message = format!("`--retries` is a number, not `{}`", word.value);
-            diagnostics.push(Diagnostic::error("InvalidFlagValue", word.span.clone(), message));
-            0
-        }
+    let text = &word.value;
+    let words = match text.parse::<i32>() {
+        Ok(number) if number >= 0 => return i64::from(number),
+        Ok(number) => format!("--retries cannot be negative ({number})"),
+        Err(error) => format!("strconv.ParseInt: parsing {text:?}: {}", of_go(error.kind())),
+    };
+    let message = format!("`--retries` is a number, not `{text}`");
+    diagnostics.push(Diagnostic::error("InvalidFlagValue", word.span.clone(), message).with_buildkit(words));
+    0
+}
+
+/// What Go says of a number.
+fn of_go(kind: &IntErrorKind) -> &'static str {
+    match kind {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
     }
 }
 
-fn duration(word: &Word, diagnostics: &mut Diagnostics) -> i64 {
-    let problem = match parse_duration(&word.value) {
+fn duration(flag: &str, word: &Word, diagnostics: &mut Diagnostics) -> i64 {
+    let text = &word.value;
+    let (problem, words) = match parse_duration(text) {
         Some(0) => return 0,
         Some(ns) if ns >= DURATION_NS_MIN => return ns,
-        Some(_) => format!("`{}` is shorter than `1ms`", word.value),
-        None => format!("`{}` is not a duration", word.value),
+        Some(_) => {
+            (format!("`{text}` is shorter than `1ms`"), format!("Interval {flag:?} cannot be less than 1ms"))
+        }
+        None => (format!("`{text}` is not a duration"), no_duration(text)),
     };
     diagnostics.push(
         Diagnostic::error("InvalidFlagValue", word.span.clone(), problem)
-            .with_help("durations are written as `1m30s` or `500ms`".to_owned()),
+            .with_help("durations are written as `1m30s` or `500ms`".to_owned())
+            .with_buildkit(words),
     );
     0
+}
+
+/// What Go says of a text that is no duration.
+fn no_duration(text: &str) -> String {
+    let is_digit = |c: char| c.is_ascii_digit() || c == '.';
+    let mut rest = text.trim_start_matches(['-', '+']);
+    while let Ok((after, Some(_))) = component(rest) {
+        rest = after;
+    }
+    let unit = rest.trim_start_matches(is_digit);
+    let unit = unit.split(is_digit).next().unwrap_or_default();
+    let has_number = rest.starts_with(|c: char| c.is_ascii_digit());
+    match (has_number, unit) {
+        (true, "") => format!("time: missing unit in duration {text:?}"),
+        (true, "ns" | "us" | "ms" | "s" | "m" | "h") | (false, _) => {
+            format!("time: invalid duration {text:?}")
+        }
+        (true, unit) => format!("time: unknown unit {unit:?} in duration {text:?}"),
+    }
 }
 
 /// A duration as Go writes them, `1h2m3.5s`, in nanoseconds.
@@ -159,6 +203,20 @@ mod tests {
             ("999999999999h", None),
         ] {
             assert_eq!(parse_duration(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_called_as_in_go() {
+        for (text, expected) in [
+            ("30", "time: missing unit in duration \"30\""),
+            ("1m30", "time: missing unit in duration \"1m30\""),
+            ("1x", "time: unknown unit \"x\" in duration \"1x\""),
+            ("soon", "time: invalid duration \"soon\""),
+            (".s", "time: invalid duration \".s\""),
+            ("999999999999h", "time: invalid duration \"999999999999h\""),
+        ] {
+            assert_eq!(no_duration(text), expected);
         }
     }
 }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 pub(crate) use reader::setting;
 pub(crate) use run::csv;
+pub(crate) use values::EMPTY_VOLUME;
 
 use crate::ast::{CommandLine, Dockerfile, HereDocument, Instruction, Keyword, Kind, Stage};
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -39,6 +40,8 @@ pub struct Parsed {
     pub dockerfile: Dockerfile,
     /// Findings in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
+    /// Where the instructions are that could not be understood.
+    pub broken: Vec<Range<usize>>,
 }
 
 impl Parsed {
@@ -66,9 +69,9 @@ pub fn parse(text: &str) -> Parsed {
     } else {
         text
     };
-    let mut parser = Parser { reader: Reader::new(text), diagnostics };
+    let mut parser = Parser { reader: Reader::new(text), diagnostics, broken: Vec::new() };
     let sorted = parser.instructions();
-    let Parser { reader, mut diagnostics } = parser;
+    let Parser { reader, mut diagnostics, broken } = parser;
     let (global_args, stages) = sorted.finish(&mut diagnostics);
     let dockerfile = Dockerfile {
         directives: reader.directives,
@@ -79,7 +82,7 @@ pub fn parse(text: &str) -> Parsed {
         empty_continuations: reader.empty_continuations,
     };
     encoding::check(text, &dockerfile, &mut diagnostics);
-    Parsed { dockerfile, diagnostics: diagnostics.into_sorted() }
+    Parsed { dockerfile, diagnostics: diagnostics.into_sorted(), broken }
 }
 
 /// Whether a text is HTML, as of a server that shows a file where it was to send it.
@@ -95,7 +98,8 @@ pub(crate) fn parse_trigger(
     span: &Range<usize>,
     line: u32,
 ) -> Result<Instruction, Vec<Diagnostic>> {
-    let mut parser = Parser { reader: Reader::new(trigger), diagnostics: Diagnostics::default() };
+    let mut parser =
+        Parser { reader: Reader::new(trigger), diagnostics: Diagnostics::default(), broken: Vec::new() };
     let read = parser.reader.next_logical(&mut parser.diagnostics);
     let instruction = read.and_then(|first| {
         let first_text = first.text().to_owned();
@@ -148,23 +152,33 @@ impl Sorted {
             let message = format!("`{}` in front of the first `FROM`", keyword.value);
             diagnostics.push(
                 Diagnostic::error("NoStage", keyword.span, message)
-                    .with_help("only `ARG` may stand in front of the first `FROM`".to_owned()),
+                    .with_help("only `ARG` may stand in front of the first `FROM`".to_owned())
+                    .with_buildkit("no build stage in current context"),
             );
         }
         if stages.is_empty() && !diagnostics.has_errors() {
             diagnostics.push(match global_args.is_empty() {
                 true => Diagnostic::error("Empty", 0..0, "the Dockerfile has no instructions")
-                    .with_help("start with `FROM`".to_owned()),
-                false => Diagnostic::error("NoStage", 0..0, "the Dockerfile has no `FROM`"),
+                    .with_help("start with `FROM`".to_owned())
+                    .with_buildkit("file with no instructions"),
+                false => no_stage(),
             });
         }
         (global_args, stages.into_iter().map(Arc::new).collect())
     }
 }
 
+/// The finding for a file with arguments only.
+pub(crate) fn no_stage() -> Diagnostic {
+    Diagnostic::error("NoStage", 0..0, "the Dockerfile has no `FROM`")
+        .with_buildkit("dockerfile contains no stages to build")
+}
+
 struct Parser<'t> {
     reader: Reader<'t>,
     diagnostics: Diagnostics,
+    /// Where the instructions are that could not be understood.
+    broken: Vec<Range<usize>>,
 }
 
 impl Parser<'_> {
@@ -184,6 +198,7 @@ impl Parser<'_> {
             match instruction {
                 Some(instruction) => sorted.push(instruction),
                 None => {
+                    self.broken.push(line.span.start..line.span.end.max(self.reader.end_of_line()));
                     sorted.has_broken_stage |= tokens::keyword(line.text()).0.eq_ignore_ascii_case("FROM");
                 }
             }
@@ -232,7 +247,8 @@ impl Parser<'_> {
             let help = "a shift has no blank in front of it: `$((1<<2))`";
             self.diagnostics.push(
                 Diagnostic::error("UnterminatedHereDocument", marker_span.clone(), message)
-                    .with_help(is_shift.then(|| help.to_owned())),
+                    .with_help(is_shift.then(|| help.to_owned()))
+                    .with_buildkit("unterminated heredoc"),
             );
         }
         let span = start..end.unwrap_or(self.reader.position());
@@ -317,6 +333,11 @@ fn instruction_kind(request: &mut Request<'_>, diagnostics: &mut Diagnostics) ->
     let message = format!("unknown instruction `{}`", request.keyword);
     let near = nearest(request.keyword, INSTRUCTIONS.map(|(keyword, ..)| keyword));
     let help = near.map(|keyword| format!("did you mean `{keyword}`?"));
-    diagnostics.push(Diagnostic::error("UnknownInstruction", span, message).with_help(help));
+    let meant = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    diagnostics.push(
+        Diagnostic::error("UnknownInstruction", span, message)
+            .with_help(help)
+            .with_buildkit(format!("unknown instruction: {}{meant}", request.keyword)),
+    );
     None
 }

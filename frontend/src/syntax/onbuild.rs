@@ -14,7 +14,13 @@ pub(super) fn onbuild(request: &mut Request<'_>, diagnostics: &mut Diagnostics) 
     let (keyword, rest) = tokens::keyword(request.arguments);
     if let Some(refused) = NO_TRIGGERS.iter().find(|refused| keyword.eq_ignore_ascii_case(refused)) {
         let message = format!("`{refused}` cannot be a trigger");
-        diagnostics.push(Diagnostic::error("InvalidTrigger", request.line.span_of(keyword), message));
+        let words = match *refused {
+            "ONBUILD" => "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed".to_owned(),
+            refused => format!("{refused} isn't allowed as an ONBUILD trigger"),
+        };
+        diagnostics.push(
+            Diagnostic::error("InvalidTrigger", request.line.span_of(keyword), message).with_buildkit(words),
+        );
         return None;
     }
     let documents = request.documents.clone();

@@ -27,18 +27,28 @@ fn pairs(request: &mut Request<'_>, diagnostics: &mut Diagnostics) -> Option<Vec
 
 fn pair(request: &Request<'_>, word: &str, diagnostics: &mut Diagnostics) -> Option<Pair> {
     let keyword = request.keyword.to_ascii_uppercase();
-    let (message, help) = match word.split_once('=') {
+    match word.split_once('=') {
         Some((name, value)) if !name.is_empty() => {
             return Some(Pair { name: request.word(name), value: request.word(value), legacy: false });
         }
-        Some(_) => (format!("a name of `{keyword}` is empty"), None),
-        None => (
-            format!("no `=` in `{word}`"),
-            Some(format!("pairs of `{keyword}` are `name=value`; put quotes around a value with blanks")),
+        Some(_) => diagnostics.push(empty_name(request, &keyword, word)),
+        None => diagnostics.push(
+            Diagnostic::error("InvalidPair", request.line.span_of(word), format!("no `=` in `{word}`"))
+                .with_help(format!(
+                    "pairs of `{keyword}` are `name=value`; put quotes around a value with blanks"
+                ))
+                .with_buildkit(format!(
+                    "Syntax error - can't find = in {word:?}. Must be of the form: name=value"
+                )),
         ),
-    };
-    diagnostics.push(Diagnostic::error("InvalidPair", request.line.span_of(word), message).with_help(help));
+    }
     None
+}
+
+fn empty_name(request: &Request<'_>, keyword: &str, word: &str) -> Diagnostic {
+    let message = format!("a name of `{keyword}` is empty");
+    Diagnostic::error("EmptyName", request.line.span_of(word), message)
+        .with_buildkit(format!("{keyword} names can not be blank"))
 }
 
 fn legacy(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Option<Pair> {
@@ -47,8 +57,9 @@ fn legacy(request: &Request<'_>, diagnostics: &mut Diagnostics) -> Option<Pair> 
     if value.is_empty() {
         let message = format!("`{keyword} {name}` has no value");
         diagnostics.push(
-            Diagnostic::error("MissingArgument", request.arguments_span(), message)
-                .with_help(format!("write `{keyword} {name}=value`")),
+            Diagnostic::error("MissingValue", request.arguments_span(), message)
+                .with_help(format!("write `{keyword} {name}=value`"))
+                .with_buildkit(format!("{keyword} must have two arguments")),
         );
         return None;
     }
@@ -66,8 +77,7 @@ pub(super) fn arg(request: &mut Request<'_>, diagnostics: &mut Diagnostics) -> O
 fn one_arg(request: &Request<'_>, word: &str, diagnostics: &mut Diagnostics) -> Option<Arg> {
     match word.split_once('=') {
         Some(("", _)) => {
-            let message = "a name of `ARG` is empty";
-            diagnostics.push(Diagnostic::error("InvalidPair", request.line.span_of(word), message));
+            diagnostics.push(empty_name(request, "ARG", word));
             None
         }
         Some((name, value)) => Some(Arg { name: request.word(name), value: Some(request.word(value)) }),

@@ -69,6 +69,11 @@ impl<'t> Reader<'t> {
         self.at
     }
 
+    /// The end of the latest line, without its line feed.
+    pub(super) fn end_of_line(&self) -> usize {
+        self.text[..self.at].trim_end_matches(['\r', '\n']).len()
+    }
+
     pub(super) fn next_physical(&mut self) -> Option<Physical<'t>> {
         let rest = &self.text[self.at..];
         if rest.is_empty() {
@@ -174,7 +179,8 @@ impl<'t> Reader<'t> {
                 return;
             }
             let message = format!("only one `{name}` directive can be used");
-            diagnostics.push(Diagnostic::error("DuplicateDirective", span, message));
+            let words = format!("only one {name} parser directive can be used");
+            diagnostics.push(Diagnostic::error("DuplicateDirective", span, message).with_buildkit(words));
             return;
         }
         if name == "escape" && !self.has_shebang {
@@ -192,7 +198,8 @@ impl<'t> Reader<'t> {
                 let message = format!("invalid escape character `{other}`");
                 diagnostics.push(
                     Diagnostic::error("InvalidEscape", value.span.clone(), message)
-                        .with_help("use `\\` or the backtick".to_owned()),
+                        .with_help("use `\\` or the backtick".to_owned())
+                        .with_buildkit(format!("invalid escape token '{other}' does not match ` or \\")),
                 );
             }
         }

@@ -66,7 +66,10 @@ impl<'l> Request<'l> {
         }
         let keyword = self.keyword.to_ascii_uppercase();
         let message = format!("`{keyword}` without {expected}");
-        diagnostics.push(Diagnostic::error("MissingArgument", self.line.span_of(self.keyword), message));
+        diagnostics.push(
+            Diagnostic::error("MissingArgument", self.line.span_of(self.keyword), message)
+                .with_buildkit(missing(&keyword)),
+        );
         None
     }
 
@@ -81,5 +84,19 @@ impl<'l> Request<'l> {
             comment: Vec::new(),
             kind,
         }
+    }
+}
+
+/// What BuildKit says of an instruction without what it needs.
+pub(super) fn missing(keyword: &str) -> String {
+    match keyword {
+        "FROM" => "FROM requires either one or three arguments".to_owned(),
+        "ADD" | "COPY" => format!(
+            "{keyword} requires at least two arguments, but only one was provided. Destination could not be determined"
+        ),
+        "MAINTAINER" | "STOPSIGNAL" | "USER" | "WORKDIR" => {
+            format!("{keyword} requires exactly one argument")
+        }
+        _ => format!("{keyword} requires at least one argument"),
     }
 }

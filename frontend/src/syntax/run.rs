@@ -63,7 +63,15 @@ fn check(value: Option<&Word>, known: &[&str], flag: &str, diagnostics: &mut Dia
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("expected one of {expected}"),
     };
-    diagnostics.push(Diagnostic::error("InvalidFlagValue", word.span.clone(), message).with_help(help));
+    let words = match flag {
+        "security" => format!("security {:?} is not valid", word.value),
+        _ => format!("invalid {flag} mode {:?}", word.value),
+    };
+    diagnostics.push(
+        Diagnostic::error("InvalidFlagValue", word.span.clone(), message)
+            .with_help(help)
+            .with_buildkit(words),
+    );
     false
 }
 
@@ -77,9 +85,10 @@ fn mount(word: &Word, diagnostics: &mut Diagnostics) -> Option<Mount> {
     for field in fields {
         match option(&field) {
             Ok(option) => options.push(option),
-            Err((message, help)) => {
-                diagnostics
-                    .push(Diagnostic::error("InvalidMount", word.span.clone(), message).with_help(help));
+            Err(OptionError { rule, message, help, words }) => {
+                diagnostics.push(
+                    Diagnostic::error(rule, word.span.clone(), message).with_help(help).with_buildkit(words),
+                );
                 return None;
             }
         }
@@ -87,7 +96,16 @@ fn mount(word: &Word, diagnostics: &mut Diagnostics) -> Option<Mount> {
     Some(Mount { span: word.span.clone(), options })
 }
 
-fn option(field: &str) -> Result<(String, Option<String>), (String, Option<String>)> {
+/// What is wrong with an option of a mount.
+struct OptionError {
+    rule: &'static str,
+    message: String,
+    help: Option<String>,
+    /// What BuildKit says.
+    words: String,
+}
+
+fn option(field: &str) -> Result<(String, Option<String>), OptionError> {
     let (key, value) = match field.split_once('=') {
         Some((key, value)) => (key.to_lowercase(), Some(value.to_owned())),
         None => (field.to_lowercase(), None),
@@ -95,18 +113,34 @@ fn option(field: &str) -> Result<(String, Option<String>), (String, Option<Strin
     let takes_value = VALUE_KEYS.contains(&&*key);
     if !takes_value && !SWITCH_KEYS.contains(&&*key) {
         let near = nearest(&key, VALUE_KEYS.iter().chain(SWITCH_KEYS).copied());
-        return Err((
-            format!("`--mount` has no key `{key}`"),
-            near.map(|near| format!("did you mean `{near}`?")),
-        ));
+        let meant = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+        return Err(OptionError {
+            rule: "InvalidMountKey",
+            message: format!("`--mount` has no key `{key}`"),
+            help: near.map(|near| format!("did you mean `{near}`?")),
+            words: match value {
+                Some(_) => format!("unexpected key '{key}' in '{field}'{meant}"),
+                None => format!("invalid field '{field}' must be a key=value pair"),
+            },
+        });
     }
     if takes_value && value.is_none() {
-        return Err((format!("`{key}` in `--mount` needs a value: `{key}=...`"), None));
+        return Err(OptionError {
+            rule: "InvalidMountKey",
+            message: format!("`{key}` in `--mount` needs a value: `{key}=...`"),
+            help: None,
+            words: format!("invalid field '{field}' must be a key=value pair"),
+        });
     }
     let has_variable = |value: &str| value.contains('$') && !value.ends_with('$');
     if key == "from" && value.as_deref().is_some_and(has_variable) {
         let help = "name a stage with `FROM` and an `ARG` in front of the first `FROM`";
-        return Err(("`from` in `--mount` does not expand variables".to_owned(), Some(help.to_owned())));
+        return Err(OptionError {
+            rule: "InvalidMount",
+            message: "`from` in `--mount` does not expand variables".to_owned(),
+            help: Some(help.to_owned()),
+            words: "'from' doesn't support variable expansion, define alias stage instead".to_owned(),
+        });
     }
     Ok((key, value))
 }

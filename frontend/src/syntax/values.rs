@@ -2,10 +2,13 @@
 //! `VOLUME`, `WORKDIR`.
 
 use super::command::not_strings;
-use super::request::Request;
+use super::request::{self, Request};
 use super::tokens::{self, Json};
 use crate::ast::{Kind, Word};
 use crate::diagnostic::{Diagnostic, Diagnostics};
+
+/// What BuildKit says of a volume without a path.
+pub(crate) const EMPTY_VOLUME: &str = "VOLUME specified can not be an empty string";
 
 /// The whole of the arguments as one value.
 fn value(request: &mut Request<'_>, expected: &str, diagnostics: &mut Diagnostics) -> Option<Word> {
@@ -59,7 +62,10 @@ pub(super) fn volume(request: &mut Request<'_>, diagnostics: &mut Diagnostics) -
     }
     if volumes.is_empty() || volumes.iter().any(|volume| volume.value.is_empty()) {
         let message = "a `VOLUME` must not be empty";
-        diagnostics.push(Diagnostic::error("MissingArgument", request.arguments_span(), message));
+        let words = if volumes.is_empty() { request::missing("VOLUME") } else { EMPTY_VOLUME.to_owned() };
+        diagnostics.push(
+            Diagnostic::error("MissingArgument", request.arguments_span(), message).with_buildkit(words),
+        );
         return None;
     }
     Some(Kind::Volume(volumes))

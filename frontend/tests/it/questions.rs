@@ -131,6 +131,57 @@ fn what_stands_in_front_of_a_mistake_is_checked() {
             "FROM a AS 1b\n",
             ": dockerfile parse error on line 1: invalid name for build stage: \"1b\", name can't start with a number or contain symbols",
         ),
+        (
+            "FROM a\nCPY\nENV b=c d\n",
+            ": Syntax error - can't find = in \"d\". Must be of the form: name=value",
+        ),
+        ("FROM a\nCMD [1]\n", ": when using JSON array syntax, arrays must be comprised of strings only"),
+        ("FROM a\nLABEL b\n", ": LABEL must have two arguments"),
+        ("FROM a\nARG =1\n", ": dockerfile parse error on line 2: ARG names can not be blank"),
+        ("FROM a\nRUN <<E\nb\n", ": unterminated heredoc"),
+        ("# escape=x\nFROM a\n", ": invalid escape token 'x' does not match ` or \\"),
+        (
+            "FROM a\nSHELL b\n",
+            ": dockerfile parse error on line 2: SHELL requires the arguments to be in JSON form",
+        ),
+        (
+            "FROM a\nHEALTHCHECK --interval=1us CMD b\n",
+            ": dockerfile parse error on line 2: Interval \"interval\" cannot be less than 1ms",
+        ),
+        (
+            "FROM a\nHEALTHCHECK --retries=b CMD c\n",
+            ": dockerfile parse error on line 2: strconv.ParseInt: parsing \"b\": invalid syntax",
+        ),
+        (
+            "FROM a\nCOPY --link --link b c\n",
+            ": dockerfile parse error on line 2: duplicate flag specified: --link",
+        ),
+        ("FROM a\nCOPY --from b c\n", ": dockerfile parse error on line 2: missing a value on flag: --from"),
+        (
+            "FROM a\nONBUILD ONBUILD RUN b\n",
+            ": dockerfile parse error on line 2: Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed",
+        ),
+        ("FROM a\nRUN --mount=target,type=bind b\n", ": invalid field 'target' must be a key=value pair"),
+        ("FROM a\nRUN --mount=type=cache,target=/b,uid=c d\n", ": invalid value c for uid"),
+        (
+            "FROM a\nRUN --mount=type=bnd,target=/b c\n",
+            ": unsupported mount type \"bnd\" (did you mean bind?)",
+        ),
+        (
+            "FROM a\nRUN --device=b,c d\n",
+            ": dockerfile parse error on line 2: invalid field 'c' must be a key=value pair",
+        ),
+        ("FROM a\nEXPOSE b:80\n", "ExposeInvalidFormat: invalid hostPort: b"),
+        ("FROM a\nSTOPSIGNAL b\n", ": invalid signal: b"),
+        ("FROM a\nWORKDIR ${B:?}\n", ": failed to process \"${B:?}\": B: is not allowed to be unset"),
+        ("FROM $A\n", "InvalidDefaultArgInFrom UndefinedArgInFrom: base name ($A) should not be blank"),
+        ("FROM a\nCOPY --from=1 b c\n", ": invalid stage index 1"),
+        ("FROM a\nCOPY --from=0 b c\n", ": circular dependency detected on stage: stage-0"),
+        ("FROM a\nCOPY https://b.org/c d\n", ": source can't be a URL for COPY"),
+        (
+            "FROM a\nCOPY --chmod=9 b c\n",
+            ": invalid chmod parameter: '9'. it should be octal string and between 0 and 07777",
+        ),
         ("FROM a b\n", ": dockerfile parse error on line 1: FROM requires either one or three arguments"),
         ("FROM a\nUSER\n", ": dockerfile parse error on line 2: USER requires exactly one argument"),
         ("FROM a\n\nEXPOSE\n", ": dockerfile parse error on line 3: EXPOSE requires at least one argument"),
@@ -141,6 +192,25 @@ fn what_stands_in_front_of_a_mistake_is_checked() {
     ] {
         assert_eq!(check(text), expected, "{text}");
     }
+}
+
+#[test]
+fn places_of_mistakes_are_all_lines_of_the_instruction() {
+    let ranges = |text: &str| {
+        let case = Case::new(text);
+        let json = case.inquiry().check(&case.bases).json();
+        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        let ranges = json["buildError"]["location"]["ranges"].as_array().expect("a place").clone();
+        ranges
+            .iter()
+            .map(|range| format!("{}-{}", range["start"]["line"], range["end"]["line"]))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ranges("FROM a\nCOPY --bad \\\n # c\n b c\nRUN d\n"), ["2-2", "3-3", "4-4"]);
+    assert_eq!(ranges("FROM a\nCOPY b <<E\nx\nE\nRUN d\n"), ["2-2", "3-3", "4-4"]);
+    assert_eq!(ranges("FROM a\nRUN <<E\nx\n"), ["2-2", "3-3"]);
+    let long = format!("FROM a\nWORKDIR {}${{b\n", "\\\n".repeat(1000));
+    assert_eq!(ranges(&long), ["2-1002"]);
 }
 
 #[test]

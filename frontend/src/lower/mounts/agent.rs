@@ -2,7 +2,7 @@
 
 use graph::{Mount, MountSource};
 
-use super::{Options, Surroundings, target};
+use super::{Options, Surroundings, Wrong, target};
 use crate::lower::stage::StageState;
 use crate::lower::taken::DEFAULT_AGENT;
 
@@ -15,7 +15,7 @@ pub(super) fn lower(
     state: &StageState,
     options: &Options,
     surroundings: &mut Surroundings,
-) -> Result<(), String> {
+) -> Result<(), Wrong> {
     let id = if options.id.is_empty() { DEFAULT_AGENT } else { &options.id };
     let target = match options.target.as_str() {
         // Numbered in the order of the instruction, as in BuildKit.

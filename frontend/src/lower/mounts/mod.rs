@@ -12,6 +12,7 @@ use crate::ast;
 use crate::diagnostic::Diagnostic;
 use crate::plan::Origin;
 pub(super) use options::Options;
+use options::Wrong;
 
 /// The image that is empty.
 const SCRATCH: &str = "scratch";
@@ -43,10 +44,14 @@ impl Lowering<'_> {
         mount: &ast::Mount,
         surroundings: &mut Surroundings,
     ) -> Result<()> {
-        let wrong = |message: String| wrong(mount, message);
+        let wrong = |wrong: Wrong| wrong.at(mount);
         let options = self.mount_options(state, mount)?;
         let kind = options.kind.as_deref().unwrap_or("bind");
         options.check(kind, mount.from()).map_err(wrong)?;
+        for key in options.ignored(kind, mount.from()) {
+            let message = format!("`{key}` means nothing for a mount of type `{kind}`");
+            self.diagnostics.push(Diagnostic::warning("IgnoredMountOption", mount.span.clone(), message));
+        }
         if kind == "secret" {
             self.take_mount(state.index, kind, &options, mount);
             return secret::lower(state, &options, surroundings).map_err(wrong);
@@ -81,11 +86,10 @@ impl Lowering<'_> {
             };
             // No path and no name of the kernel's has one.
             if value.as_deref().is_some_and(|value| value.contains('\0')) {
-                return Err(wrong(mount, format!("the value of `{key}` in `--mount` has a zero byte")));
+                let message = format!("the value of `{key}` in `--mount` has a zero byte");
+                return Err(Wrong::new(message).at(mount));
             }
-            options.set(key, value.as_deref()).map_err(|(message, help)| {
-                Box::new(Diagnostic::error("InvalidMount", mount.span.clone(), message).with_help(help))
-            })?;
+            options.set(key, value.as_deref()).map_err(|wrong| wrong.at(mount))?;
         }
         Ok(options)
     }
@@ -118,8 +122,8 @@ impl Lowering<'_> {
                 Some(CacheBase { input, path })
             }
             None if paths::clean(&format!("/{}", options.source)) != "/" => {
-                let message = "`source` of a cache mount is a directory of what `from` names".to_owned();
-                return Err(wrong(mount, message));
+                let message = "`source` of a cache mount is a directory of what `from` names";
+                return Err(Wrong::new(message).at(mount));
             }
             None => None,
         };
@@ -160,18 +164,15 @@ impl Lowering<'_> {
     }
 }
 
-fn wrong(mount: &ast::Mount, message: String) -> Box<Diagnostic> {
-    Box::new(Diagnostic::error("InvalidMount", mount.span.clone(), message))
-}
-
-/// An absolute path below the root.
-fn target(state: &StageState, written: &str) -> std::result::Result<String, String> {
-    if written.is_empty() {
-        return Err("a mount needs a target: `target=PATH`".to_owned());
+/// An absolute path below the root: the working directory where none is written, as in BuildKit.
+fn target(state: &StageState, written: &str) -> std::result::Result<String, Wrong> {
+    let target = paths::clean(&format!("/{}", paths::absolute(&state.cwd(), written)));
+    if target != "/" {
+        return Ok(target);
     }
-    let target = paths::clean(&format!("/{}", paths::absolute(state.cwd(), written)));
-    if target == "/" {
-        return Err(format!("the target of a mount cannot be `/` (`target={written}`)"));
-    }
-    Ok(target)
+    let message = match written {
+        "" => "a mount needs a target: `target=PATH`".to_owned(),
+        written => format!("the target of a mount cannot be `/` (`target={written}`)"),
+    };
+    Err(Wrong::new(message).known_as("invalid mount target \"/\""))
 }

@@ -2,6 +2,8 @@
 
 use graph::CacheSharing;
 
+use crate::ast;
+use crate::diagnostic::Diagnostic;
 use crate::lower::go_bool;
 use crate::suggest::nearest;
 
@@ -24,7 +26,36 @@ pub(in crate::lower) struct Options {
     pub(super) env: Option<String>,
 }
 
-pub(super) type OptionResult<T> = std::result::Result<T, (String, Option<String>)>;
+/// What is wrong with a mount.
+#[derive(Debug)]
+pub(in crate::lower) struct Wrong {
+    message: String,
+    help: Option<String>,
+    /// What BuildKit says, where it says something else.
+    buildkit: Option<String>,
+}
+
+impl Wrong {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None, buildkit: None }
+    }
+
+    /// The same with what BuildKit says.
+    pub(super) fn known_as(self, words: impl Into<String>) -> Self {
+        Self { buildkit: Some(words.into()), ..self }
+    }
+
+    /// The finding.
+    pub(super) fn at(self, mount: &ast::Mount) -> Box<Diagnostic> {
+        let found = Diagnostic::error("InvalidMount", mount.span.clone(), self.message).with_help(self.help);
+        Box::new(match self.buildkit {
+            Some(words) => found.with_buildkit(words),
+            None => found,
+        })
+    }
+}
+
+pub(super) type OptionResult<T> = std::result::Result<T, Wrong>;
 
 impl Options {
     pub(super) fn set(&mut self, key: &str, value: Option<&str>) -> OptionResult<()> {
@@ -38,7 +69,7 @@ impl Options {
             "required" => self.required = switch(key, value)?,
             "id" => text.clone_into(&mut self.id),
             "sharing" => {
-                self.sharing = Some(match one_of("sharing", text, &SHARING)? {
+                self.sharing = Some(match one_of("sharing value", text, &SHARING)? {
                     "private" => CacheSharing::Private,
                     "locked" => CacheSharing::Locked,
                     _ => CacheSharing::Shared,
@@ -55,8 +86,8 @@ impl Options {
         Ok(())
     }
 
-    /// Keys that the type does not have.
-    pub(super) fn check(&self, kind: &str, from: Option<&str>) -> std::result::Result<(), String> {
+    /// Refuses keys that the type does not have.
+    pub(super) fn check(&self, kind: &str, from: Option<&str>) -> OptionResult<()> {
         let is_secret = matches!(kind, "secret" | "ssh");
         let has_owner = is_secret || kind == "cache";
         let misplaced = [
@@ -66,14 +97,40 @@ impl Options {
             ("sharing", self.sharing.is_some() && kind != "cache"),
             ("size", self.size_bytes.is_some() && kind != "tmpfs"),
             ("required", self.required && !is_secret),
-            ("env", self.env.is_some() && kind != "secret"),
-            ("from", from.is_some() && is_secret),
+            ("from", from.is_some() && kind == "secret"),
             ("source", !self.source.is_empty() && kind == "ssh"),
         ];
         match misplaced.iter().find(|(_, is_misplaced)| *is_misplaced) {
-            Some((key, _)) => Err(format!("a mount of type `{kind}` has no `{key}`")),
+            Some((key, _)) => {
+                let found = Wrong::new(format!("a mount of type `{kind}` has no `{key}`"));
+                Err(found.known_as(misplaced_words(kind, key)))
+            }
             None => Ok(()),
         }
+    }
+
+    /// Keys that the type does not have, and that change nothing, as in BuildKit.
+    pub(super) fn ignored(&self, kind: &str, from: Option<&str>) -> Vec<&'static str> {
+        let without_files = matches!(kind, "tmpfs" | "ssh");
+        let keys = [
+            ("env", self.env.is_some() && kind != "secret"),
+            ("id", !self.id.is_empty() && matches!(kind, "bind" | "tmpfs")),
+            ("from", from.is_some() && without_files),
+            ("source", !self.source.is_empty() && without_files),
+        ];
+        keys.into_iter().filter(|(_, is_ignored)| *is_ignored).map(|(key, _)| key).collect()
+    }
+}
+
+/// What BuildKit says of a key that a type of mount does not have.
+fn misplaced_words(kind: &str, key: &str) -> String {
+    match (kind, key) {
+        ("secret", "sharing") => "secret mount should not define sharing".to_owned(),
+        (_, "sharing") => format!("invalid cache sharing set for {kind} mount"),
+        (_, "from") => format!("{kind} mount should not have a from"),
+        (_, "source") => format!("{kind} does not support source"),
+        (_, "size" | "required") => format!("unexpected key '{key}' for mount type '{kind}'"),
+        _ => format!("{key} not allowed for {kind:?} type mounts"),
     }
 }
 
@@ -82,17 +139,24 @@ fn one_of(what: &str, text: &str, known: &[&'static str]) -> OptionResult<&'stat
     match known.iter().find(|name| **name == lower) {
         Some(name) => Ok(name),
         None => {
-            let help = match nearest(text, known.iter().copied()) {
+            let near = nearest(text, known.iter().copied());
+            let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("expected one of `{}`", known.join("`, `")),
             };
-            Err((format!("unknown {what} `{text}`"), Some(help)))
+            let meant = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+            let words = format!("unsupported {what} {text:?}{meant}");
+            Err(Wrong { help: Some(help), ..Wrong::new(format!("unknown {what} `{text}`")).known_as(words) })
         }
     }
 }
 
-fn invalid(key: &str, text: &str) -> (String, Option<String>) {
-    (format!("invalid value `{text}` for `{key}` in `--mount`"), None)
+fn invalid(key: &str, text: &str) -> Wrong {
+    let words = match key {
+        "mode" | "uid" | "gid" => format!("invalid value {text} for {key}"),
+        _ => format!("invalid value for {key}: {text}"),
+    };
+    Wrong::new(format!("invalid value `{text}` for `{key}` in `--mount`")).known_as(words)
 }
 
 /// Digits and nothing else.

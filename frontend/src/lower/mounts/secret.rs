@@ -2,7 +2,7 @@
 
 use graph::{Mount, MountSource, SecretEnv};
 
-use super::{Options, Surroundings, target};
+use super::{Options, Surroundings, Wrong, target};
 use crate::lower::stage::StageState;
 
 /// Where secrets are unless a target says otherwise, as in BuildKit.
@@ -12,7 +12,7 @@ const MODE: u32 = 0o400;
 /// The bits of `mode` that count for a file.
 const PERMISSIONS: u32 = 0o777;
 
-type Result<T> = std::result::Result<T, String>;
+type Result<T> = std::result::Result<T, Wrong>;
 
 /// A secret with `env` and without `target` is only a variable.
 pub(super) fn lower(state: &StageState, options: &Options, surroundings: &mut Surroundings) -> Result<()> {
@@ -20,7 +20,7 @@ pub(super) fn lower(state: &StageState, options: &Options, surroundings: &mut Su
     let required = options.required;
     if let Some(name) = &options.env {
         if name.is_empty() || name.contains('=') {
-            return Err(format!("`{name}` cannot be the name of a variable (`env={name}`)"));
+            return Err(Wrong::new(format!("`{name}` cannot be the name of a variable (`env={name}`)")));
         }
         surroundings.secret_env.push(SecretEnv { name: name.clone(), id: id.clone(), required });
     }
@@ -39,11 +39,13 @@ pub(super) fn lower(state: &StageState, options: &Options, surroundings: &mut Su
 /// `source` is another name of `id`; without either the last name of the target says which secret it is.
 fn id(options: &Options) -> Result<String> {
     match (options.id.as_str(), options.source.as_str(), options.target.as_str()) {
-        ("", "", "") => Err("a secret mount needs an `id`, or a `target` that ends with it".to_owned()),
+        ("", "", "") => Err(Wrong::new("a secret mount needs an `id`, or a `target` that ends with it")
+            .known_as("invalid secret mount. one of source, target required")),
         ("", "", target) => file_name(target).map(str::to_owned),
         (id, "", _) => Ok(id.to_owned()),
         ("", source, _) => Ok(source.to_owned()),
-        (..) => Err("`source` and `id` of a secret mount are the same: give one of them".to_owned()),
+        (..) => Err(Wrong::new("`source` and `id` of a secret mount are the same: give one of them")
+            .known_as("both source and id can't be set")),
     }
 }
 
@@ -51,7 +53,7 @@ fn id(options: &Options) -> Result<String> {
 fn file_name(path: &str) -> Result<&str> {
     match path.trim_end_matches('/').rsplit('/').next() {
         None | Some("" | "." | "..") => {
-            Err(format!("`{path}` does not end with the name of a file: add a `target`"))
+            Err(Wrong::new(format!("`{path}` does not end with the name of a file: add a `target`")))
         }
         Some(name) => Ok(name),
     }

@@ -73,26 +73,9 @@ impl Lowering<'_> {
         keyword: &str,
     ) -> Result<()> {
         let destination = self.expand(state, &copy.destination)?;
-        let owner = self.expand_option(state, copy.chown.as_ref())?;
-        let mode = self.expand_option(state, copy.chmod.as_ref())?;
-        if let (Some(mode), Some(word)) = (&mode, &copy.chmod) {
-            chmod::check(mode).map_err(|message| {
-                let found = Diagnostic::error("InvalidChmod", word.span.clone(), message);
-                Box::new(found.with_buildkit(chmod::buildkit(mode)))
-            })?;
-        }
-        let path = state.path(&destination).map_err(|error| error.at(&copy.destination.span))?;
-        let template = graph::Copy {
-            destination: paths::destination(&state.cwd(), &path),
-            owner: owner.clone(),
-            mode: mode.clone(),
-            exclude: self.expand_all(state, &copy.exclude)?,
-            parents: copy.parents,
-            link: copy.link,
-            ..graph::Copy::default()
-        };
+        let template = self.template(state, copy, &destination)?;
         let mut created_by = keyword.to_owned();
-        let flags = [("--chown=", &owner), ("--chmod=", &mode)];
+        let flags = [("--chown=", &template.owner), ("--chmod=", &template.mode)];
         created_by.push_str(if copy.parents { " --parents" } else { "" });
         for (flag, value) in flags {
             created_by.push_str(&value.as_ref().map(|value| format!(" {flag}{value}")).unwrap_or_default());
@@ -135,6 +118,28 @@ impl Lowering<'_> {
         let vertex = self.step(state, op, inputs, &name, instruction);
         state.record(created_by, Some(vertex));
         Ok(())
+    }
+
+    /// What all copies of an instruction have in common.
+    fn template(&mut self, state: &StageState, copy: &Copy, destination: &str) -> Result<graph::Copy> {
+        let owner = self.expand_option(state, copy.chown.as_ref())?;
+        let mode = self.expand_option(state, copy.chmod.as_ref())?;
+        if let (Some(mode), Some(word)) = (&mode, &copy.chmod) {
+            chmod::check(mode).map_err(|message| {
+                let found = Diagnostic::error("InvalidChmod", word.span.clone(), message);
+                Box::new(found.with_buildkit(chmod::buildkit(mode)))
+            })?;
+        }
+        let path = state.path(destination).map_err(|error| error.at(&copy.destination.span))?;
+        Ok(graph::Copy {
+            destination: paths::destination(&state.cwd(), &path),
+            owner,
+            mode,
+            exclude: self.expand_all(state, &copy.exclude)?,
+            parents: copy.parents,
+            link: copy.link,
+            ..graph::Copy::default()
+        })
     }
 
     /// Reports a source that the ignore file hides.

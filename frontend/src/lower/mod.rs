@@ -2,6 +2,7 @@
 //! instruction.
 
 mod add;
+mod base;
 mod chmod;
 mod config;
 mod copy;
@@ -11,8 +12,10 @@ mod golang;
 mod mounts;
 mod paths;
 mod ports;
+mod progress;
 mod run;
 mod signal;
+mod sources;
 mod stage;
 mod taken;
 mod variables;
@@ -21,21 +24,18 @@ mod windows;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use graph::{
-    BuildGraph, ContextSource, Copy, File, FileAction, GitSource, HttpSource, ImageSource, Label, Location,
-    Op, Vertex, VertexId,
-};
-use image::{ImageConfig, Platform, Reference};
+use graph::{BuildGraph, Label, Location, Op, Vertex, VertexId};
+use image::{ImageConfig, Platform};
 
 use crate::ast::{CommandLine, Instruction, Kind};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::limits::LOWERED_BYTES_MAX;
 use crate::lint;
-use crate::plan::{Bases, NoCache, Origin, Plan, Purpose, Reach};
-use crate::remote::Remote;
+use crate::plan::{Bases, Plan, Purpose, Reach};
 pub(crate) use add::{git_source, http_checksum};
 pub(crate) use paths::clean;
 pub use run::is_proxy_setting;
+use sources::SourceKey;
 use stage::StageState;
 pub(crate) use taken::{Taken, TakenMount};
 
@@ -105,16 +105,6 @@ struct Lowering<'p> {
     taken: Taken,
     /// What is left of [`LOWERED_BYTES_MAX`].
     budget_bytes: usize,
-}
-
-/// A source as a key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum SourceKey {
-    Scratch,
-    Image(Reference, Platform),
-    Context(String),
-    Http(HttpSource),
-    Git(GitSource),
 }
 
 impl<'p> Lowering<'p> {
@@ -259,104 +249,6 @@ impl Lowering<'_> {
         }
         let message = format!("the build needs more than {LOWERED_BYTES_MAX} bytes of text");
         Err(Box::new(Diagnostic::error("TooLarge", span.clone(), message)))
-    }
-
-    /// The vertex of a source, made when it is not there yet.
-    fn source(&mut self, key: SourceKey, label: impl FnOnce() -> Label) -> VertexId {
-        if let Some(vertex) = self.sources.get(&key) {
-            return *vertex;
-        }
-        let op = match key.clone() {
-            SourceKey::Scratch => Op::Scratch,
-            SourceKey::Image(reference, platform) => Op::Image(ImageSource { reference, platform }),
-            SourceKey::Context(name) => Op::Context(ContextSource { name }),
-            SourceKey::Http(source) => Op::Http(source),
-            SourceKey::Git(source) => Op::Git(source),
-        };
-        let vertex = self.graph.add(Vertex { op, inputs: Vec::new(), label: label(), no_cache: false });
-        self.sources.insert(key, vertex);
-        vertex
-    }
-
-    fn scratch(&mut self) -> VertexId {
-        self.source(SourceKey::Scratch, || internal("scratch"))
-    }
-
-    fn context(&mut self, name: &str) -> VertexId {
-        let what = if name == ContextSource::MAIN {
-            "load build context".to_owned()
-        } else {
-            format!("load context {name}")
-        };
-        self.source(SourceKey::Context(name.to_owned()), || internal(&what))
-    }
-
-    /// A named context that is elsewhere. A file has the name that BuildKit gives it.
-    fn remote_context(&mut self, name: &str, remote: &Remote) -> VertexId {
-        let (key, url) = match remote {
-            Remote::Http(source) => {
-                let filename = Some(ContextSource::MAIN.to_owned());
-                (SourceKey::Http(HttpSource { filename, ..source.clone() }), &source.url)
-            }
-            Remote::Git(git) => (SourceKey::Git(git.source.clone()), &git.source.remote),
-        };
-        let name = format!("[context {name}] {}", graph::redacted(url));
-        self.source(key, || Label { name, ..Label::default() })
-    }
-
-    /// The files of an origin.
-    fn origin(&mut self, origin: &Origin, span: &Range<usize>) -> Result<VertexId, Box<Diagnostic>> {
-        match origin {
-            Origin::Scratch => Ok(self.scratch()),
-            Origin::Context(name) => Ok(self.context(name)),
-            Origin::Remote { name, remote } => Ok(self.remote_context(name, remote)),
-            Origin::Image { reference, platform, .. } => {
-                let key = SourceKey::Image(reference.clone(), platform.clone());
-                Ok(self.source(key, || Label {
-                    name: format!("FROM {reference}"),
-                    stage: String::new(),
-                    location: None,
-                }))
-            }
-            Origin::Stage(stage) => match &self.stages[*stage] {
-                Some(state) => Ok(state.tip),
-                None => Err(Box::new(Diagnostic::error(
-                    "UnknownStage",
-                    span.clone(),
-                    format!("the stage number {stage} has errors"),
-                ))),
-            },
-        }
-    }
-
-    /// A part of a context as a file system of its own, to be mounted.
-    fn mountable(&mut self, context: VertexId, path: &str, location: Option<Location>) -> VertexId {
-        let key = (context, path.to_owned());
-        if let Some(vertex) = self.mounted.get(&key) {
-            return *vertex;
-        }
-        let scratch = self.scratch();
-        let copy = Copy {
-            input: 1,
-            sources: vec![paths::escape_pattern(path)],
-            destination: path.to_owned(),
-            ..Copy::default()
-        };
-        let vertex = self.graph.add(Vertex {
-            op: Op::File(File { actions: vec![FileAction::Copy(copy)] }),
-            inputs: vec![scratch, context],
-            label: Label { location, ..internal(&format!("load {path} of {}", self.context_title(context))) },
-            no_cache: self.plan.options.no_cache == NoCache::Everything,
-        });
-        self.mounted.insert(key, vertex);
-        vertex
-    }
-
-    fn context_title(&self, context: VertexId) -> String {
-        match &self.graph.vertex(context).op {
-            Op::Context(source) if source.name != ContextSource::MAIN => format!("context {}", source.name),
-            _ => "build context".to_owned(),
-        }
     }
 
     /// Adds a step to a stage; its result is what the stage continues.

@@ -160,9 +160,10 @@ fn command(state: &StageState, run: &Run) -> Command {
         [document] if tokens::marker(line).is_some() => {
             let text = document.text();
             let shown = Some(document.content.clone());
-            if text.starts_with("#!") {
-                let path = format!("{DOCUMENTS_DIRECTORY}/{}", document.name);
-                return Command { argv: vec![path], shown, script: Some((document.name.clone(), text)) };
+            if text.starts_with("#!") && !state.is_windows() {
+                // The shell starts the program that the first line names, as in BuildKit.
+                let argv = config::with_shell(state, &format!("{DOCUMENTS_DIRECTORY}/{}", document.name));
+                return Command { argv, shown, script: Some((document.name.clone(), text)) };
             }
             Command { argv: config::with_shell(state, &text), shown, script: None }
         }

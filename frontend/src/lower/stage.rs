@@ -4,15 +4,15 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use graph::{Label, Location, VertexId};
-use image::{History, ImageConfig, RootFs};
-use serde_json::Value;
+use image::{History, ImageConfig};
 
+use super::progress::Progress;
 use super::windows::{self, PathError};
 use super::{Lowering, SourceKey, paths};
 use crate::ast::{Instruction, Kind, Stage};
 use crate::diagnostic::Diagnostic;
 use crate::environment::{Environment, Variables};
-use crate::lint::{self, UsedOnce};
+use crate::lint::UsedOnce;
 use crate::plan::Origin;
 
 /// What BuildKit writes into each history entry.
@@ -21,15 +21,15 @@ const HISTORY_COMMENT: &str = "buildkit.dockerfile.v0";
 /// `PATH` of images that have none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The directory in which an image starts that says nothing of it.
+const ROOT: &str = "/";
+
 /// What a stage without anything in it takes in memory, about.
 const STATE_BYTES: usize = 10 << 10;
 
 /// What a history entry takes in memory beside its command, about: itself, its comment, two allocations, its vertex.
 const HISTORY_ENTRY_BYTES: usize =
     size_of::<History>() + HISTORY_COMMENT.len() + 2 * 16 + size_of::<VertexId>();
-
-/// Fields of a base config that describe its platform and stay.
-const KEPT_FIELDS: [&str; 2] = ["os.version", "os.features"];
 
 /// One stage.
 #[derive(Debug, Clone)]
@@ -59,35 +59,6 @@ pub(super) struct StageState {
     pub(super) base_is_unknown: bool,
 }
 
-/// Numbers the steps of a stage.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Progress {
-    /// As shown; empty when there is only one stage.
-    stage: String,
-    /// As shown; empty when the build is for one platform.
-    platform: String,
-    index: usize,
-    total: usize,
-    pub(super) is_trigger: bool,
-}
-
-impl Progress {
-    /// `[build 2/5] RUN make`.
-    pub(super) fn next(&mut self, name: &str) -> String {
-        self.index += 1;
-        let width = self.total.to_string().len();
-        let word = |word: &str| if word.is_empty() { String::new() } else { format!("{word} ") };
-        let (platform, stage) = (word(&self.platform), word(&self.stage));
-        let trigger = if self.is_trigger { "ONBUILD " } else { "" };
-        format!("[{platform}{stage}{:>width$}/{}] {trigger}{name}", self.index, self.total)
-    }
-
-    /// The stage for grouping.
-    pub(super) fn stage_label(&self) -> String {
-        self.stage.clone()
-    }
-}
-
 impl StageState {
     /// Adds a history entry; `vertex` is the step whose layer it describes.
     pub(super) fn record(&mut self, created_by: String, vertex: Option<VertexId>) {
@@ -114,7 +85,7 @@ impl StageState {
     /// The directory in which relative paths start.
     pub(super) fn cwd(&self) -> Cow<'_, str> {
         match self.config.config.working_dir.as_str() {
-            "" => "/".into(),
+            "" => ROOT.into(),
             directory if self.is_windows() => windows::with_slashes(directory).into(),
             directory => directory.into(),
         }
@@ -191,29 +162,20 @@ impl Lowering<'_> {
             Origin::Image { reference, platform, name } => {
                 let key = (reference.clone(), platform.clone());
                 base_is_unknown = !self.bases.contains_key(&key);
-                let config = match self.bases.get(&key) {
-                    Some(config) => config.clone(),
-                    None if self.purpose.is_question() => ImageConfig::empty(platform),
-                    None => {
-                        let message = format!("the image `{name}` is not resolved");
-                        let span = stage.from.base.span.clone();
-                        return Err(Box::new(Diagnostic::error("UnresolvedImage", span, message)));
-                    }
-                };
-                let base = &stage.from.base;
-                let misfit = lint::invalid_base_image_platform(base, name, platform, &config.platform());
-                misfit.into_iter().for_each(|finding| self.diagnostics.push(finding));
+                let config = self.image_config(&key, name, stage)?;
                 let label = Label {
                     name: progress.next(&format!("FROM {reference}")),
                     stage: progress.stage_label(),
                     location: Some(Location { span: stage.span.clone(), line: stage.line }),
                 };
-                let config = base_config(&config);
                 (self.source(SourceKey::Image(key.0, key.1), || label), config)
             }
             other => {
                 progress.index += usize::from(matches!(other, Origin::Context(_) | Origin::Remote { .. }));
-                (self.base_files(other, &stage.span)?, ImageConfig::empty(platform))
+                let mut config = ImageConfig::empty(platform);
+                // What has no image starts in the root, and says so, as in BuildKit.
+                ROOT.clone_into(&mut config.config.working_dir);
+                (self.base_files(other, &stage.span)?, config)
             }
         };
         let image_env = Environment::from_config(&config.config.env);
@@ -236,15 +198,6 @@ impl Lowering<'_> {
             state.record(format!("FROM {name}"), Some(tip));
         }
         Ok(state)
-    }
-
-    /// A stage cannot continue a context, which is no layer: its files are copied.
-    fn base_files(&mut self, origin: &Origin, span: &Range<usize>) -> Result<VertexId, Box<Diagnostic>> {
-        let files = self.origin(origin, span)?;
-        Ok(match origin {
-            Origin::Context(_) => self.mountable(files, "/", None),
-            _ => files,
-        })
     }
 
     /// A single stage has no name in progress, unless files are copied from elsewhere, as in BuildKit.
@@ -286,17 +239,6 @@ impl Lowering<'_> {
     }
 }
 
-/// The part of a base's config that its children inherit.
-fn base_config(base: &ImageConfig) -> ImageConfig {
-    let mut config = base.clone();
-    config.created = None;
-    config.rootfs = RootFs::default();
-    config.config.on_build.clear();
-    config.config.extra.clear();
-    config.extra.retain(|name, value| KEPT_FIELDS.contains(&name.as_str()) && *value != Value::Null);
-    config
-}
-
 /// What every stage does first, whatever it starts from.
 fn prepare(state: &mut StageState) {
     // Windows finds its programs without.
@@ -310,9 +252,9 @@ fn prepare(state: &mut StageState) {
     let directory = &state.config.config.working_dir;
     if !directory.is_empty() {
         state.config.config.working_dir = match state.is_windows() {
-            false => paths::absolute("/", directory),
+            false => paths::absolute(ROOT, directory),
             true => match windows::path(directory) {
-                Ok(path) => windows::with_backslashes(&paths::absolute("/", &path)),
+                Ok(path) => windows::with_backslashes(&paths::absolute(ROOT, &path)),
                 // Whoever made the base has made the mistake: it stays as it is.
                 Err(_) => directory.clone(),
             },

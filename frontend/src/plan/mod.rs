@@ -1,16 +1,18 @@
 //! Which stages and images a build needs, before anything is resolved.
 
 mod arguments;
+mod base;
+mod contexts;
 mod epoch;
 mod hostname;
 mod names;
+mod options;
 mod reach;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use graph::{Network, Surroundings};
 use image::{ImageConfig, Platform, Reference};
 
 use crate::ast::{Dockerfile, Stage};
@@ -20,88 +22,12 @@ use crate::expand::Expander;
 use crate::ignore::Patterns;
 use crate::lint::{self, CheckOptions, Checks};
 use crate::lower::{self, Lowered};
-use crate::remote::Remote;
 use crate::suggest::nearest;
 use crate::syntax::{self, Parsed};
 pub use epoch::{Epoch, EpochSource, epoch_source};
 pub(crate) use names::{Names, Origin};
+pub use options::{NamedContext, NoCache, PlanOptions};
 pub(crate) use reach::Reach;
-
-/// What the user wants of a Dockerfile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlanOptions {
-    /// `--target`: the stage to build, the last one by default.
-    pub target: Option<String>,
-    /// `--build-arg`, proxy settings included.
-    pub build_args: BTreeMap<String, String>,
-    /// `--label`, later ones win.
-    pub labels: Vec<(String, String)>,
-    /// The platform of the result.
-    pub target_platform: Platform,
-    /// `--platform`, when the user said it: then the image is for this platform, whatever its base is for.
-    pub asked_platform: Option<Platform>,
-    /// Whether the names of steps say for which platform they are: this is one of several builds at the same time.
-    pub shows_platforms: bool,
-    /// The platform of the machine that builds.
-    pub build_platform: Platform,
-    /// `--no-cache` and `--no-cache-filter`.
-    pub no_cache: NoCache,
-    /// `--build-context`, by name.
-    pub named_contexts: BTreeMap<String, NamedContext>,
-    /// `--network`: what steps see that do not say it themselves.
-    pub network: Network,
-    /// What else steps can notice.
-    pub surroundings: Surroundings,
-    /// The time of the result.
-    pub source_date_epoch: Epoch,
-}
-
-impl PlanOptions {
-    /// The options of a plain build.
-    pub fn new(platform: Platform) -> Self {
-        Self {
-            target: None,
-            build_args: BTreeMap::new(),
-            labels: Vec::new(),
-            target_platform: platform.clone(),
-            asked_platform: None,
-            shows_platforms: false,
-            build_platform: platform,
-            no_cache: NoCache::default(),
-            named_contexts: BTreeMap::new(),
-            network: Network::Default,
-            surroundings: Surroundings::default(),
-            source_date_epoch: Epoch::default(),
-        }
-    }
-}
-
-/// Which steps run whatever the cache has.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum NoCache {
-    /// None.
-    #[default]
-    Nothing,
-    /// Those of the stages with these names, in any case.
-    Stages(Vec<String>),
-    /// All.
-    Everything,
-}
-
-/// What a named context is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NamedContext {
-    /// Files; the graph reads them as the context of that name.
-    Files,
-    /// An image.
-    Image(Reference),
-    /// The image without layers.
-    Scratch,
-    /// A file or a repository from elsewhere.
-    Remote(Remote),
-    /// A stage of the Dockerfile, by its name.
-    Stage(String),
-}
 
 /// An image whose config lowering needs.
 #[derive(Debug, Clone, PartialEq, Eq)]

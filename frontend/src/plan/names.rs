@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use image::{Platform, Reference, ReferenceError};
 
+use super::base::{expand, of_go, platform, unset_help};
+use super::contexts::places;
 use super::{NamedContext, PlanOptions};
-use crate::ast::{Stage, Word};
+use crate::ast::Stage;
 use crate::diagnostic::Diagnostic;
-use crate::environment::{Environment, NoVariables, Variables};
+use crate::environment::{Environment, NoVariables};
 use crate::expand::Expander;
-use crate::lint::names_used;
 use crate::remote::Remote;
 use crate::suggest::Suggester;
 
@@ -63,7 +64,7 @@ impl Names {
             by_name: BTreeMap::new(),
             bases: Vec::with_capacity(stages.len()),
             replaced: Vec::with_capacity(stages.len()),
-            context_places: context_places(&contexts),
+            context_places: places(&contexts),
             contexts,
             stages: named_stages(stages),
             target_platform: options.target_platform.clone(),
@@ -292,77 +293,7 @@ struct Place<'a> {
     span: &'a Range<usize>,
 }
 
-/// `docker.io/library/busybox:latest` is also `busybox`; the name as it is written goes first.
-fn context_places(contexts: &[(String, NamedContext)]) -> BTreeMap<String, usize> {
-    let names = contexts.iter().enumerate();
-    let mut places: BTreeMap<_, _> = names.map(|(place, (name, _))| (name.clone(), place)).collect();
-    for (place, (name, _)) in contexts.iter().enumerate() {
-        let Ok(reference) = name.parse::<Reference>() else { continue };
-        let familiar = reference.familiar();
-        let short = familiar.strip_suffix(":latest").unwrap_or(&familiar);
-        places.entry(short.to_owned()).or_insert(place);
-    }
-    places
-}
-
 fn named_stages(stages: &[Arc<Stage>]) -> Vec<(String, usize)> {
     let name = |stage: &Arc<Stage>| stage.from.name.as_ref().map(|name| name.value.clone());
     stages.iter().enumerate().filter_map(|(index, stage)| Some((name(stage)?, index))).collect()
-}
-
-fn expand(word: &Word, expander: &Expander, variables: &Environment) -> Result<String, Diagnostic> {
-    let expansion = expander.expand(&word.value, variables);
-    expansion.map(|expansion| expansion.text).map_err(|error| error.diagnostic(&word.value, &word.span))
-}
-
-fn platform(
-    word: &Word,
-    expander: &Expander,
-    global_args: &Environment,
-    suggester: &mut Suggester,
-) -> Result<Platform, Diagnostic> {
-    let text = expand(word, expander, global_args)?;
-    text.parse().map_err(|error: image::PlatformError| {
-        let help = unset_help(word, expander, global_args, suggester);
-        let words = match text.as_str() {
-            "" => format!("empty platform value from expression {}", word.value),
-            _ => format!("failed to parse platform {}: {text:?}: invalid argument", word.value),
-        };
-        Diagnostic::error("InvalidPlatform", word.span.clone(), error.to_string())
-            .with_help(help)
-            .with_buildkit(words)
-    })
-}
-
-/// What Go's library for references says.
-fn of_go(error: &ReferenceError) -> String {
-    match error {
-        ReferenceError::Format { .. } => "invalid reference format".to_owned(),
-        ReferenceError::Uppercase { name } => {
-            format!("invalid reference format: repository name ({name}) must be lowercase")
-        }
-        ReferenceError::TooLong { .. } => error.to_string(),
-    }
-}
-
-/// Says which variable of an expression has no value.
-fn unset_help(
-    word: &Word,
-    expander: &Expander,
-    variables: &Environment,
-    suggester: &mut Suggester,
-) -> Option<String> {
-    let expansion = expander.expand(&word.value, variables).ok()?;
-    let unset = expansion.unset.into_iter().next();
-    let Some(unset) = unset else {
-        let used = names_used(&word.value, expander.escape, variables);
-        let empty = used.iter().find(|name| variables.get(name).is_some_and(str::is_empty))?;
-        return Some(format!("`{empty}` is empty"));
-    };
-    Some(match suggester.nearest(&unset, variables.names()) {
-        Some(near) => format!("`{unset}` has no value; did you mean `{near}`?"),
-        None => {
-            format!("`{unset}` has no value; declare it with `ARG {unset}=...` in front of the first `FROM`")
-        }
-    })
 }

@@ -6,6 +6,7 @@ mod copy;
 mod flags;
 mod from;
 mod healthcheck;
+mod instructions;
 mod line;
 mod onbuild;
 mod pairs;
@@ -16,7 +17,6 @@ mod surrogates;
 pub(crate) mod tokens;
 mod values;
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,11 +24,11 @@ pub(crate) use reader::setting;
 pub(crate) use run::csv;
 pub(crate) use values::EMPTY_VOLUME;
 
-use crate::ast::{CommandLine, Dockerfile, HereDocument, Instruction, Keyword, Kind, Stage};
+use crate::ast::{Dockerfile, HereDocument, Instruction, Keyword, Kind, Stage};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::encoding;
 use crate::limits::{INSTRUCTIONS_MAX, TEXT_BYTES_MAX, WORDS_MAX};
-use crate::suggest::nearest;
+use instructions::{instruction_kind, word_count, written};
 use line::Line;
 use reader::Reader;
 use request::Request;
@@ -275,69 +275,4 @@ fn can_have_documents(keyword: &str, rest: &str) -> bool {
     let takes_documents =
         ["RUN", "COPY", "ADD"].iter().any(|candidate| keyword.eq_ignore_ascii_case(candidate));
     takes_documents && tokens::json(tokens::flags(rest).1) == tokens::Json::No
-}
-
-/// How many words an instruction takes.
-fn word_count(kind: &Kind) -> usize {
-    match kind {
-        Kind::Add(copy) | Kind::Copy(copy) => copy.sources.len() + copy.documents.len() + copy.exclude.len(),
-        Kind::Arg(args) => args.len(),
-        Kind::Env(pairs) | Kind::Label(pairs) => 2 * pairs.len(),
-        Kind::Expose(words) | Kind::Volume(words) => words.len(),
-        Kind::Cmd(CommandLine::Exec(argv))
-        | Kind::Entrypoint(CommandLine::Exec(argv))
-        | Kind::Shell(argv) => argv.len(),
-        Kind::Run(run) => run.mounts.len() + run.devices.len() + run.documents.len(),
-        Kind::Onbuild(onbuild) => onbuild.instruction.as_ref().map_or(0, |it| word_count(&it.kind)),
-        _ => 0,
-    }
-}
-
-type Read = fn(&mut Request<'_>, &mut Diagnostics) -> Option<Kind>;
-
-/// All instructions: their keywords in both cases in which people write them, and what reads them.
-const INSTRUCTIONS: [(&str, &str, Read); 18] = [
-    ("ADD", "add", copy::add),
-    ("ARG", "arg", pairs::arg),
-    ("CMD", "cmd", command::cmd),
-    ("COPY", "copy", copy::copy),
-    ("ENTRYPOINT", "entrypoint", command::entrypoint),
-    ("ENV", "env", pairs::env),
-    ("EXPOSE", "expose", values::expose),
-    ("FROM", "from", from::from),
-    ("HEALTHCHECK", "healthcheck", healthcheck::healthcheck),
-    ("LABEL", "label", pairs::label),
-    ("MAINTAINER", "maintainer", values::maintainer),
-    ("ONBUILD", "onbuild", onbuild::onbuild),
-    ("RUN", "run", run::run),
-    ("SHELL", "shell", command::shell),
-    ("STOPSIGNAL", "stopsignal", values::stopsignal),
-    ("USER", "user", values::user),
-    ("VOLUME", "volume", values::volume),
-    ("WORKDIR", "workdir", values::workdir),
-];
-
-/// A keyword as written, mostly without a copy.
-fn written(keyword: &str) -> Cow<'static, str> {
-    let known = INSTRUCTIONS.iter().flat_map(|(upper, lower, _)| [*upper, *lower]);
-    known.into_iter().find(|known| *known == keyword).map_or_else(|| keyword.to_owned().into(), Cow::Borrowed)
-}
-
-/// Reads what follows the keyword.
-fn instruction_kind(request: &mut Request<'_>, diagnostics: &mut Diagnostics) -> Option<Kind> {
-    let known = INSTRUCTIONS.iter().find(|(keyword, ..)| keyword.eq_ignore_ascii_case(request.keyword));
-    if let Some((.., read)) = known {
-        return read(request, diagnostics);
-    }
-    let span = request.line.span_of(request.keyword);
-    let message = format!("unknown instruction `{}`", request.keyword);
-    let near = nearest(request.keyword, INSTRUCTIONS.map(|(keyword, ..)| keyword));
-    let help = near.map(|keyword| format!("did you mean `{keyword}`?"));
-    let meant = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-    diagnostics.push(
-        Diagnostic::error("UnknownInstruction", span, message)
-            .with_help(help)
-            .with_buildkit(format!("unknown instruction: {}{meant}", request.keyword)),
-    );
-    None
 }

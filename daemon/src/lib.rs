@@ -15,6 +15,7 @@ mod failure;
 mod feed;
 mod form;
 mod listen;
+pub mod llb;
 mod local;
 mod proto;
 mod run;

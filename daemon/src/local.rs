@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use tonic::Status;
 
 use crate::failure::SourceText;
+use crate::llb::Local;
 use crate::session::files::{Wanted, exclude_patterns};
 use crate::session::{KeptDirectories, KeptDirectory, Session};
 
@@ -60,7 +61,7 @@ pub(crate) async fn dockerfile(
     if name == "Dockerfile" {
         follow.push(lower.clone());
     }
-    let wanted = Wanted { name: directory.to_owned(), exclude: Vec::new(), follow };
+    let wanted = Wanted { name: directory.to_owned(), follow, ..Wanted::default() };
     let files = session.sync(kept, &wanted, |_| ()).await?;
     let mut text = session.text(&files, name, TEXT_BYTES_MAX).await?;
     if text.is_none() && name == "Dockerfile" {
@@ -88,15 +89,24 @@ pub(crate) async fn context(
         Some(ignore) => Some(ignore),
         None => {
             let follow = vec![IGNORE_FILE.to_owned()];
-            let wanted = Wanted { name: directory.to_owned(), exclude: Vec::new(), follow };
+            let wanted = Wanted { name: directory.to_owned(), follow, ..Wanted::default() };
             let files = session.sync(kept, &wanted, |_| ()).await?;
             let text = session.text(&files, IGNORE_FILE, TEXT_BYTES_MAX).await?;
             text.map(|text| IgnoreText { name: IGNORE_FILE.to_owned(), text })
         }
     };
     let exclude = ignore.as_ref().map(|ignore| exclude_patterns(&ignore.text)).unwrap_or_default();
-    let wanted = Wanted { name: directory.to_owned(), exclude, follow: Vec::new() };
+    let wanted = Wanted { name: directory.to_owned(), exclude, ..Wanted::default() };
     let files =
         LocalFiles { session: session.clone(), kept: kept.clone(), wanted, brought: Mutex::default() };
     Ok(ClientFiles { files: Arc::new(files), ignore })
+}
+
+/// A directory of a client as a definition wants it.
+pub(crate) fn chosen(session: &Arc<Session>, kept: &Arc<KeptDirectories>, local: Local) -> ClientFiles {
+    let Local { name, session: _, include, exclude, follow, hint } = local;
+    let wanted = Wanted { name, exclude, follow, include, hint };
+    let files =
+        LocalFiles { session: session.clone(), kept: kept.clone(), wanted, brought: Mutex::default() };
+    ClientFiles { files: Arc::new(files), ignore: None }
 }

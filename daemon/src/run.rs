@@ -11,10 +11,10 @@ use engine::remote_cache::RemoteCaches;
 use engine::report::Reporting;
 use engine::{
     Agents, BuildOutcome, BuildRequest, Client, Context, ContextMode, DeviceGrant, DockerfileSource, Engine,
-    Entitlement, Entitlements, Explaining, Named, NamedContext, Network, Provided, RemoteFiles, Secrets,
-    StreamContent, default_platform, registries,
+    Entitlement, Entitlements, Explaining, GivenGraph, Named, NamedContext, Network, NoCache, Provided,
+    PullPolicy, RemoteFiles, Resources, Secrets, StreamContent, Surroundings, default_platform, registries,
 };
-use image::{ImageId, Platform, Reference};
+use image::{ImageConfig, ImageId, Platform, Reference};
 use tokio::sync::Mutex;
 use tonic::Status;
 
@@ -22,8 +22,9 @@ use crate::attestations::{self, Attestations};
 use crate::attributes::{Attributes, ContextAttribute, invalid};
 use crate::bridge::BridgeResult;
 use crate::caches::{self, CacheExports};
-use crate::failure::{self, SourceText};
+use crate::failure::{self, SourceText, chain};
 use crate::feed::Feed;
+use crate::llb::{self, Lowered, Unnamed};
 use crate::proto::control::CacheOptionsEntry;
 use crate::proto::pb;
 use crate::session::Session;
@@ -41,7 +42,8 @@ pub(crate) struct Prepared {
     /// What is attested of the image when it leaves.
     pub(crate) attestations: Attestations,
     /// Results that it stands on, which stay as long as it does.
-    _below: Vec<Arc<BridgeResult>>,
+    #[allow(dead_code, reason = "they are held, not looked at")]
+    below: Vec<Arc<BridgeResult>>,
     session: Option<Arc<Session>>,
 }
 
@@ -257,25 +259,45 @@ pub(crate) async fn prepare(
         named_contexts.insert(context.name.to_owned(), place.named_context(&context).await?);
     }
     let request = BuildRequest {
-        context,
-        context_mode: ContextMode::Exact,
-        dockerfile,
         named_contexts,
         target: attributes.target(),
         build_args: attributes.build_args(),
-        entitlements,
-        secrets: Secrets::new(),
-        agents: Agents::new(),
         labels: attributes.labels(),
-        tags: Vec::new(),
         no_cache: attributes.no_cache(),
-        cache_ttl: None,
         platforms,
         pull: attributes.pull()?,
-        proxy_env: Vec::new(),
         network,
         resources: attributes.resources()?,
         surroundings: attributes.surroundings()?,
+        caches: RemoteCaches { imports, ..RemoteCaches::default() },
+        ..plain(context, dockerfile, entitlements)
+    };
+    let below = inputs.into_values().map(|input| input.result).collect();
+    Ok(Prepared { request, source, attestations, below, session: session.cloned() })
+}
+
+/// A build of which nothing is said but what it is made from.
+fn plain(context: Context, dockerfile: DockerfileSource, entitlements: Entitlements) -> BuildRequest {
+    BuildRequest {
+        context,
+        context_mode: ContextMode::Exact,
+        dockerfile,
+        named_contexts: BTreeMap::new(),
+        target: None,
+        build_args: BTreeMap::new(),
+        entitlements,
+        secrets: Secrets::new(),
+        agents: Agents::new(),
+        labels: Vec::new(),
+        tags: Vec::new(),
+        no_cache: NoCache::Nothing,
+        cache_ttl: None,
+        platforms: Vec::new(),
+        pull: PullPolicy::Missing,
+        proxy_env: Vec::new(),
+        network: Network::Default,
+        resources: Resources::default(),
+        surroundings: Surroundings::default(),
         explaining: Explaining::First,
         reporting: Reporting::Off,
         outputs: Vec::new(),
@@ -283,13 +305,73 @@ pub(crate) async fn prepare(
         max_layers: None,
         provenance: None,
         sbom: false,
+        caches: RemoteCaches::default(),
+    }
+}
+
+/// A build that a client has put together itself.
+pub(crate) struct Defined<'a> {
+    pub(crate) definition: &'a pb::Definition,
+    pub(crate) entitlements: Entitlements,
+    /// Caches to read.
+    pub(crate) imports: Vec<CacheOptionsEntry>,
+}
+
+/// Finds out what a definition needs. Nothing runs.
+pub(crate) async fn prepare_definition(
+    daemon: &Daemon,
+    session: Option<&Arc<Session>>,
+    defined: Defined<'_>,
+    feed: &Arc<Feed>,
+) -> Result<Prepared, Status> {
+    let Defined { definition, entitlements, imports } = defined;
+    let lowered = llb::lower(definition, &default_platform());
+    let lowered = lowered.map_err(|error| Status::invalid_argument(chain(&error)))?;
+    let Lowered { graph, target, locals, unnamed, pulled, platform, source, cgroup_parent } = lowered;
+    let imports = caches::imports(&imports, &mut |what, why| {
+        feed.begin(&format!("importing cache manifest from {what}")).end(Some(why.to_owned()));
+    })?;
+    let mut named_contexts = BTreeMap::new();
+    for (context, local) in locals {
+        let of_build = || Status::invalid_argument("the build needs files of a client without a session");
+        let session = match &local.session {
+            Some(id) => daemon.sessions.get(id).await,
+            None => session.cloned().ok_or_else(of_build)?,
+        };
+        named_contexts.insert(context, NamedContext::Client(local::chosen(&session, &daemon.kept, local)));
+    }
+    let (mut images, mut below) = (BTreeMap::new(), Vec::new());
+    for (reference, Unnamed::Result { build, result }) in unnamed {
+        let build = daemon.builds.get(&build).await?;
+        let result = build.bridge.get(&result)?;
+        images.insert(reference, NamedContext::Built(result.images(daemon, &build).await?));
+        below.push(result);
+    }
+    if let Some(info) = definition.source.as_ref().and_then(|source| source.infos.first()) {
+        feed.set_source(info.clone());
+    }
+    let config = ImageConfig::empty(&platform);
+    let given = GivenGraph { graph, target, config, images, pulled, source: source.clone() };
+    let source = source.map(|(name, text)| SourceText { name, text });
+    let request = BuildRequest {
+        named_contexts,
+        resources: Resources { parent: cgroup_parent.unwrap_or_default(), ..Resources::default() },
         caches: RemoteCaches { imports, ..RemoteCaches::default() },
+        ..plain(Context::Empty, DockerfileSource::Graph(Arc::new(given)), entitlements)
     };
-    let below = inputs.into_values().map(|input| input.result).collect();
-    Ok(Prepared { request, source, attestations, _below: below, session: session.cloned() })
+    let attestations = Attestations::default();
+    Ok(Prepared { request, source, attestations, below, session: session.cloned() })
 }
 
 impl Prepared {
+    /// The same with another config of the image, where nobody but the client knows one.
+    pub(crate) fn with_config(&self, config: ImageConfig) -> Option<Self> {
+        let DockerfileSource::Graph(given) = &self.request.dockerfile else { return None };
+        let given = GivenGraph { config, ..(**given).clone() };
+        let dockerfile = DockerfileSource::Graph(Arc::new(given));
+        Some(Self { request: BuildRequest { dockerfile, ..self.request.clone() }, ..self.clone() })
+    }
+
     /// The engine as this client sees it: with its credentials, secrets and agents.
     pub(crate) fn engine(&self, daemon: &Daemon) -> Result<Engine, Status> {
         let engine = daemon.engine()?;

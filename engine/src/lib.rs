@@ -67,7 +67,7 @@ pub use network::{Dns, HOST_GATEWAY};
 pub use place::Place;
 pub use provenance::{Provenance, ProvenanceMode};
 pub use request::{
-    Archive, ArchivePlace, BuildOutcome, BuildRequest, Destination, DockerfileSource, Explaining,
+    Archive, ArchivePlace, BuildOutcome, BuildRequest, Destination, DockerfileSource, Explaining, GivenGraph,
     ImageOutput, LocalMode, LocalOutput, NamedContext, NoCache, Output, PlatformSplit, PullPolicy, Squash,
     TarOutput,
 };
@@ -80,6 +80,12 @@ pub mod registries {
         AskCredential, Asked, Client, CredentialError, Credentials, Found, KeyPair, LoginKind, LoginRequest,
         RegistriesError, RegistriesFile, RegistryError, RegistrySettings, Secret, Settings, TlsVerify,
     };
+}
+
+/// The graph of a build for those who make one themselves, see the `graph` crate.
+pub mod operations {
+    pub use frontend::remote::of_repository;
+    pub use graph::*;
 }
 
 /// Patterns of ignore files, see the `frontend` crate.

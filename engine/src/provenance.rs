@@ -166,6 +166,7 @@ fn config_source(request: &BuildRequest) -> Value {
         }
         DockerfileSource::Url(url) => graph::redacted(url),
         DockerfileSource::Text(_) => "-".to_owned(),
+        DockerfileSource::Graph(_) => return json!({}),
     };
     match &request.context {
         Context::Remote(remote) => json!({"uri": remote.to_string(), "path": path}),

@@ -1,14 +1,15 @@
 //! What a build is asked to do and what it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache::tree::ContextMode;
 use executor::Resources;
 pub use frontend::NoCache;
-use graph::{Network, Surroundings};
-use image::{Descriptor, ImageId, Platform, Reference};
+use graph::{BuildGraph, Network, Surroundings, VertexId};
+use image::{Descriptor, ImageConfig, ImageId, Platform, Reference};
 
 use crate::Provenance;
 use crate::agent::Agents;
@@ -159,7 +160,29 @@ pub enum DockerfileSource {
     Text(String),
     /// A file of a web server (`--file URL`): `http://` or `https://`.
     Url(String),
+    /// None at all: somebody else has put the steps together.
+    Graph(Arc<GivenGraph>),
 }
+
+/// A build that does not come from a Dockerfile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GivenGraph {
+    /// Its steps. The contexts in it are named contexts of the request, by their names in lower case.
+    pub graph: BuildGraph,
+    /// The vertex whose files are those of the image.
+    pub target: VertexId,
+    /// The config of the image, without layers.
+    pub config: ImageConfig,
+    /// Images in it that no registry has, by how they are called in it.
+    pub images: BTreeMap<Reference, NamedContext>,
+    /// Images that are looked for in their registries even when they are here.
+    pub pulled: BTreeSet<Reference>,
+    /// The text that the places of its vertices are in, and its name, if it has one.
+    pub source: Option<(String, String)>,
+}
+
+/// Two values that are never compared in a way that matters; a config has no total equality.
+impl Eq for GivenGraph {}
 
 /// `--output type=...`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use image::{Digest, Hasher};
 
 use crate::print::describe_mount;
 use crate::{
-    CacheBase, CacheSharing, ContextSource, Copy, Device, File, FileAction, GitSource, HttpSource,
-    ImageSource, MakeDirectory, MakeFile, Mount, MountSource, Network, Op, Run, SecretEnv, Security,
-    Surroundings, Ulimit, redacted,
+    CacheBase, CacheSharing, Change, ContextSource, Copy, CopyRules, Device, File, FileAction, GitSource,
+    HttpSource, ImageSource, Kept, KeptMount, MakeDirectory, MakeFile, MakeSymlink, Mount, MountSource,
+    Network, Op, Remove, Run, SecretEnv, Security, Surroundings, Ulimit, redacted,
 };
 
 /// The digest of an operation alone, without its inputs: equal operations do the same to equal inputs.
@@ -118,8 +118,19 @@ impl Run {
             devices,
             hostname,
             surroundings,
+            exit_codes,
+            read_only_root,
+            kept,
         } = self;
-        Hasher::new("run/v1")
+        // Instructions cannot say these.
+        let hasher = match (exit_codes.is_empty(), read_only_root, kept) {
+            (true, false, Kept::Root) => Hasher::new("run/v1"),
+            (_, read_only_root, kept) => Hasher::new("run/v2")
+                .field("exit_codes", exit_codes)
+                .field("read_only_root", [u8::from(*read_only_root)])
+                .field("kept", kept.digest().0),
+        };
+        hasher
             .list("argv", argv)
             .list("env", env.iter().flat_map(|(name, value)| [name, value]))
             .field("cwd", cwd)
@@ -154,6 +165,23 @@ impl Run {
         named.extend(self.hostname.iter().map(|name| ("host name".to_owned(), name.clone())));
         named.extend(self.surroundings.ingredients());
         named
+    }
+}
+
+impl Kept {
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Root => Hasher::new("kept/v1").finish(),
+            Self::Mount(mount) => mount.digest(),
+        }
+    }
+}
+
+impl KeptMount {
+    fn digest(&self) -> Digest {
+        let Self { root, target, path } = self;
+        let hasher = Hasher::new("kept-mount/v1").field("root", root.to_le_bytes());
+        hasher.field("target", target).field("path", path).finish()
     }
 }
 
@@ -283,6 +311,10 @@ impl FileAction {
             Self::Copy(copy) => copy.digest(),
             Self::MakeDirectory(directory) => directory.digest(),
             Self::MakeFile(file) => file.digest(),
+            Self::MakeSymlink(link) => link.digest(),
+            Self::Remove(remove) => remove.digest(),
+            Self::Change(change) => change.digest(),
+            Self::Expect(path) => Hasher::new("expect/v1").field("path", path).finish(),
         }
     }
 
@@ -295,18 +327,24 @@ impl FileAction {
             Self::MakeFile(file) => {
                 ("file".to_owned(), format!("{} {}", file.path, Digest::of(&file.content)))
             }
+            Self::MakeSymlink(link) => ("symlink".to_owned(), format!("{} -> {}", link.path, link.target)),
+            Self::Remove(remove) => ("removed".to_owned(), remove.path.clone()),
+            Self::Change(_) => ("changes".to_owned(), "of an input".to_owned()),
+            Self::Expect(path) => ("expected directory".to_owned(), path.clone()),
         }
     }
 }
 
 impl Copy {
     fn digest(&self) -> Digest {
-        let Self { input, sources, destination, owner, mode, exclude, parents, link, unpack } = self;
+        let Self { input, sources, destination, owner, mode, exclude, parents, link, unpack, rules } = self;
         // Directories on the way had no mode of `--chmod` in the first version, and a missing source of
         // `--parents` was no error.
-        let hasher = match mode.is_some() || *parents {
-            true => Hasher::new("copy/v2"),
-            false => Hasher::new("copy/v1"),
+        let hasher = match (*rules == CopyRules::default(), mode.is_some() || *parents) {
+            (true, true) => Hasher::new("copy/v2"),
+            (true, false) => Hasher::new("copy/v1"),
+            // Instructions cannot say these.
+            (false, _) => Hasher::new("copy/v3").field("rules", rules.digest().0),
         };
         hasher
             .field("input", input.to_le_bytes())
@@ -320,26 +358,59 @@ impl Copy {
     }
 }
 
+impl CopyRules {
+    fn digest(&self) -> Digest {
+        let Self { keep_directory, keep_symlink, include, replace, must_match, mtime_ns } = self;
+        let flags = [keep_directory, keep_symlink, replace, must_match];
+        let hasher = Hasher::new("copy-rules/v1").list("include", include);
+        at(hasher.field("flags", flags.map(|flag| u8::from(*flag))), *mtime_ns).finish()
+    }
+}
+
+/// With the time that files get, if they get one.
+fn at(hasher: Hasher, mtime_ns: Option<i64>) -> Hasher {
+    match mtime_ns {
+        Some(time) => hasher.field("mtime_ns", time.to_le_bytes()),
+        None => hasher,
+    }
+}
+
 impl MakeDirectory {
     fn digest(&self) -> Digest {
-        let Self { path, mode, owner } = self;
-        Hasher::new("mkdir/v1")
-            .field("path", path)
-            .field("mode", mode.to_le_bytes())
-            .list("owner", owner)
-            .finish()
+        let Self { path, mode, owner, mtime_ns } = self;
+        let hasher = Hasher::new("mkdir/v1").field("path", path).field("mode", mode.to_le_bytes());
+        at(hasher.list("owner", owner), *mtime_ns).finish()
     }
 }
 
 impl MakeFile {
     fn digest(&self) -> Digest {
-        let Self { path, mode, owner, content } = self;
-        Hasher::new("mkfile/v1")
-            .field("path", path)
-            .field("mode", mode.to_le_bytes())
-            .list("owner", owner)
-            .field("content", content)
-            .finish()
+        let Self { path, mode, owner, content, mtime_ns } = self;
+        let hasher = Hasher::new("mkfile/v1").field("path", path).field("mode", mode.to_le_bytes());
+        at(hasher.list("owner", owner).field("content", content), *mtime_ns).finish()
+    }
+}
+
+impl MakeSymlink {
+    fn digest(&self) -> Digest {
+        let Self { path, target, owner, mtime_ns } = self;
+        let hasher = Hasher::new("symlink/v1").field("path", path).field("target", target);
+        at(hasher.list("owner", owner), *mtime_ns).finish()
+    }
+}
+
+impl Remove {
+    fn digest(&self) -> Digest {
+        let Self { path, is_pattern, may_be_missing } = self;
+        let flags = [u8::from(*is_pattern), u8::from(*may_be_missing)];
+        Hasher::new("rm/v1").field("path", path).field("flags", flags).finish()
+    }
+}
+
+impl Change {
+    fn digest(&self) -> Digest {
+        let Self { from, to } = self;
+        Hasher::new("change/v1").field("from", from.to_le_bytes()).field("to", to.to_le_bytes()).finish()
     }
 }
 
@@ -379,6 +450,10 @@ mod tests {
         Ulimit { name: "core".into(), soft, hard }
     }
 
+    fn kept(root: usize, target: &str, path: &str) -> Kept {
+        Kept::Mount(Box::new(KeptMount { root, target: target.into(), path: path.into() }))
+    }
+
     #[test]
     fn every_field_of_run_but_the_proxies_changes_the_digest() {
         assert_all_different(digests(
@@ -408,6 +483,13 @@ mod tests {
                 |run| run.secret_env.push(secret_env("B", "a", false)),
                 |run| run.secret_env.push(secret_env("A", "b", false)),
                 |run| run.secret_env.push(secret_env("A", "a", true)),
+                |run| run.exit_codes.push(0),
+                |run| run.exit_codes.push(1),
+                |run| run.read_only_root = true,
+                |run| run.kept = kept(1, "/a", "/"),
+                |run| run.kept = kept(2, "/a", "/"),
+                |run| run.kept = kept(1, "/b", "/"),
+                |run| run.kept = kept(1, "/a", "/c"),
                 |run| run.hostname = Some("a".into()),
                 |run| run.hostname = Some("b".into()),
                 |run| run.devices.push(Device { name: "a".into(), required: false }),
@@ -553,6 +635,13 @@ mod tests {
             &copy,
             |copy| Op::File(File { actions: vec![FileAction::Copy(copy)] }),
             &[
+                |copy| copy.rules.keep_directory = true,
+                |copy| copy.rules.keep_symlink = true,
+                |copy| copy.rules.replace = true,
+                |copy| copy.rules.must_match = true,
+                |copy| copy.rules.include.push("a".into()),
+                |copy| copy.rules.mtime_ns = Some(0),
+                |copy| copy.rules.mtime_ns = Some(1),
                 |copy| copy.input = 1,
                 |copy| copy.sources.push("c".into()),
                 |copy| copy.destination = "/b/".into(),
@@ -568,8 +657,8 @@ mod tests {
 
     #[test]
     fn every_field_of_made_files_changes_the_digest() {
-        let directory = MakeDirectory { path: "/a".into(), mode: 0o755, owner: None };
-        let file = MakeFile { path: "/a".into(), mode: 0o644, owner: None, content: vec![] };
+        let directory = MakeDirectory { path: "/a".into(), mode: 0o755, owner: None, mtime_ns: None };
+        let file = MakeFile { path: "/a".into(), mode: 0o644, owner: None, content: vec![], mtime_ns: None };
         let mut all = digests(
             &directory,
             |it| Op::File(File { actions: vec![FileAction::MakeDirectory(it)] }),

@@ -16,6 +16,14 @@ pub enum FileAction {
     MakeDirectory(MakeDirectory),
     /// Writes a file.
     MakeFile(MakeFile),
+    /// Makes a symlink.
+    MakeSymlink(MakeSymlink),
+    /// Removes files.
+    Remove(Remove),
+    /// Makes the changes that lead from one input to another.
+    Change(Change),
+    /// Nothing, where there is a directory at this absolute path; fails else.
+    Expect(String),
 }
 
 impl FileAction {
@@ -23,7 +31,12 @@ impl FileAction {
     pub fn input(&self) -> Option<usize> {
         match self {
             Self::Copy(copy) => Some(copy.input),
-            Self::MakeDirectory(_) | Self::MakeFile(_) => None,
+            Self::MakeDirectory(_)
+            | Self::MakeFile(_)
+            | Self::MakeSymlink(_)
+            | Self::Remove(_)
+            | Self::Change(_)
+            | Self::Expect(_) => None,
         }
     }
 }
@@ -50,6 +63,25 @@ pub struct Copy {
     pub link: bool,
     /// `ADD`: a local tar archive is unpacked.
     pub unpack: bool,
+    /// What no instruction says otherwise.
+    pub rules: CopyRules,
+}
+
+/// How files are copied, where instructions have no choice. The default is what they do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CopyRules {
+    /// A directory lands as itself in a destination that is a directory, and not what is in it.
+    pub keep_directory: bool,
+    /// A source that is a symlink is copied as such.
+    pub keep_symlink: bool,
+    /// Patterns of what is copied of a directory; none is everything.
+    pub include: Vec<String>,
+    /// What is in the way is replaced, a directory by a file as well.
+    pub replace: bool,
+    /// A pattern has to match something.
+    pub must_match: bool,
+    /// When the files were changed, in nanoseconds since 1970; none keeps the times of the source.
+    pub mtime_ns: Option<i64>,
 }
 
 /// A directory, with its missing parents.
@@ -61,6 +93,8 @@ pub struct MakeDirectory {
     pub mode: u32,
     /// `USER` or `--chown` as written: names are looked up in input 0. None is root.
     pub owner: Option<String>,
+    /// When it was changed, in nanoseconds since 1970; none is when it is made.
+    pub mtime_ns: Option<i64>,
 }
 
 /// A file with the given content.
@@ -74,4 +108,39 @@ pub struct MakeFile {
     pub owner: Option<String>,
     /// What is in it.
     pub content: Vec<u8>,
+    /// When it was changed, in nanoseconds since 1970; none is when it is made.
+    pub mtime_ns: Option<i64>,
+}
+
+/// A symlink, where there is nothing of its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MakeSymlink {
+    /// Absolute path.
+    pub path: String,
+    /// Where it leads, as written.
+    pub target: String,
+    /// Owner as written: names are looked up in input 0. None is root.
+    pub owner: Option<String>,
+    /// When it was changed, in nanoseconds since 1970; none is when it is made.
+    pub mtime_ns: Option<i64>,
+}
+
+/// What differs between two file systems: what the second one has, and what it has no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Index into the vertex's inputs of the file system before.
+    pub from: usize,
+    /// Index into the vertex's inputs of the file system after.
+    pub to: usize,
+}
+
+/// Files that are there no more, with what is below them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remove {
+    /// Absolute path; its last component is not followed when it is a symlink.
+    pub path: String,
+    /// Whether the path may hold patterns of Go's `filepath.Match`.
+    pub is_pattern: bool,
+    /// Whether there may be no such file.
+    pub may_be_missing: bool,
 }

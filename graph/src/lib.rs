@@ -18,10 +18,10 @@ mod source;
 
 pub use build_graph::{BuildGraph, Label, Location, Vertex, VertexId};
 pub use digest::OpDigest;
-pub use file::{Copy, File, FileAction, MakeDirectory, MakeFile};
+pub use file::{Change, Copy, CopyRules, File, FileAction, MakeDirectory, MakeFile, MakeSymlink, Remove};
 pub use merge::Merge;
 pub use mount::{CacheBase, CacheSharing, Mount, MountSource};
-pub use run::{Device, Network, Run, SecretEnv, Security, Surroundings, Ulimit};
+pub use run::{Device, Kept, KeptMount, Network, Run, SecretEnv, Security, Surroundings, Ulimit};
 pub use source::{ContextSource, GitSource, GitTimes, HttpSource, ImageSource, redacted};
 
 /// One operation.

@@ -31,6 +31,43 @@ pub struct Run {
     pub hostname: Option<String>,
     /// What else the process can notice.
     pub surroundings: Surroundings,
+    /// Exit codes that are no failure; none is 0 alone.
+    pub exit_codes: Vec<u8>,
+    /// Whether writes to the root are refused.
+    pub read_only_root: bool,
+    /// Whose changes become the layer.
+    pub kept: Kept,
+}
+
+/// Whose changes become the layer of a [`Run`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Kept {
+    /// Those of the root, which continues input 0.
+    #[default]
+    Root,
+    /// Those of a mount, which continues input 0. The root is another input, and its changes are thrown away.
+    Mount(Box<KeptMount>),
+}
+
+/// A mount whose changes become the layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptMount {
+    /// Index into the vertex's inputs of the root.
+    pub root: usize,
+    /// Absolute path of the mount in the root.
+    pub target: String,
+    /// Absolute path in input 0 of what is mounted.
+    pub path: String,
+}
+
+impl Kept {
+    /// Index into the vertex's inputs of the root.
+    pub fn root(&self) -> usize {
+        match self {
+            Self::Root => 0,
+            Self::Mount(mount) => mount.root,
+        }
+    }
 }
 
 /// A device that a process gets, see the Container Device Interface. Which device files, directories and variables that

@@ -45,7 +45,7 @@ struct Target {
 }
 
 /// The targets that are quick to compile, which CI runs, and the others.
-const TARGETS: [Target; 11] = [
+const TARGETS: [Target; 12] = [
     Target { name: "dockerfile", input_bytes_max: 4096, dictionary: Some("dockerfile.dict"), feature: None },
     Target { name: "expand", input_bytes_max: 512, dictionary: None, feature: None },
     Target { name: "ignore", input_bytes_max: 256, dictionary: None, feature: None },
@@ -54,6 +54,7 @@ const TARGETS: [Target; 11] = [
     Target { name: "registry_headers", input_bytes_max: 512, dictionary: None, feature: Some("registry") },
     Target { name: "packages", input_bytes_max: 4096, dictionary: None, feature: Some("packages") },
     Target { name: "catalogue", input_bytes_max: 4096, dictionary: None, feature: Some("packages") },
+    Target { name: "definition", input_bytes_max: 8192, dictionary: None, feature: Some("daemon") },
     Target { name: "layer_apply", input_bytes_max: 8192, dictionary: None, feature: Some("layers") },
     Target { name: "seccomp_profile", input_bytes_max: 4096, dictionary: None, feature: Some("networks") },
     Target { name: "name_query", input_bytes_max: 512, dictionary: None, feature: Some("networks") },

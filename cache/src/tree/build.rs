@@ -3,15 +3,17 @@
 use std::os::fd::BorrowedFd;
 
 use super::copy::Copier;
-use super::{Selection, TreeError};
+use super::{Selection, TreeError, change, remove};
 use crate::layer::Note;
 use crate::layer::apply::Notes;
-use crate::layer::assembly::{Assembly, Landing, ROOT};
+use crate::layer::assembly::{Assembly, Existing, Landing, ROOT};
 use crate::layer::attributes::{Attributes, Timestamp};
 use crate::layer::make::Ambient;
 use crate::layer::pool;
 use crate::layer::read::text;
 use crate::layer::work::{Content, Job};
+
+const NANOSECONDS: i64 = 1_000_000_000;
 
 /// The layer that is made.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +45,38 @@ pub enum Action<'a> {
         /// Their owner.
         owner: (u32, u32),
     },
+    /// A symlink, where there is nothing of its name.
+    MakeSymlink {
+        /// An absolute path.
+        path: &'a str,
+        /// Where it leads.
+        target: &'a str,
+        /// The owner of the symlink.
+        owner: (u32, u32),
+    },
+    /// Removes what is at a path, and below it. The last component is not followed.
+    Remove {
+        /// An absolute path.
+        path: &'a str,
+        /// Whether it may hold patterns of Go's `filepath.Match`.
+        is_pattern: bool,
+        /// Whether there may be nothing.
+        may_be_missing: bool,
+    },
+    /// Makes the changes that lead from one tree to another: what differs is replaced, what is gone is removed.
+    Change {
+        /// The root of the tree before.
+        from: BorrowedFd<'a>,
+        /// The root of the tree after.
+        to: BorrowedFd<'a>,
+    },
+    /// Fails unless there is a directory.
+    Expect {
+        /// An absolute path.
+        path: &'a str,
+    },
+    /// An action whose files were changed at a time, in nanoseconds since 1970.
+    At(i64, Box<Action<'a>>),
     /// A heredoc.
     MakeFile {
         /// An absolute path.
@@ -98,6 +132,29 @@ pub(super) fn run(
         Action::Copy { selection, destination } => {
             Copier::new(selection, destination, mtime, assembly, copied).run()
         }
+        Action::At(unix_ns, action) => run(action, Some(time(*unix_ns)), assembly, copied),
+        Action::MakeSymlink { path, target, owner: (uid, gid) } => {
+            let above = || Attributes::implied_directory(mtime);
+            let Landing::Name(parent, name) = assembly.land(ROOT, path.as_bytes(), &above)? else {
+                return Err(TreeError::Exists { path: (*path).to_owned() });
+            };
+            if assembly.existing(parent, &name)?.is_some() {
+                return Err(TreeError::Exists { path: (*path).to_owned() });
+            }
+            let attributes = Attributes { uid: *uid, gid: *gid, mode: 0o777, mtime, xattrs: Vec::new() };
+            assembly.make_symlink(parent, &name, target.as_bytes(), &attributes)?;
+            copied.files += 1;
+            Ok(())
+        }
+        Action::Remove { path, is_pattern, may_be_missing } => {
+            remove::remove(path, *is_pattern, *may_be_missing, assembly)
+        }
+        Action::Change { from, to } => change::change(*from, *to, assembly, copied),
+        Action::Expect { path } => match assembly.find(ROOT, path.as_bytes())? {
+            Some(Existing::Directory(_)) => Ok(()),
+            Some(_) => Err(TreeError::NoDirectory { path: (*path).to_owned() }),
+            None => Err(TreeError::NotFound { path: (*path).to_owned() }),
+        },
         Action::MakeDirectory { path, mode, owner: (uid, gid) } => {
             let mode = mode & 0o7777;
             let made = || Attributes { uid: *uid, gid: *gid, mode, mtime, xattrs: Vec::new() };
@@ -122,4 +179,9 @@ pub(super) fn run(
             Ok(())
         }
     }
+}
+
+pub(super) fn time(unix_ns: i64) -> Timestamp {
+    let nanoseconds = u32::try_from(unix_ns.rem_euclid(NANOSECONDS)).expect("less than a second");
+    Timestamp { seconds: unix_ns.div_euclid(NANOSECONDS), nanoseconds }
 }

@@ -65,6 +65,9 @@ impl<'c, 'a, 'l, 'p> Copier<'c, 'a, 'l, 'p> {
             return self.copy_with_parents(item);
         }
         if item.found.is_directory() {
+            if self.selection.landing.keeps_directory && !item.name.is_empty() {
+                return self.copy_itself(item);
+            }
             let directory = self.destination_directory()?;
             return self.copy_contents(item, directory);
         }
@@ -76,10 +79,24 @@ impl<'c, 'a, 'l, 'p> Copier<'c, 'a, 'l, 'p> {
         Ok(())
     }
 
+    /// Copies a directory: into the destination where that is a directory, and else as the destination.
+    fn copy_itself(&mut self, item: &Item<'a>) -> Result<(), TreeError> {
+        let made = self.made_directory();
+        let (parent, name) = match self.assembly.land(ROOT, self.destination.as_bytes(), &made)? {
+            Landing::Directory(directory) => (directory, item.name.clone()),
+            Landing::Name(parent, name) => (parent, name.to_vec()),
+        };
+        match self.copy_one(parent, &name, &item.path, &item.found)? {
+            Some(directory) => self.copy_contents(item, directory),
+            None => Ok(()),
+        }
+    }
+
     /// What is made on the way to the destination.
     fn made_directory(&self) -> impl Fn() -> Attributes + use<> {
         let (uid, gid) = self.selection.landing.owner.unwrap_or((0, 0));
-        let implied = Attributes::implied_directory(self.mtime);
+        let time = self.selection.landing.mtime_ns.map(super::build::time);
+        let implied = Attributes::implied_directory(time.or(self.mtime));
         let mode =
             self.selection.landing.mode.map_or(implied.mode, |change| change.apply(implied.mode, true));
         move || Attributes { uid, gid, mode, ..implied.clone() }
@@ -145,7 +162,7 @@ impl<'c, 'a, 'l, 'p> Copier<'c, 'a, 'l, 'p> {
     }
 
     /// Copies one file, or makes one directory, which is returned.
-    fn copy_one(
+    pub(super) fn copy_one(
         &mut self,
         parent: NodeId,
         name: &[u8],
@@ -157,8 +174,11 @@ impl<'c, 'a, 'l, 'p> Copier<'c, 'a, 'l, 'p> {
             (None | Some(Existing::Directory(_)), true) => {
                 return self.make_directory(parent, name, path, found).map(Some);
             }
+            (Some(_), true) if self.selection.landing.replaces => {
+                return self.make_directory(parent, name, path, found).map(Some);
+            }
             (Some(_), true) => return Err(self.not_a_directory(parent, name)),
-            (Some(Existing::Directory(directory)), false) => {
+            (Some(Existing::Directory(directory)), false) if !self.selection.landing.replaces => {
                 return Err(TreeError::IsADirectory { path: text(&self.assembly.path(directory)) });
             }
             (_, false) => {}

@@ -83,6 +83,9 @@ impl Selection<'_> {
             name = join(&name, &item.name);
             digester.describe([&name, b""], [&item.path, b""], &item.found)?;
         }
+        if self.landing.keeps_directory {
+            digester.describe([&name, b""], [&item.path, b""], &item.found)?;
+        }
         self.walk(item, &mut |below, found| digester.describe([&name, below], [&item.path, below], found))
     }
 }

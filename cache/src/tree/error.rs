@@ -56,6 +56,18 @@ pub enum TreeError {
         /// Where it would land.
         path: String,
     },
+    /// All files.
+    #[error("`{path}` cannot be removed")]
+    Root {
+        /// The path as written.
+        path: String,
+    },
+    /// Something that is there already.
+    #[error("`{path}` exists already")]
+    Exists {
+        /// The path as written.
+        path: String,
+    },
     /// A file of the source tree cannot be read.
     #[error("cannot read `{path}`")]
     Read {

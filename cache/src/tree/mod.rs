@@ -17,6 +17,7 @@
 //!   keys are computed from, does not know them. Sockets are left out.
 
 mod build;
+mod change;
 mod context_mode;
 mod copy;
 mod digest;
@@ -26,6 +27,7 @@ mod glob;
 mod listing;
 mod mode;
 mod pack;
+mod remove;
 mod select;
 mod source;
 mod unpack;

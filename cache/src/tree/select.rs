@@ -36,6 +36,16 @@ pub struct Landing<'a> {
     pub keeps_parents: bool,
     /// ADD: a local tar archive, compressed or not, is unpacked.
     pub unpacks: bool,
+    /// A directory lands as itself in a destination that is a directory.
+    pub keeps_directory: bool,
+    /// A source that is a symlink is copied as such.
+    pub keeps_symlink: bool,
+    /// What is in the way is replaced.
+    pub replaces: bool,
+    /// A source with a pattern in it has to match something.
+    pub must_match: bool,
+    /// When all files were changed, in nanoseconds since 1970; `None` keeps the times of the source.
+    pub mtime_ns: Option<i64>,
     /// Who owns what comes out of an archive; `None` keeps the archive's owners. ADD gives what `--chown`
     /// says and nothing else.
     pub archive_owner: Option<(u32, u32)>,
@@ -78,16 +88,29 @@ pub fn select<'a>(
         let written = written.as_ref().as_bytes();
         match landing.keeps_parents {
             true => select_with_parents(source, written, &mut items)?,
-            false => select_one(source, written, &mut items)?,
+            false => select_one(source, written, &landing, &mut items)?,
         }
     }
     Ok(Selection { source, landing, items })
 }
 
-fn select_one<'a>(source: Source<'a>, written: &[u8], items: &mut Vec<Item<'a>>) -> Result<(), TreeError> {
-    for path in expand(source, written, Depth::OneLevel)? {
+fn select_one<'a>(
+    source: Source<'a>,
+    written: &[u8],
+    landing: &Landing<'_>,
+    items: &mut Vec<Item<'a>>,
+) -> Result<(), TreeError> {
+    let matches = expand(source, written, Depth::OneLevel)?;
+    if matches.is_empty() && landing.must_match {
+        return Err(not_found(written));
+    }
+    for path in matches {
         let (path, name) = path;
-        let (resolved, found) = resolve(source, &path)?.ok_or_else(|| not_found(&path))?;
+        let found = match landing.keeps_symlink {
+            true => resolve_parent(source, &path)?,
+            false => resolve(source, &path)?,
+        };
+        let (resolved, found) = found.ok_or_else(|| not_found(&path))?;
         items.push(Item { path: resolved, found, name, parents: Vec::new() });
     }
     Ok(())
@@ -308,6 +331,15 @@ pub(crate) fn resolve<'a>(
     Ok(found.map(|found| (at, found)))
 }
 
+/// Follows all symlinks of a path inside the tree but one at its end.
+fn resolve_parent<'a>(source: Source<'a>, path: &[u8]) -> Result<Option<(Vec<u8>, Found<'a>)>, TreeError> {
+    let components = clean(path);
+    let Some((name, parents)) = components.split_last() else { return resolve(source, path) };
+    let Some((parent, _)) = resolve(source, &parents.join(&b'/'))? else { return Ok(None) };
+    let path = join(&parent, name);
+    Ok(source.look_up(&path)?.map(|found| (path, found)))
+}
+
 impl<'a> Selection<'a> {
     /// Whether a whole directory may be copied.
     pub fn has_directory(&self) -> bool {
@@ -401,6 +433,7 @@ impl<'a> Selection<'a> {
             _ => own,
         };
         let mtime = Timestamp { seconds: stat.modified.seconds, nanoseconds: stat.modified.nanoseconds };
+        let mtime = self.landing.mtime_ns.map_or(mtime, super::build::time);
         Attributes { uid, gid, mode, mtime: Some(mtime), xattrs: Vec::new() }
     }
 }

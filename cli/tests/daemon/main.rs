@@ -18,6 +18,8 @@ mod client;
 mod doors;
 mod image;
 mod kubernetes;
+mod llb;
+mod marshal;
 mod outputs;
 mod parallel;
 mod remote;

@@ -1,5 +1,6 @@
 //! What clients may rely on. They degrade by these lists, so nothing is in them that does not work.
 
+use crate::llb::CAPS;
 use crate::proto::ApiCap;
 
 /// What calls of the gateway can be.
@@ -21,27 +22,6 @@ const FRONTEND: [&str; 15] = [
     "frontend.inputs",
 ];
 
-/// What a build can be made of, where clients ask before they use it: several outputs, and contexts by their kinds.
-const LLB: [&str; 17] = [
-    "source.image",
-    "source.image.resolvemode",
-    "source.local",
-    "source.local.unique",
-    "source.local.sessionid",
-    "source.local.includepatterns",
-    "source.local.followpaths",
-    "source.local.excludepatterns",
-    "source.local.sharedkeyhint",
-    "source.git",
-    "source.git.keepgitdir",
-    "source.git.fullurl",
-    "source.http",
-    "source.http.checksum",
-    "exporter.multiple",
-    "exporter.image.annotations",
-    "exporter.image.attestations",
-];
-
 fn caps(ids: &[&str]) -> Vec<ApiCap> {
     ids.iter().map(|id| ApiCap { id: (*id).to_owned(), enabled: true, ..ApiCap::default() }).collect()
 }
@@ -51,5 +31,5 @@ pub(super) fn frontend() -> Vec<ApiCap> {
 }
 
 pub(super) fn llb() -> Vec<ApiCap> {
-    caps(&LLB)
+    caps(&CAPS)
 }

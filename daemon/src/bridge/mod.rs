@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use engine::{BuildOutcome, Engine};
 use hyper::body::Incoming;
-use image::ImageId;
+use image::{ImageConfig, ImageId, Platform};
 use tokio::sync::{OnceCell, watch};
 use tonic::body::Body;
 use tonic::{Code, Request, Status};
@@ -24,8 +24,8 @@ use crate::control::record;
 use crate::proto::bridge::result::Result as AnyRef;
 use crate::proto::bridge::{
     EvaluateRequest, EvaluateResponse, InputsRequest, InputsResponse, PingRequest, PongResponse,
-    ReadDirRequest, ReadFileRequest, ReturnRequest, ReturnResponse, SolveRequest, StatFileRequest,
-    WarnRequest, WarnResponse,
+    ReadDirRequest, ReadFileRequest, Result as Answer, ReturnRequest, ReturnResponse, SolveRequest,
+    StatFileRequest, WarnRequest, WarnResponse,
 };
 use crate::proto::pb::Definition;
 use crate::run::{HandedBack, Leaving, Prepared};
@@ -34,6 +34,8 @@ use crate::wire;
 
 /// Which build a call is about.
 const BUILD: &str = "buildkit-controlapi-buildid";
+/// Where clients put the config of the image that they make.
+const CONFIG: &str = "containerimage.config";
 /// Results of one build.
 const RESULTS_MAX: usize = 4096;
 
@@ -84,7 +86,7 @@ impl Bridge {
 
     /// The name of a new result.
     fn add(&self, prepared: Prepared) -> Result<(String, Arc<BridgeResult>), Status> {
-        let result = Arc::new(BridgeResult { prepared: Arc::new(prepared), built: OnceCell::new() });
+        let result = Arc::new(BridgeResult::new(prepared));
         Ok((self.adopt(result.clone())?, result))
     }
 
@@ -99,7 +101,7 @@ impl Bridge {
         Ok(name)
     }
 
-    fn get(&self, name: &str) -> Result<Arc<BridgeResult>, Status> {
+    pub(crate) fn get(&self, name: &str) -> Result<Arc<BridgeResult>, Status> {
         let found = self.lock().get(name).cloned();
         found.ok_or_else(|| Status::not_found(format!("no such ref: {name}")))
     }
@@ -122,10 +124,23 @@ impl Drop for BridgeResult {
 }
 
 impl BridgeResult {
+    fn new(prepared: Prepared) -> Self {
+        Self { prepared: Arc::new(prepared), built: OnceCell::new() }
+    }
+
     /// The image of the result, of several that for this machine, and an engine that has it.
     async fn image(&self, daemon: &Daemon, build: &Build) -> Result<(&Engine, ImageId), Status> {
         let (engine, outcome) = self.built(daemon, build).await?;
         Ok((engine, outcome.image))
+    }
+
+    /// The images, one for each platform.
+    pub(crate) async fn images(
+        &self,
+        daemon: &Daemon,
+        build: &Build,
+    ) -> Result<Vec<(Platform, ImageId)>, Status> {
+        Ok(self.built(daemon, build).await?.1.images.clone())
     }
 
     async fn built(&self, daemon: &Daemon, build: &Build) -> Result<&(Engine, BuildOutcome), Status> {
@@ -146,13 +161,8 @@ pub(crate) async fn handed_back(
 ) -> Result<BTreeMap<String, HandedBack>, Status> {
     let mut found = BTreeMap::new();
     for (name, definition) in inputs {
-        let (of_build, result) = own_definition::decode(definition).ok_or_else(|| {
-            Status::unimplemented(format!(
-                "the input `{name}` is LLB, which is not supported: build a Dockerfile"
-            ))
-        })?;
-        let result = daemon.builds.get(&of_build).await?.bridge.get(&result)?;
-        let images = result.built(daemon, build).await?.1.images.clone();
+        let result = solve::defined(daemon, build, definition, Vec::new()).await?;
+        let images = result.images(daemon, build).await?;
         found.insert(name.clone(), HandedBack { images, result });
     }
     Ok(found)
@@ -253,37 +263,45 @@ async fn come_back(build: Arc<Build>, request: Request<ReturnRequest>) -> Result
     let ReturnRequest { result, error } = request.into_inner();
     let returned = match error {
         Some(error) => Returned::Error(Status::new(Code::from(error.code), error.message)),
-        None => Returned::Results(returned_results(&build, result.and_then(|result| result.result))?),
+        None => Returned::Results(returned_results(&build, result.unwrap_or_default())?),
     };
     build.bridge.returned.send_replace(Some(returned));
     Ok(ReturnResponse {})
 }
 
-/// The results that a client names, each once, in the order of the platforms that it has them for.
-fn returned_results(build: &Build, result: Option<AnyRef>) -> Result<Vec<Arc<Prepared>>, Status> {
-    let names: Vec<String> = match result {
-        None => Vec::new(),
-        Some(AnyRef::Ref(one)) => vec![one.id],
-        Some(AnyRef::RefDeprecated(name)) => vec![name],
-        Some(AnyRef::Refs(many)) => many
-            .refs
-            .into_iter()
-            .map(|(platform, it)| (platform, it.id))
-            .collect::<BTreeMap<_, _>>()
-            .into_values()
-            .collect(),
-        Some(AnyRef::RefsDeprecated(many)) => {
-            many.refs.into_iter().collect::<BTreeMap<_, _>>().into_values().collect()
-        }
+/// The results that a client names, each once, in the order of the platforms that it has them for, with the configs that it
+/// gives their images.
+fn returned_results(build: &Build, result: Answer) -> Result<Vec<Arc<Prepared>>, Status> {
+    let Answer { result, metadata, .. } = result;
+    let alone = |name| BTreeMap::from([(String::new(), name)]);
+    let names: BTreeMap<String, String> = match result {
+        None => BTreeMap::new(),
+        Some(AnyRef::Ref(one)) => alone(one.id),
+        Some(AnyRef::RefDeprecated(name)) => alone(name),
+        Some(AnyRef::Refs(many)) => many.refs.into_iter().map(|(platform, it)| (platform, it.id)).collect(),
+        Some(AnyRef::RefsDeprecated(many)) => many.refs.into_iter().collect(),
     };
     let mut results: Vec<Arc<Prepared>> = Vec::new();
-    for name in names.iter().filter(|name| !name.is_empty()) {
+    for (platform, name) in names.iter().filter(|(_, name)| !name.is_empty()) {
         let prepared = build.bridge.get(name)?.prepared.clone();
+        let prepared = match config(&metadata, platform)? {
+            Some(config) => prepared.with_config(config).map_or(prepared, Arc::new),
+            None => prepared,
+        };
         if !results.iter().any(|known| Arc::ptr_eq(known, &prepared)) {
             results.push(prepared);
         }
     }
     Ok(results)
+}
+
+/// The config that a client gives the image for a platform; the layers it does not know.
+fn config(metadata: &HashMap<String, Vec<u8>>, platform: &str) -> Result<Option<ImageConfig>, Status> {
+    let name = if platform.is_empty() { CONFIG.to_owned() } else { format!("{CONFIG}/{platform}") };
+    let Some(bytes) = metadata.get(&name).or_else(|| metadata.get(CONFIG)) else { return Ok(None) };
+    let wrong = |error| Status::invalid_argument(format!("`{name}` is no config of an image: {error}"));
+    let config: ImageConfig = serde_json::from_slice(bytes).map_err(wrong)?;
+    Ok(Some(ImageConfig { rootfs: Default::default(), ..config }))
 }
 
 /// Our frontend is given none.

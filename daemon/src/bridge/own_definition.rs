@@ -8,16 +8,12 @@ use std::collections::HashMap;
 use image::Digest;
 use prost::Message as _;
 
+use crate::llb::RESULT;
 use crate::proto::pb::{Definition, Input, Op, SourceOp, op};
-
-/// What goes before the names of a build and of its result.
-const SCHEME: &str = "slipway-result://";
-/// Operations of a definition that are looked at: ours has two.
-const OPS_MAX: usize = 16;
 
 /// The definition that names a result.
 pub(super) fn encode(build: &str, result: &str) -> Definition {
-    let source = SourceOp { identifier: format!("{SCHEME}{build}/{result}"), ..SourceOp::default() };
+    let source = SourceOp { identifier: format!("{RESULT}://{build}/{result}"), ..SourceOp::default() };
     let source = Op { op: Some(op::Op::Source(source)), ..Op::default() }.encode_to_vec();
     let digest = Digest::of(&source).to_string();
     let input = Input { digest: digest.clone(), index: 0 };
@@ -28,16 +24,19 @@ pub(super) fn encode(build: &str, result: &str) -> Definition {
 
 /// The build and the result that a definition names; none when it is of another kind.
 pub(super) fn decode(definition: &Definition) -> Option<(String, String)> {
-    if definition.def.len() > OPS_MAX {
+    // One that goes on with a result is no name of it.
+    let [source, end] = definition.def.as_slice() else { return None };
+    if Op::decode(end.as_slice()).ok()?.op.is_some() {
         return None;
     }
-    definition.def.iter().find_map(|bytes| match Op::decode(bytes.as_slice()).ok()?.op? {
+    match Op::decode(source.as_slice()).ok()?.op? {
         op::Op::Source(source) => {
-            let (build, result) = source.identifier.strip_prefix(SCHEME)?.split_once('/')?;
+            let (build, result) =
+                source.identifier.strip_prefix(RESULT)?.strip_prefix("://")?.split_once('/')?;
             Some((build.to_owned(), result.to_owned()))
         }
         _ => None,
-    })
+    }
 }
 
 #[cfg(test)]

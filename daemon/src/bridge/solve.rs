@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tonic::Status;
 
-use super::{own_definition, questions};
+use super::{BridgeResult, own_definition, questions};
 use crate::Daemon;
 use crate::builds::Build;
 use crate::control::check_frontend;
@@ -13,7 +13,8 @@ use crate::proto::bridge::result::Result as AnyRef;
 use crate::proto::bridge::{Ref, Result as Answer, SolveRequest, SolveResponse};
 use crate::proto::control::CacheOptionsEntry;
 use crate::proto::pb::Definition;
-use crate::run::{self, Asked, Prepared};
+use crate::run::{self, Asked, Defined, Prepared};
+use crate::session::Session;
 
 /// The attribute that asks a question instead of a build.
 const QUESTION: &str = "requestid";
@@ -24,11 +25,16 @@ pub(super) async fn solve(
     build: Arc<Build>,
     request: SolveRequest,
 ) -> Result<SolveResponse, Status> {
-    if let Some(definition) = request.definition.as_ref().filter(|definition| !definition.def.is_empty()) {
-        return known(&daemon, &build, &request, definition).await;
-    }
     if request.source_policies.iter().any(|policy| !policy.rules.is_empty()) {
         return Err(Status::unimplemented("source policies are not supported"));
+    }
+    if let Some(definition) = request.definition.as_ref().filter(|definition| !definition.def.is_empty()) {
+        let result = defined(&daemon, &build, definition, named_imports(&request).collect()).await?;
+        let name = build.bridge.adopt(result.clone())?;
+        if request.evaluate {
+            result.image(&daemon, &build).await?;
+        }
+        return Ok(answer(&build, &request, name));
     }
     if request.frontend.is_empty() {
         return Ok(SolveResponse { result: Some(Answer::default()), ..SolveResponse::default() });
@@ -51,33 +57,40 @@ pub(super) async fn solve(
     Ok(answer(&build, &request, name))
 }
 
-/// A result that the client had before.
-async fn known(
+/// A result by its definition: one that the client had before, or a new one.
+pub(super) async fn defined(
     daemon: &Daemon,
-    build: &Arc<Build>,
-    request: &SolveRequest,
+    build: &Build,
     definition: &Definition,
-) -> Result<SolveResponse, Status> {
-    let unknown =
-        || Status::unimplemented("a build that is given as LLB is not supported: build a Dockerfile");
-    let (of_build, name) = own_definition::decode(definition).ok_or_else(unknown)?;
-    let other = daemon.builds.get(&of_build).await?;
-    let result = other.bridge.get(&name)?;
-    let name = build.bridge.adopt(result.clone())?;
-    if request.evaluate {
-        result.image(daemon, build).await?;
+    imports: Vec<CacheOptionsEntry>,
+) -> Result<Arc<BridgeResult>, Status> {
+    if let Some((of_build, name)) = own_definition::decode(definition) {
+        return daemon.builds.get(&of_build).await?.bridge.get(&name);
     }
-    Ok(answer(build, request, name))
+    let session = session(daemon, build).await;
+    let entitlements = run::entitlements(daemon, &build.about.entitlements)?;
+    let imports = build.about.imports.iter().cloned().chain(imports).collect();
+    let defined = Defined { definition, entitlements, imports };
+    let prepared = Box::pin(run::prepare_definition(daemon, session.as_ref(), defined, &build.feed)).await?;
+    Ok(Arc::new(BridgeResult::new(prepared)))
+}
+
+async fn session(daemon: &Daemon, build: &Build) -> Option<Arc<Session>> {
+    match build.about.session.as_str() {
+        "" => None,
+        id => Some(daemon.sessions.get(id).await),
+    }
+}
+
+fn named_imports(request: &SolveRequest) -> impl Iterator<Item = CacheOptionsEntry> + use<'_> {
+    let named = request.cache_imports.iter();
+    named.map(|it| CacheOptionsEntry { r#type: it.r#type.clone(), attrs: it.attrs.clone() })
 }
 
 async fn prepare(daemon: &Daemon, build: &Build, request: &SolveRequest) -> Result<Prepared, Status> {
-    let session = match build.about.session.as_str() {
-        "" => None,
-        id => Some(daemon.sessions.get(id).await),
-    };
+    let session = session(daemon, build).await;
     let entitlements = run::entitlements(daemon, &build.about.entitlements)?;
-    let named = request.cache_imports.iter();
-    let named = named.map(|it| CacheOptionsEntry { r#type: it.r#type.clone(), attrs: it.attrs.clone() });
+    let named = named_imports(request);
     let asked = Asked {
         attributes: &request.frontend_opt,
         entitlements,

@@ -15,7 +15,7 @@ use crate::caches::{self, CacheExports, named_imports};
 use crate::exporters::{self, Export, Exporting, Facts};
 use crate::failure::chain;
 use crate::proto::control::{Exporter, SolveRequest, SolveResponse};
-use crate::run::{self, Asked, Leaving, Prepared};
+use crate::run::{self, Asked, Defined, Leaving, Prepared};
 use crate::session::Session;
 use crate::session::files::joined;
 
@@ -77,7 +77,12 @@ async fn solved(
     let entitlements = run::entitlements(daemon, &request.entitlements)?;
     refuse_unsupported(request)?;
     let caches = caches::exports(request.cache.as_ref())?;
-    let results = if request.frontend.is_empty() {
+    let definition = request.definition.as_ref().filter(|definition| !definition.def.is_empty());
+    let results = if let Some(definition) = definition {
+        let imports = build.about.imports.clone();
+        let defined = Defined { definition, entitlements, imports };
+        vec![Arc::new(run::prepare_definition(daemon, session, defined, &build.feed).await?)]
+    } else if request.frontend.is_empty() {
         match build.bridge.returned().await {
             Returned::Results(results) => results,
             Returned::Error(status) => return Err(status),
@@ -176,10 +181,12 @@ pub(crate) fn check_frontend(frontend: &str, source: Option<&str>) -> Result<(),
 }
 
 fn refuse_unsupported(request: &SolveRequest) -> Result<(), Status> {
-    if request.definition.as_ref().is_some_and(|definition| !definition.def.is_empty()) {
-        return Err(Status::unimplemented(
-            "a build that is given as LLB is not supported: build a Dockerfile",
-        ));
+    let has_definition = request.definition.as_ref().is_some_and(|definition| !definition.def.is_empty());
+    if has_definition && !request.frontend.is_empty() {
+        return Err(Status::invalid_argument(format!(
+            "a definition is built as it is, and not by the frontend `{}`",
+            request.frontend
+        )));
     }
     if request.source_policy.as_ref().is_some_and(|policy| !policy.rules.is_empty()) {
         return Err(Status::unimplemented("source policies are not supported"));

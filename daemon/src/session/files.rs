@@ -26,6 +26,10 @@ pub(crate) struct Wanted {
     pub(crate) exclude: Vec<String>,
     /// Only these and what they lead to; all when empty.
     pub(crate) follow: Vec<String>,
+    /// Patterns of what is sent; all when empty.
+    pub(crate) include: Vec<String>,
+    /// Tells directories apart that have the same name.
+    pub(crate) hint: String,
 }
 
 impl Wanted {
@@ -33,9 +37,12 @@ impl Wanted {
     fn metadata(&self) -> MetadataMap {
         let mut metadata = MetadataMap::new();
         let name = [self.name.clone()];
-        for (key, values) in
-            [("dir-name", &name[..]), ("exclude-patterns", &self.exclude), ("followpaths", &self.follow)]
-        {
+        for (key, values) in [
+            ("dir-name", &name[..]),
+            ("include-patterns", &self.include),
+            ("exclude-patterns", &self.exclude),
+            ("followpaths", &self.follow),
+        ] {
             add(&mut metadata, key, values);
         }
         metadata
@@ -80,7 +87,11 @@ impl Session {
         on_bytes: impl Fn(u64) + Send + 'static,
     ) -> Result<KeptDirectory, Status> {
         let kept = kept.clone();
-        let name = format!("{}\0{}\0{}", self.shared_key, wanted.name, wanted.follow.join("\0"));
+        let Wanted { name, follow, include, hint, .. } = wanted;
+        let mut name = format!("{}\0{name}\0{}", self.shared_key, follow.join("\0"));
+        if !include.is_empty() || !hint.is_empty() {
+            name = format!("{name}\0\0{}\0{hint}", include.join("\0"));
+        }
         let opened = tokio::task::spawn_blocking(move || kept.take(&name));
         let directory = joined(opened).await?.map_err(|error| Status::internal(error.to_string()))?;
         self.copy(directory, wanted, on_bytes).await
@@ -195,7 +206,9 @@ mod tests {
     #[test]
     fn what_is_no_ascii_is_escaped() {
         let wanted =
-            Wanted { name: "context".into(), exclude: vec!["a b".into(), "ä/*".into()], follow: Vec::new() };
+            Wanted {
+                name: "context".into(), exclude: vec!["a b".into(), "ä/*".into()], ..Wanted::default()
+            };
         let metadata = wanted.metadata();
         let all = |key: &str| -> Vec<_> {
             metadata.get_all(key).iter().map(|value| value.to_str().unwrap().to_owned()).collect()

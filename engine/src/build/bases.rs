@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cache::LayerId;
-use frontend::{BaseImage as Wanted, Plan};
+use frontend::{BaseImage as Wanted, Diagnostic, Plan};
 use futures_util::future::try_join_all;
 use image::{Descriptor, DiffId, ImageConfig, ImageId};
 
@@ -20,7 +20,8 @@ use crate::{BuildError, Engine, PullPolicy, StepId};
 
 /// The Dockerfile that asks for base images, and where the progress goes.
 pub(super) struct Asking<'a> {
-    pub(super) plan: &'a Plan,
+    /// None for a build without a Dockerfile.
+    pub(super) plan: Option<&'a Plan>,
     pub(super) source: &'a Source,
     pub(super) steps: &'a Arc<Steps>,
     pub(super) pull: PullPolicy,
@@ -31,7 +32,13 @@ pub(super) struct Asking<'a> {
 impl Asking<'_> {
     /// A message at the line that asks for an image.
     fn render(&self, wanted: &Wanted, cause: &str) -> String {
-        let diagnostic = self.plan.unresolved_image(wanted, cause);
+        let diagnostic = match self.plan {
+            Some(plan) => plan.unresolved_image(wanted, cause),
+            None => {
+                let message = format!("cannot resolve `{}`: {cause}", wanted.name);
+                Diagnostic::error("UnresolvedImage", wanted.span.clone(), message)
+            }
+        };
         frontend::render(&diagnostic, &self.source.name, &self.source.text)
     }
 }
@@ -44,9 +51,9 @@ impl Engine {
         asking: &Asking<'_>,
         mut bases: BaseImages,
     ) -> Result<BaseImages, BuildError> {
+        let Some(plan) = asking.plan else { return Ok(bases) };
         loop {
-            let missing = asking
-                .plan
+            let missing = plan
                 .missing_images(&bases.configs())
                 .map_err(|diagnostics| asking.source.errors(&diagnostics))?;
             if missing.is_empty() {
@@ -59,7 +66,7 @@ impl Engine {
         }
     }
 
-    async fn resolve_in_step(
+    pub(super) async fn resolve_in_step(
         &self,
         asking: &Asking<'_>,
         wanted: Wanted,

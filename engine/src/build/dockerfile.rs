@@ -34,6 +34,10 @@ pub(super) fn read(
         DockerfileSource::Text(text) => {
             return Ok(Source { name: "Dockerfile".to_owned(), text: text.clone(), path: None });
         }
+        DockerfileSource::Graph(given) => {
+            let (name, text) = given.source.clone().unwrap_or_default();
+            return Ok(Source { name, text, path: None });
+        }
         DockerfileSource::Url(_) => {
             let text = fetched.expect("a Dockerfile of a web server is fetched before it is read").to_owned();
             return Ok(Source { name: "Dockerfile".to_owned(), text, path: None });

@@ -30,14 +30,25 @@ impl Engine {
         for (index, (name, context)) in request.named_contexts.iter().enumerate() {
             let reference = reference(index);
             for wanted in plan.base_images().iter().filter(|wanted| wanted.reference == reference) {
-                let base = match context {
-                    NamedContext::Built(images) => self.built(name, images, &wanted.platform)?,
-                    context => self.layout(name, context, &wanted.platform, steps).await?,
-                };
+                let base = self.unnamed(name, context, &wanted.platform, steps).await?;
                 bases.0.insert((reference.clone(), wanted.platform.clone()), base);
             }
         }
         Ok(bases)
+    }
+
+    /// An image without a name, for a platform.
+    pub(super) async fn unnamed(
+        &self,
+        name: &str,
+        context: &NamedContext,
+        platform: &Platform,
+        steps: &Arc<Steps>,
+    ) -> Result<BaseImage, BuildError> {
+        match context {
+            NamedContext::Built(images) => self.built(name, images, platform),
+            context => self.layout(name, context, platform, steps).await,
+        }
     }
 
     /// The result of another build for a platform.

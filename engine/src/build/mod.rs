@@ -7,6 +7,7 @@ mod entitled;
 mod epoch;
 mod export;
 mod finish;
+mod given;
 mod layouts;
 mod planned;
 pub mod questions;
@@ -34,7 +35,9 @@ use crate::report::{BuildReport, Ended, Reporting};
 use crate::steps::Steps;
 use crate::sweep::Sweep;
 use crate::why::{BuildLog, Journal, Journaled};
-use crate::{BuildError, BuildOutcome, BuildRequest, Engine, NamedContext, Progress, StepId};
+use crate::{
+    BuildError, BuildOutcome, BuildRequest, DockerfileSource, Engine, NamedContext, Progress, StepId,
+};
 pub use context::FetchedContext;
 use dockerfile::Source;
 use planned::{Planned, Planning};
@@ -68,7 +71,11 @@ impl Engine {
             access: &access,
             steps: &steps,
         };
-        let Planned { graph, targets, devices, bases, epoch } = self.plan(&planning, &platforms).await?;
+        let planned = match &request.dockerfile {
+            DockerfileSource::Graph(given) => self.take_graph(&planning, given).await?,
+            _ => self.plan(&planning, &platforms).await?,
+        };
+        let Planned { graph, targets, devices, bases, epoch } = planned;
         let (request, access) = self.provided(request, access, &graph).await?;
         let wants_epoch =
             |output: &crate::Output| output.form().is_some_and(|form| form.file_times == FileTimes::Epoch);
@@ -171,6 +178,9 @@ fn load_definition(
     fetched: Option<&str>,
     steps: &Steps,
 ) -> Result<Source, BuildError> {
+    if let DockerfileSource::Graph(_) = request.dockerfile {
+        return dockerfile::read(request, context, fetched);
+    }
     let step = steps.begin("[internal] load build definition from Dockerfile");
     match dockerfile::read(request, context, fetched) {
         Ok(source) => {
@@ -193,7 +203,8 @@ fn load_contexts(
     source: &Source,
     steps: &Steps,
 ) -> Result<BTreeMap<String, ContextSource>, BuildError> {
-    let step = steps.begin("[internal] load .dockerignore");
+    let is_given = matches!(request.dockerfile, DockerfileSource::Graph(_));
+    let step = (!is_given).then(|| steps.begin("[internal] load .dockerignore"));
     let main = (graph::ContextSource::MAIN, main, Some(source));
     let named = request.named_contexts.iter().filter_map(|(name, context)| match context {
         NamedContext::Directory(path) => Some((name.as_str(), ContextRoot::own(path.clone()), None)),
@@ -210,12 +221,12 @@ fn load_contexts(
         match load_context(root, beside, request.context_mode) {
             Ok(context) => drop(contexts.insert(name.to_lowercase(), context)),
             Err(error) => {
-                steps.fail(step, error.to_string());
+                step.into_iter().for_each(|step| steps.fail(step, error.to_string()));
                 return Err(error);
             }
         }
     }
-    steps.complete(step);
+    step.into_iter().for_each(|step| steps.complete(step));
     Ok(contexts)
 }
 

@@ -112,7 +112,7 @@ impl Engine {
         planning.warn(plan.warnings(), told);
         bases.0.extend(self.layouts(request, &plan, steps).await?.0);
         let may_stay_away = !request.caches.imports.is_empty();
-        let asking = Asking { plan: &plan, source, steps, pull: request.pull, may_stay_away };
+        let asking = Asking { plan: Some(&plan), source, steps, pull: request.pull, may_stay_away };
         *bases = self.resolve(&asking, std::mem::take(bases)).await?;
         let epoch = plan.source_date_epoch();
         let lowered = plan.lower(&bases.configs()).map_err(|diagnostics| {

@@ -13,7 +13,9 @@ use cache::tree::{
 use cache::{Decision, Layer, PackError, Store, TreeView};
 use frontend::MissingSource;
 use frontend::ignore::Patterns;
-use graph::{Copy, File, FileAction, Vertex, VertexId};
+use graph::{
+    Change, Copy, CopyRules, File, FileAction, MakeDirectory, MakeFile, MakeSymlink, Remove, Vertex, VertexId,
+};
 
 use super::{BuildWorker, ContextFiles, Layers, Output, owner};
 use crate::BuildError;
@@ -94,7 +96,15 @@ fn make(
         let landing = rules.landing(owner, opened);
         selections.push(tree::select(opened.source(), &copy.sources, landing)?);
     }
-    let actions = actions(file, &selections, &base)?;
+    let mut changed = Vec::new();
+    for change in file.actions.iter().filter_map(changes) {
+        let open = |input: usize| {
+            let layers = inputs[input].layers().expect("what is compared has layers");
+            store.view(&layers.ids)
+        };
+        changed.push((open(change.from)?, open(change.to)?));
+    }
+    let actions = actions(file, (&selections, &changed), &base)?;
     let independent = copies(file).next().is_some() && copies(file).all(|copy| copy.link);
     let base = (!independent).then(|| base.root());
     let packs = packs && selections.iter().any(Selection::has_directory);
@@ -142,35 +152,58 @@ fn commit(
 fn copies(file: &File) -> impl Iterator<Item = &Copy> {
     file.actions.iter().filter_map(|action| match action {
         FileAction::Copy(copy) => Some(copy),
-        FileAction::MakeDirectory(_) | FileAction::MakeFile(_) => None,
+        FileAction::MakeDirectory(_)
+        | FileAction::MakeFile(_)
+        | FileAction::MakeSymlink(_)
+        | FileAction::Remove(_)
+        | FileAction::Change(_)
+        | FileAction::Expect(_) => None,
     })
+}
+
+fn changes(action: &FileAction) -> Option<&Change> {
+    match action {
+        FileAction::Change(change) => Some(change),
+        _ => None,
+    }
 }
 
 fn actions<'a>(
     file: &'a File,
-    selections: &'a [Selection<'a>],
+    (selections, changed): (&'a [Selection<'a>], &'a [(TreeView, TreeView)]),
     base: &TreeView,
 ) -> Result<Vec<Action<'a>>, Failure> {
-    let mut selections = selections.iter();
+    let (mut selections, mut changed) = (selections.iter(), changed.iter());
+    let owner =
+        |owner: &Option<String>| Ok::<_, Failure>(owner_of(owner.as_deref(), base)?.unwrap_or((0, 0)));
+    let at = |mtime_ns: Option<i64>, action: Action<'a>| match mtime_ns {
+        Some(time) => Action::At(time, Box::new(action)),
+        None => action,
+    };
     let mut actions = Vec::new();
     for action in &file.actions {
-        let root = (0, 0);
         actions.push(match action {
             FileAction::Copy(copy) => Action::Copy {
                 selection: selections.next().expect("a selection for each copy"),
                 destination: &copy.destination,
             },
-            FileAction::MakeDirectory(directory) => Action::MakeDirectory {
-                path: &directory.path,
-                mode: directory.mode,
-                owner: owner_of(directory.owner.as_deref(), base)?.unwrap_or(root),
-            },
-            FileAction::MakeFile(made) => Action::MakeFile {
-                path: &made.path,
-                mode: made.mode,
-                owner: owner_of(made.owner.as_deref(), base)?.unwrap_or(root),
-                content: &made.content,
-            },
+            FileAction::MakeDirectory(MakeDirectory { path, mode, owner: by, mtime_ns }) => {
+                at(*mtime_ns, Action::MakeDirectory { path, mode: *mode, owner: owner(by)? })
+            }
+            FileAction::MakeFile(MakeFile { path, mode, owner: by, content, mtime_ns }) => {
+                at(*mtime_ns, Action::MakeFile { path, mode: *mode, owner: owner(by)?, content })
+            }
+            FileAction::MakeSymlink(MakeSymlink { path, target, owner: by, mtime_ns }) => {
+                at(*mtime_ns, Action::MakeSymlink { path, target, owner: owner(by)? })
+            }
+            FileAction::Remove(Remove { path, is_pattern, may_be_missing }) => {
+                Action::Remove { path, is_pattern: *is_pattern, may_be_missing: *may_be_missing }
+            }
+            FileAction::Change(_) => {
+                let (from, to) = changed.next().expect("two trees for each change");
+                Action::Change { from: from.root(), to: to.root() }
+            }
+            FileAction::Expect(path) => Action::Expect { path },
         });
     }
     Ok(actions)
@@ -208,28 +241,23 @@ impl Opened {
 type Exclude = Box<dyn Fn(&Path, bool) -> Decision + Sync>;
 
 /// The flags of a copy, parsed.
-struct Rules {
+struct Rules<'a> {
+    more: &'a CopyRules,
     mode: Option<ModeChange>,
     exclude: Option<Exclude>,
     parents: bool,
     unpack: bool,
 }
 
-impl Rules {
-    fn new(copy: &Copy) -> Result<Self, Failure> {
+impl<'a> Rules<'a> {
+    fn new(copy: &'a Copy) -> Result<Self, Failure> {
         let mode = copy.mode.as_deref().map(str::parse).transpose();
         let mode = mode.map_err(|error: tree::ModeError| Failure::Bad(error.to_string()))?;
-        let exclude = match copy.exclude.is_empty() {
+        let exclude = match copy.exclude.is_empty() && copy.rules.include.is_empty() {
             true => None,
-            false => {
-                let patterns = Patterns::new(copy.exclude.iter().map(String::as_str));
-                let patterns = patterns.map_err(|error| Failure::Bad(error.to_string()))?;
-                Some(Box::new(move |path: &Path, is_directory| {
-                    super::context::decide(&patterns, path, is_directory)
-                }) as Exclude)
-            }
+            false => Some(chosen(patterns(&copy.rules.include)?, patterns(&copy.exclude)?)),
         };
-        Ok(Self { mode, exclude, parents: copy.parents, unpack: copy.unpack })
+        Ok(Self { more: &copy.rules, mode, exclude, parents: copy.parents, unpack: copy.unpack })
     }
 
     /// What comes from a context belongs to root, whoever owns it on this machine.
@@ -246,8 +274,30 @@ impl Rules {
             keeps_parents: self.parents,
             unpacks: self.unpack,
             archive_owner: owner,
+            keeps_directory: self.more.keep_directory,
+            keeps_symlink: self.more.keep_symlink,
+            replaces: self.more.replace,
+            must_match: self.more.must_match,
+            mtime_ns: self.more.mtime_ns,
         }
     }
+}
+
+fn patterns(texts: &[String]) -> Result<Patterns, Failure> {
+    let patterns = Patterns::new(texts.iter().map(String::as_str));
+    patterns.map_err(|error| Failure::Bad(error.to_string()))
+}
+
+/// What is copied: all that some pattern of `include` means, if there is one, and none of `exclude`.
+fn chosen(include: Patterns, exclude: Patterns) -> Exclude {
+    Box::new(move |path: &Path, is_directory| {
+        let is_included = include.is_empty() || include.matches(&path.to_string_lossy()).is_excluded();
+        match super::context::decide(&exclude, path, is_directory) {
+            Decision::Include if !is_included && is_directory => Decision::DescendOnly,
+            Decision::Include if !is_included => Decision::Exclude,
+            decision => decision,
+        }
+    })
 }
 
 /// Why files did not become a layer, before it is explained with the Dockerfile's line.
@@ -304,6 +354,9 @@ fn is_users(error: &TreeError) -> bool {
             | TreeError::SeveralSources { .. }
             | TreeError::NotADirectory { .. }
             | TreeError::IsADirectory { .. }
+            | TreeError::NoDirectory { .. }
+            | TreeError::Exists { .. }
+            | TreeError::Root { .. }
             | TreeError::Archive { .. }
     )
 }

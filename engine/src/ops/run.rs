@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use cache::{ActiveLayer, Layer, Store};
+use cache::{ActiveLayer, Layer, Store, WorkingCopy};
 use executor::{Child, Exit, Io, Outcome, Remains, SandboxError, Seccomp, Spec};
-use graph::{Run, Security, Vertex, VertexId};
+use graph::{Kept, Run, Security, Vertex, VertexId};
 
 use super::mount::Mounts;
 use super::recorder::Recorder;
@@ -35,7 +35,12 @@ pub(super) async fn execute(
     let secret_env = secret::variables(worker, vertex, run)?;
     let secretive = secret::hide(worker, run);
     let layer = worker.store.begin_layer()?;
-    let mut spec = specification(worker, run, inputs, &layer, &mounts, secret_env)?;
+    let kept = KeptMount::new(worker, run, inputs, &layer)?;
+    let root = kept.as_ref().map_or(&layer, |kept| &kept.root);
+    let mut spec = specification(worker, run, inputs, root, &mounts, secret_env)?;
+    if let Some(kept) = &kept {
+        spec.mounts.insert(0, kept.mount.clone());
+    }
     if let Some(DeviceEdits { env, mounts }) = worker.devices.get(&id) {
         spec.env.retain(|(name, _)| !env.iter().any(|(given, _)| given == name));
         spec.env.extend(env.iter().cloned());
@@ -48,14 +53,17 @@ pub(super) async fn execute(
     let clamp = worker.source_date_epoch;
     let network = run.network;
     let extra_hosts = run.surroundings.extra_hosts.clone();
+    let exit_codes = run.exit_codes.clone();
     let (thread_recorder, thread_cancel, store) = (recorder.clone(), cancel.clone(), worker.store.clone());
     // The layer goes along: when nobody waits any more, it is thrown away after the process is gone.
     let meter = worker.meter.clone();
     let (ended, committed, disk) = blocking(move || {
         let begin = Instant::now();
-        let started = connect(store.root(), spec, network, &extra_hosts)
-            .map_err(StartError::from)
-            .and_then(|spec| start(&store, &spec, &layer, &thread_recorder));
+        let started =
+            connect(store.root(), spec, network, &extra_hosts).map_err(StartError::from).and_then(|spec| {
+                let root = kept.as_ref().map_or(&layer, |kept| &kept.root);
+                start(&store, &spec, root, &thread_recorder)
+            });
         if more_to_come {
             ahead::prepare();
         }
@@ -79,9 +87,13 @@ pub(super) async fn execute(
             meter.add(id, |measured| measured.usage = Some(StepUsage::of(outcome)));
         }
         let ended = ended.map_err(StartError::from);
-        if matches!(ended, Ok(Outcome { exit: Exit::Code(0), .. })) {
+        if ended.as_ref().is_ok_and(|outcome| is_success(&outcome.exit, &exit_codes)) {
             let begin = Instant::now();
-            let committed = copies.keep_changes().and_then(|()| layer.commit_summarized(clamp));
+            let changed = match kept {
+                None => copies.keep_changes(),
+                Some(kept) => kept.copy.map_or(Ok(()), WorkingCopy::keep_changes),
+            };
+            let committed = changed.and_then(|()| layer.commit_summarized(clamp));
             // Whoever gets the layer may mount it.
             drop(remains);
             meter.since(id, begin, |measured| &mut measured.commit);
@@ -106,6 +118,49 @@ pub(super) async fn execute(
             let rendered = worker.render(vertex, &format!("this step could not be started: {source}"), None);
             Err(BuildError::Sandbox { step: vertex.label.name.clone(), rendered, source })
         }
+    }
+}
+
+fn is_success(exit: &Exit, codes: &[u8]) -> bool {
+    match exit {
+        Exit::Code(code) if codes.is_empty() => *code == 0,
+        Exit::Code(code) => codes.iter().any(|known| i32::from(*known) == *code),
+        _ => false,
+    }
+}
+
+/// A mount whose changes become the layer, in place of those of the root.
+struct KeptMount {
+    /// Takes the changes of the root, which nobody wants.
+    root: ActiveLayer,
+    mount: executor::Mount,
+    /// What the mount begins with; nothing is an empty directory.
+    copy: Option<WorkingCopy>,
+}
+
+impl KeptMount {
+    fn new(
+        worker: &BuildWorker,
+        run: &Run,
+        inputs: &[Output],
+        layer: &ActiveLayer,
+    ) -> Result<Option<Self>, BuildError> {
+        let Kept::Mount(kept) = &run.kept else { return Ok(None) };
+        let graph::KeptMount { target, path, .. } = &**kept;
+        let below = inputs[0].layers().expect("what is continued has layers");
+        let copy = match below.ids.is_empty() {
+            true => None,
+            // Overlays over overlays are not possible everywhere, copies are.
+            false => Some(worker.store.working_copy(&worker.store.lower_paths(&below.ids)?, layer)?),
+        };
+        let mount = executor::Mount::Bind {
+            source: layer.fs_path(),
+            subpath: path.clone(),
+            target: target.clone(),
+            read_only: false,
+            binding: executor::Binding::default(),
+        };
+        Ok(Some(Self { root: worker.store.begin_layer()?, mount, copy }))
     }
 }
 
@@ -166,7 +221,7 @@ fn specification(
     mounts: &Mounts,
     secret_env: Vec<(String, String)>,
 ) -> Result<Spec, BuildError> {
-    let below = inputs[0].layers().expect("a step runs on layers");
+    let below = inputs[run.kept.root()].layers().expect("a step runs on layers");
     let rootfs = rootfs(&worker.store, &below.ids, layer)?;
     let mut env = run.env.clone();
     env.extend(run.proxy_env.iter().cloned());
@@ -182,6 +237,7 @@ fn specification(
         rlimits: rlimits(&run.surroundings),
         resources: worker.resources.clone(),
         mounts: mounts.specs(),
+        read_only_root: run.read_only_root,
         ..Spec::new(rootfs, run.argv.clone())
     };
     Ok(match run.security {

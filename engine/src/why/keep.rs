@@ -23,7 +23,7 @@ impl BuildLog {
                 DockerfileSource::Context => "Dockerfile".to_owned(),
                 DockerfileSource::Path(path) => path.to_string_lossy().into_owned(),
                 DockerfileSource::Url(url) => graph::redacted(url),
-                DockerfileSource::Text(_) => "-".to_owned(),
+                DockerfileSource::Text(_) | DockerfileSource::Graph(_) => "-".to_owned(),
             },
             target: request.target.clone(),
             platform: platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),

@@ -193,6 +193,7 @@ impl Lowering<'_> {
             path: paths::clean(&directory),
             mode: DIRECTORY_MODE,
             owner: (!user.is_empty()).then(|| user.clone()),
+            mtime_ns: None,
         };
         let op = Op::File(File { actions: vec![FileAction::MakeDirectory(make)] });
         let name = display::name(self.plan.expander(), state, &instruction.code);

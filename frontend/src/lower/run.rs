@@ -83,6 +83,7 @@ impl Lowering<'_> {
             surroundings: self.plan.options.surroundings.clone(),
             devices: devices::lower(&run.devices)?,
             hostname: self.plan.hostname.clone(),
+            ..graph::Run::default()
         });
         let vertex = self.step(state, op, inputs, &name, instruction);
         state.record(format!("RUN {} # buildkit", created_by(state, &command.argv)), Some(vertex));
@@ -92,7 +93,7 @@ impl Lowering<'_> {
     /// A file system that holds one file.
     pub(super) fn document(&mut self, name: &str, content: Vec<u8>, mode: u32) -> VertexId {
         let scratch = self.scratch();
-        let file = MakeFile { path: format!("/{name}"), mode, owner: None, content };
+        let file = MakeFile { path: format!("/{name}"), mode, owner: None, content, mtime_ns: None };
         self.graph.add(Vertex {
             op: Op::File(File { actions: vec![FileAction::MakeFile(file)] }),
             inputs: vec![scratch],

@@ -144,6 +144,22 @@ pub fn of_context(text: &str) -> Option<Result<Remote, RemoteError>> {
     of_source(text)
 }
 
+/// A git repository at a URL that need not say that it is one.
+///
+/// # Errors
+///
+/// When it cannot be one.
+pub fn of_repository(text: &str) -> Result<GitReference, RemoteError> {
+    let transport = || RemoteError::Transport { url: graph::redacted(text) };
+    match text.split_once("://") {
+        Some((scheme, _)) if HTTP_SCHEMES.contains(&scheme) || GIT_SCHEMES.contains(&scheme) => {
+            git::parse_url(text)
+        }
+        Some(_) => Err(transport()),
+        None => git::parse_scp(text).ok_or_else(transport)?,
+    }
+}
+
 /// Whether a text is the address of a git repository, without a reference: of a transport that is known, and nothing
 /// that git or ssh would take for something else.
 ///

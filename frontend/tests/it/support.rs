@@ -216,6 +216,10 @@ fn show_run(run: &Run, out: &mut String) {
         devices,
         hostname,
         surroundings,
+        // Instructions do not say these.
+        exit_codes: _,
+        read_only_root: _,
+        kept: _,
     } = run;
     let _ = writeln!(out, "  run {argv:?} in {cwd}{}", prefixed(" as ", user));
     let env: Vec<_> = env
@@ -266,8 +270,19 @@ fn show_action(action: &FileAction, out: &mut String) {
     let owned = |owner: &Option<String>| prefixed(" owner ", owner.as_deref().unwrap_or_default());
     let _ = match action {
         FileAction::Copy(copy) => {
-            let graph::Copy { input, sources, destination, owner, mode, exclude, parents, link, unpack } =
-                copy;
+            let graph::Copy {
+                input,
+                sources,
+                destination,
+                owner,
+                mode,
+                exclude,
+                parents,
+                link,
+                unpack,
+                // No instruction says them.
+                rules: _,
+            } = copy;
             let mut flags = owned(owner);
             flags.push_str(&prefixed(" mode ", mode.as_deref().unwrap_or_default()));
             if !exclude.is_empty() {
@@ -285,6 +300,7 @@ fn show_action(action: &FileAction, out: &mut String) {
             let content = String::from_utf8_lossy(&file.content);
             writeln!(out, "  mkfile {} {:o}{} {content:?}", file.path, file.mode, owned(&file.owner))
         }
+        other => writeln!(out, "  {other:?}"),
     };
 }
 

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    BuildGraph, Device, FileAction, GitSource, HttpSource, Mount, MountSource, Op, Run, SecretEnv,
-    Surroundings, Ulimit, Vertex, VertexId, redacted,
+    BuildGraph, CopyRules, Device, FileAction, GitSource, HttpSource, Kept, KeptMount, Mount, MountSource,
+    Op, Run, SecretEnv, Surroundings, Ulimit, Vertex, VertexId, redacted,
 };
 
 pub(super) fn render(graph: &BuildGraph, target: VertexId) -> String {
@@ -107,6 +107,9 @@ fn process(run: &Run) -> Value {
         "shmSizeBytes": shm_size_bytes,
         "ulimits": ulimits.iter().map(Ulimit::written).collect::<Vec<_>>(),
     })
+    .with("exitCodes", (!run.exit_codes.is_empty()).then(|| json!(run.exit_codes)))
+    .with("readOnlyRoot", run.read_only_root.then_some(Value::Bool(true)))
+    .with("keptMount", kept(&run.kept))
 }
 
 fn device(device: &Device) -> Value {
@@ -150,7 +153,8 @@ fn action(action: &FileAction) -> Value {
             "type": "copy", "input": copy.input, "sources": copy.sources, "destination": copy.destination,
             "owner": copy.owner, "mode": copy.mode, "exclude": copy.exclude, "parents": copy.parents,
             "link": copy.link, "unpack": copy.unpack,
-        }),
+        })
+        .with("rules", rules(&copy.rules)),
         FileAction::MakeDirectory(make) => json!({
             "type": "makeDirectory", "path": make.path, "mode": octal(make.mode), "owner": make.owner,
         }),
@@ -158,6 +162,50 @@ fn action(action: &FileAction) -> Value {
             "type": "makeFile", "path": make.path, "mode": octal(make.mode), "owner": make.owner,
             "sizeBytes": make.content.len(), "content": String::from_utf8(make.content.clone()).ok(),
         }),
+        FileAction::MakeSymlink(make) => json!({
+            "type": "makeSymlink", "path": make.path, "target": make.target, "owner": make.owner,
+        }),
+        FileAction::Remove(remove) => json!({
+            "type": "remove", "path": remove.path, "pattern": remove.is_pattern,
+            "mayBeMissing": remove.may_be_missing,
+        }),
+        FileAction::Change(change) => json!({ "type": "change", "from": change.from, "to": change.to }),
+        FileAction::Expect(path) => json!({ "type": "expect", "path": path }),
+    }
+}
+
+/// Nothing where a copy does what instructions do.
+fn rules(rules: &CopyRules) -> Option<Value> {
+    let CopyRules { keep_directory, keep_symlink, include, replace, must_match, mtime_ns } = rules;
+    (*rules != CopyRules::default()).then(|| {
+        json!({
+            "keepDirectory": keep_directory, "keepSymlink": keep_symlink, "include": include,
+            "replace": replace, "mustMatch": must_match, "mtimeNs": mtime_ns,
+        })
+    })
+}
+
+fn kept(kept: &Kept) -> Option<Value> {
+    match kept {
+        Kept::Root => None,
+        Kept::Mount(mount) => {
+            let KeptMount { root, target, path } = &**mount;
+            Some(json!({ "root": root, "target": target, "path": path }))
+        }
+    }
+}
+
+/// Fields that few values have.
+trait With {
+    fn with(self, name: &str, value: Option<Value>) -> Self;
+}
+
+impl With for Value {
+    fn with(mut self, name: &str, value: Option<Value>) -> Self {
+        if let (Some(fields), Some(value)) = (self.as_object_mut(), value) {
+            fields.insert(name.to_owned(), value);
+        }
+        self
     }
 }
 

@@ -9,8 +9,8 @@ mod svg;
 use std::fmt::Write;
 
 use crate::{
-    BuildGraph, CacheSharing, Device, FileAction, GitSource, GitTimes, HttpSource, Mount, MountSource,
-    Network, Op, Run, SecretEnv, Security, Surroundings, VertexId, redacted,
+    BuildGraph, CacheSharing, Change, Device, FileAction, GitSource, GitTimes, HttpSource, Kept, KeptMount,
+    Mount, MountSource, Network, Op, Run, SecretEnv, Security, Surroundings, VertexId, redacted,
 };
 
 impl BuildGraph {
@@ -146,6 +146,12 @@ fn describe_run(run: &Run) -> Vec<String> {
     lines.extend(extra_hosts.iter().map(|(name, address)| format!("host {name} at {address}")));
     lines.extend(shm_size_bytes.iter().map(|size| format!("/dev/shm of {size} bytes")));
     lines.extend(ulimits.iter().map(|limit| format!("ulimit {}", limit.written())));
+    lines.extend(run.exit_codes.iter().map(|code| format!("may exit with {code}")));
+    lines.extend(run.read_only_root.then(|| "on a read-only root".to_owned()));
+    if let Kept::Mount(mount) = &run.kept {
+        let KeptMount { root, target, path } = &**mount;
+        lines.push(format!("on input {root}, keeping what changes in {target} from {path} of input 0"));
+    }
     lines
 }
 
@@ -205,7 +211,17 @@ fn describe_action(action: &FileAction) -> String {
                 format!("copy {} of input {} to {}", copy.sources.join(" "), copy.input, copy.destination);
             line.extend(owned(&copy.owner).into_iter().chain(mode));
             line.extend(copy.exclude.iter().map(|pattern| format!(", without {pattern}")));
-            let switches = [(copy.parents, "parents"), (copy.link, "link"), (copy.unpack, "unpack")];
+            let rules = &copy.rules;
+            line.extend(rules.include.iter().map(|pattern| format!(", only {pattern}")));
+            let switches = [
+                (copy.parents, "parents"),
+                (copy.link, "link"),
+                (copy.unpack, "unpack"),
+                (rules.keep_directory, "directories as themselves"),
+                (rules.keep_symlink, "symlinks as themselves"),
+                (rules.replace, "replacing"),
+                (rules.must_match, "at least one"),
+            ];
             line.extend(switches.iter().filter(|(is_on, _)| *is_on).map(|(_, name)| format!(", {name}")));
             line
         }
@@ -217,6 +233,15 @@ fn describe_action(action: &FileAction) -> String {
             let owner = owned(&make.owner).unwrap_or_default();
             format!("make file {} of {} bytes, mode {:o}{owner}", make.path, make.content.len(), make.mode)
         }
+        FileAction::MakeSymlink(make) => {
+            let owner = owned(&make.owner).unwrap_or_default();
+            format!("make symlink {} to {}{owner}", one_line(&make.path), one_line(&make.target))
+        }
+        FileAction::Remove(remove) => format!("remove {}", one_line(&remove.path)),
+        FileAction::Change(Change { from, to }) => {
+            format!("make the changes from input {from} to input {to}")
+        }
+        FileAction::Expect(path) => format!("expect directory {}", one_line(path)),
     }
 }
 

@@ -78,6 +78,7 @@ fn graph() -> (BuildGraph, VertexId) {
         ],
         devices: vec![Device { name: "vendor.com/gpu=0".to_owned(), required: true }],
         secret_env: vec![SecretEnv { name: "TOKEN".to_owned(), id: "token".to_owned(), required: false }],
+        ..Run::default()
     };
     let ran = add(Op::Run(run), &[base, context], "[build 2/2] RUN echo \"a\\b\"", "build");
     let copy = Copy {
@@ -88,7 +89,8 @@ fn graph() -> (BuildGraph, VertexId) {
         link: true,
         ..Copy::default()
     };
-    let file = MakeFile { path: "/f".to_owned(), mode: 0o644, owner: None, content: b"hi".to_vec() };
+    let file =
+        MakeFile { path: "/f".to_owned(), mode: 0o644, owner: None, content: b"hi".to_vec(), mtime_ns: None };
     let actions = vec![FileAction::Copy(copy), FileAction::MakeFile(file)];
     let target = add(Op::File(File { actions }), &[scratch, ran], "[stage-1 1/1] COPY a /d/", "stage-1");
     (graph, target)

@@ -230,6 +230,23 @@ impl Assembly<'_, '_> {
             Some(_) => return Ok(()),
             None => {}
         }
+        self.put_whiteout(parent, name)
+    }
+
+    /// Removes what is there under this name: what the layer has, and what layers below have.
+    pub(crate) fn remove_name(&mut self, parent: NodeId, name: &[u8]) -> Result<()> {
+        if self.existing(parent, name)?.is_none() {
+            return Ok(());
+        }
+        self.clear(parent, name)?;
+        // What the layer had is gone; what it hid would show again.
+        match self.existing(parent, name)? {
+            Some(_) => self.put_whiteout(parent, name),
+            None => Ok(()),
+        }
+    }
+
+    fn put_whiteout(&mut self, parent: NodeId, name: &[u8]) -> Result<()> {
         self.clear(parent, name)?;
         let directory = self.descriptor(parent)?;
         let path = self.path_in(parent, name);

@@ -1,5 +1,6 @@
 //! What the layer and its base have where.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -81,6 +82,29 @@ impl Assembly<'_, '_> {
             Kind::Whiteout | Kind::Gone => None,
             Kind::File(_) | Kind::Other => Some(Existing::Other(id)),
         })
+    }
+
+    /// All names in a directory, in the layer and below it, sorted.
+    pub(crate) fn names(&mut self, directory: NodeId) -> Result<Vec<Vec<u8>>> {
+        let Some(known) = self.directory_of(directory) else { return Ok(Vec::new()) };
+        let mut names: BTreeSet<Vec<u8>> = known.children.keys().map(|name| name.to_vec()).collect();
+        if known.is_in_base {
+            let descriptor = self.base_descriptor(directory)?;
+            let failed = |error: rustix::io::Errno| self.base_error(directory, b"", error.into());
+            let entries = rustix::fs::Dir::read_from(&*descriptor).map_err(failed)?;
+            for entry in entries {
+                let entry = entry.map_err(failed)?;
+                names.insert(entry.file_name().to_bytes().to_vec());
+            }
+        }
+        names.retain(|name| !matches!(name.as_slice(), b"." | b".."));
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            if self.existing(directory, &name)?.is_some() {
+                found.push(name);
+            }
+        }
+        Ok(found)
     }
 
     pub(super) fn base_attributes(&mut self, directory: NodeId) -> Result<Attributes> {

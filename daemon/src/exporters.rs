@@ -50,8 +50,10 @@ pub(crate) fn read(exporters: &[Exporter]) -> Result<Vec<Export>, Status> {
 /// What images and archives have beside their names: see [`form`].
 const OF_FORM: [&str; 5] =
     ["compression", "compression-level", "force-compression", "oci-mediatypes", "rewrite-timestamp"];
-/// Of images alone. `store` and `unpack` ask for what is so anyway.
-const OF_IMAGES: [&str; 5] = ["name", "push", "push-by-digest", "store", "unpack"];
+/// Of images alone. `unpack` and those of [`SO_ANYWAY`] ask for what is so anyway.
+const OF_IMAGES: [&str; 6] = ["name", "prefer-nondist-layers", "push", "push-by-digest", "store", "unpack"];
+/// What cannot be switched off.
+const SO_ANYWAY: [&str; 2] = ["prefer-nondist-layers", "store"];
 const OF_ARCHIVES: [&str; 3] = ["name", "tar", DEST];
 /// Where it goes on the client, which is the client's own business.
 const DEST: &str = "dest";
@@ -67,10 +69,12 @@ fn refuse_unknown(kind: &str, attributes: &HashMap<String, String>) -> Result<()
     let has_form = !matches!(kind, "tar" | "local");
     let is_of_form = |name: &str| has_form && (OF_FORM.contains(&name) || name.starts_with("annotation"));
     let unknown = attributes.keys().filter(|name| !own.contains(&name.as_str()) && !is_of_form(name)).min();
-    let refused = unknown.map(String::as_str).or(match attributes.contains_key("store") {
-        true if !is_on(attributes, "store")? => Some("store"),
-        _ => None,
-    });
+    let mut refused = unknown.map(String::as_str);
+    for name in SO_ANYWAY.into_iter().filter(|name| attributes.contains_key(*name)) {
+        if !is_on(attributes, name)? {
+            refused = refused.or(Some(name));
+        }
+    }
     match refused {
         Some(name) => Err(Status::unimplemented(format!("`{name}` of `type={kind}` is not supported"))),
         None => Ok(()),

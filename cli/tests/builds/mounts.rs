@@ -48,6 +48,17 @@ RUN --mount=type=cache,from=base,source=old/deep,target=/i --mount=type=cache,fr
 }
 
 #[test]
+fn what_is_empty_can_be_mounted() {
+    let home = Home::new();
+    let dockerfile = "FROM scratch AS nothing\nFROM base
+RUN --mount=from=scratch,target=/empty ls -A /empty > /seen && ! touch /empty/a
+RUN --mount=from=nothing,target=/empty,rw touch /empty/a && ls /empty >> /seen
+RUN --mount=type=cache,from=nothing,target=/cache ls -A /cache >> /seen
+RUN ! test -e /empty/a && echo gone >> /seen\n";
+    assert_eq!(seen(&home, &[], dockerfile), "a\ngone\n");
+}
+
+#[test]
 fn memory_can_be_limited_and_read_only() {
     let home = Home::new();
     let dockerfile = "FROM base\nARG TARGET=/a SIZE=1m

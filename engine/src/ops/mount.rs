@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ::image::{Digest, Hasher};
 use cache::tree::TreeError;
-use cache::{CacheMount, CacheMountError};
+use cache::{CacheMount, CacheMountError, Scaffold};
 use graph::{CacheBase, MountSource, Run, Vertex};
 
 use super::{BuildWorker, Output, cache_mount, secret};
@@ -13,6 +13,9 @@ use crate::{AgentError, BuildError};
 
 /// Mode of a tmpfs mount's root directory, as in BuildKit.
 const TMPFS_MODE: u32 = 0o1777;
+
+/// What an image without layers has in it.
+const EMPTY: Scaffold<'static> = Scaffold { name: "empty-1", directories: &[], files: &[] };
 
 /// The mounts of one step. Cache mounts stay taken until this is dropped.
 pub(super) struct Mounts {
@@ -138,7 +141,11 @@ async fn find_agent(
 /// The directories of a chain of layers as overlayfs wants them, topmost first.
 fn lowers(worker: &BuildWorker, output: &Output) -> Result<Vec<PathBuf>, BuildError> {
     let layers = output.layers().expect("what is mounted has layers");
-    Ok(worker.store.lower_paths(&layers.ids)?)
+    let mut lowers = worker.store.lower_paths(&layers.ids)?;
+    if lowers.is_empty() {
+        lowers.push(worker.store.scaffold(&EMPTY)?);
+    }
+    Ok(lowers)
 }
 
 /// Digests what is mounted of other inputs, or what caches begin with: the whole trees beneath the paths.

@@ -252,7 +252,8 @@ fn prepare(state: &mut StageState) {
     let directory = &state.config.config.working_dir;
     if !directory.is_empty() {
         state.config.config.working_dir = match state.is_windows() {
-            false => paths::absolute(ROOT, directory),
+            // As in BuildKit: a relative directory of a base, which no Dockerfile can make, is one in itself.
+            false => paths::absolute(&paths::absolute(ROOT, directory), directory),
             true => match windows::path(directory) {
                 Ok(path) => windows::with_backslashes(&paths::absolute(ROOT, &path)),
                 // Whoever made the base has made the mistake: it stays as it is.

@@ -128,7 +128,15 @@ impl Attributes {
 
     fn known(&self) -> Vec<&'static str> {
         let own: &[&str] = match self.kind.as_str() {
-            "image" | "registry" => &["name", "name-canonical", "push", "push-by-digest"],
+            "image" | "registry" => &[
+                "name",
+                "name-canonical",
+                "prefer-nondist-layers",
+                "push",
+                "push-by-digest",
+                "store",
+                "unpack",
+            ],
             "oci" | "docker" => &["dest", "name", "tar"],
             "tar" => &["dest", "platform-split"],
             "local" => &["dest", "platform-split", "mode"],
@@ -186,6 +194,18 @@ impl Attributes {
                 let rewrites = boolean(word, &value)?;
                 self.form.file_times = if rewrites { FileTimes::Epoch } else { FileTimes::AsBuilt };
             }
+            "prefer-nondist-layers" if !boolean(word, &value)? => {
+                return Err(wrong(
+                    word,
+                    &value,
+                    "true: layers that only other servers have keep their names",
+                ));
+            }
+            "store" if !boolean(word, &value)? => {
+                return Err(wrong(word, &value, "true: what is built is in the store"));
+            }
+            // Whoever looks into a layer unpacks it.
+            "unpack" => drop(boolean(word, &value)?),
             // What is pushed is always known by its digest as well.
             "name-canonical" if boolean(word, &value)? => self.is_canonical = true,
             _ if word.starts_with("annotation") => {
@@ -337,6 +357,10 @@ mod tests {
             "type=oci,compression=zstd,compression-level=99",
             "type=oci,compression=uncompressed,compression-level=1",
             "type=oci,compression=estargz",
+            "type=image,name=a,unpack=true,store=true,prefer-nondist-layers=1",
+            "type=image,store=false",
+            "type=image,prefer-nondist-layers=false",
+            "type=image,unpack=maybe",
             "type=oci,dest=d,tar=false,oci-mediatypes=false,annotation.K=v",
             "type=oci,tar=false",
             "type=image,push=maybe",
@@ -370,6 +394,10 @@ mod tests {
         type=oci,compression=zstd,compression-level=99 invalid value `99` of `compression-level`, expected 1 to 22 for zstd
         type=oci,compression=uncompressed,compression-level=1 compression-level is of gzip and zstd, it says nothing of `compression=uncompressed`
         type=oci,compression=estargz invalid value `estargz` of `compression`, expected gzip, zstd or uncompressed
+        type=image,name=a,unpack=true,store=true,prefer-nondist-layers=1 Export(Image(ImageOutput { names: [docker.io/library/a:latest], push: None, form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Oci, file_times: AsBuilt, annotations: Annotations([]) } }))
+        type=image,store=false     invalid value `false` of `store`, expected true: what is built is in the store
+        type=image,prefer-nondist-layers=false invalid value `false` of `prefer-nondist-layers`, expected true: layers that only other servers have keep their names
+        type=image,unpack=maybe    invalid value `maybe` of `unpack`, expected true or false
         type=oci,dest=d,tar=false,oci-mediatypes=false,annotation.K=v Export(Oci(Archive { to: Directory("d"), names: [], form: ImageForm { layers: LayerForm { compression: None, existing: Keep }, media_types: Docker, file_times: AsBuilt, annotations: Annotations([Annotation { level: Manifest, platform: None, key: "K", value: "v" }]) } }))
         type=oci,tar=false         dest is required for `type=oci`
         type=image,push=maybe      invalid value `maybe` of `push`, expected true or false

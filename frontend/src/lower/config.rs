@@ -71,7 +71,8 @@ impl Lowering<'_> {
         let mut exposed = Vec::new();
         for word in words {
             let expander = self.plan.expander();
-            let texts = self.expand_with(expander, state, &word.value, &word.span)?.words;
+            // What has no value is not told, as in BuildKit.
+            let texts = self.expand_silently(expander, state, &word.value, &word.span)?.words;
             for text in texts {
                 let casing = lint::expose_proto_casing(&text, &word.span);
                 let format = lint::expose_invalid_format(&text, &word.span);

@@ -50,12 +50,24 @@ impl Lowering<'_> {
         text: &str,
         span: &Range<usize>,
     ) -> Result<Expansion> {
-        let expansion =
-            expander.expand(text, &state.env).map_err(|error| Box::new(error.diagnostic(text, span)))?;
-        self.spend(expansion.work_bytes + expansion.text.len(), span)?;
+        let expansion = self.expand_silently(expander, state, text, span)?;
         for name in &expansion.unset {
             self.report_unset(state, name, span);
         }
+        Ok(expansion)
+    }
+
+    /// Expands a text; variables that have no value are nothing.
+    pub(super) fn expand_silently(
+        &mut self,
+        expander: Expander,
+        state: &StageState,
+        text: &str,
+        span: &Range<usize>,
+    ) -> Result<Expansion> {
+        let expansion = expander.expand(text, &state.env);
+        let expansion = expansion.map_err(|error| Box::new(error.diagnostic(text, span)))?;
+        self.spend(expansion.work_bytes + expansion.text.len(), span)?;
         Ok(expansion)
     }
 

@@ -10,6 +10,7 @@ use tonic::Status;
 use crate::bridge::Bridge;
 use crate::feed::Feed;
 use crate::proto::control::{CacheOptionsEntry, Exporter};
+use crate::proto::pb::Definition;
 
 /// How long a call about a build waits for the call that begins it: clients make both at once.
 const BEGIN_WAIT: Duration = Duration::from_secs(30);
@@ -67,7 +68,22 @@ impl Build {
 #[derive(Debug)]
 pub(crate) struct Builds {
     all: Mutex<VecDeque<Arc<Build>>>,
+    /// What frontends of others have of the builds for which they run.
+    frontends: Mutex<HashMap<String, Arc<Build>>>,
     changed: watch::Sender<()>,
+}
+
+/// What a frontend has of a build. It ends with this value.
+pub(crate) struct RunningFrontend {
+    builds: Arc<Builds>,
+    pub(crate) build: Arc<Build>,
+}
+
+impl Drop for RunningFrontend {
+    fn drop(&mut self) {
+        let mut frontends = self.builds.frontends.lock().expect("no holder of the lock panics");
+        frontends.remove(&self.build.name);
+    }
 }
 
 /// A build that runs. Dropping it ends the build, as canceled unless it has been told how.
@@ -78,7 +94,7 @@ pub(crate) struct RunningBuild {
 
 impl Builds {
     pub(crate) fn new() -> Self {
-        Self { all: Mutex::default(), changed: watch::channel(()).0 }
+        Self { all: Mutex::default(), frontends: Mutex::default(), changed: watch::channel(()).0 }
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Build>>> {
@@ -112,8 +128,39 @@ impl Builds {
         Ok(RunningBuild { builds: self.clone(), build })
     }
 
+    /// What a frontend of others has of a build: the same feed and the same rights, and results of its own.
+    pub(crate) fn begin_frontend(
+        self: &Arc<Self>,
+        build: &Build,
+        inputs: HashMap<String, Definition>,
+    ) -> RunningFrontend {
+        let mut frontends = self.frontends.lock().expect("no holder of the lock panics");
+        let free = |number: &usize| !frontends.contains_key(&format!("{}-frontend-{number}", build.name));
+        let number = (0..).find(free).expect("fewer run than there are numbers");
+        let build = Arc::new(Build {
+            name: format!("{}-frontend-{number}", build.name),
+            about: build.about.clone(),
+            began: SystemTime::now(),
+            feed: build.feed.clone(),
+            bridge: Bridge::with_inputs(inputs),
+            ended: Mutex::default(),
+            pinned: Mutex::default(),
+        });
+        frontends.insert(build.name.clone(), build.clone());
+        drop(frontends);
+        RunningFrontend { builds: self.clone(), build }
+    }
+
+    /// What a frontend that runs has of a build, by its name.
+    fn frontend(&self, name: &str) -> Option<Arc<Build>> {
+        self.frontends.lock().expect("no holder of the lock panics").get(name).cloned()
+    }
+
     /// The build with a name, as soon as it has begun.
     pub(crate) async fn get(&self, name: &str) -> Result<Arc<Build>, Status> {
+        if let Some(frontend) = self.frontend(name) {
+            return Ok(frontend);
+        }
         let mut changed = self.changed.subscribe();
         let found = async {
             loop {

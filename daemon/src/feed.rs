@@ -69,6 +69,16 @@ impl OwnStep {
         self.feed.change(|state| state.progressed(self.key, part, (current, total), SystemTime::now()));
     }
 
+    /// Something was said about it.
+    pub(crate) fn said(&self, bytes: &[u8]) {
+        self.feed.change(|state| {
+            let vertex = state.steps.get(&self.key)?.digest.clone();
+            let timestamp = Some(timestamp(SystemTime::now()));
+            let log = VertexLog { vertex, timestamp, stream: STDERR, msg: bytes.to_vec() };
+            Some(StatusResponse { logs: vec![log], ..StatusResponse::default() })
+        });
+    }
+
     /// It has ended, well or not.
     pub(crate) fn end(&self, error: Option<String>) {
         let error = error.unwrap_or_default();

@@ -14,6 +14,7 @@ mod exporters;
 mod failure;
 mod feed;
 mod form;
+mod gateway;
 mod listen;
 pub mod llb;
 mod local;

@@ -363,6 +363,17 @@ pub(crate) async fn prepare_definition(
     Ok(Prepared { request, source, attestations, below, session: session.cloned() })
 }
 
+/// The engine as a client sees it: with its credentials, secrets and agents.
+pub(crate) fn engine_for(daemon: &Daemon, session: Option<&Arc<Session>>) -> Result<Engine, Status> {
+    let engine = daemon.engine()?;
+    let Some(session) = session else { return Ok(engine) };
+    let settings = daemon.settings.registries.clone();
+    let credentials = settings.credentials.asking(Arc::new(ClientCredentials(session.clone())));
+    let client = SessionClient { session: session.clone(), agents: Mutex::default() };
+    let engine = engine.with_client(Arc::new(client));
+    Ok(engine.with_registries(registries::Settings { credentials, ..settings }))
+}
+
 impl Prepared {
     /// The same with another config of the image, where nobody but the client knows one.
     pub(crate) fn with_config(&self, config: ImageConfig) -> Option<Self> {
@@ -372,15 +383,9 @@ impl Prepared {
         Some(Self { request: BuildRequest { dockerfile, ..self.request.clone() }, ..self.clone() })
     }
 
-    /// The engine as this client sees it: with its credentials, secrets and agents.
+    /// The engine as this client sees it.
     pub(crate) fn engine(&self, daemon: &Daemon) -> Result<Engine, Status> {
-        let engine = daemon.engine()?;
-        let Some(session) = &self.session else { return Ok(engine) };
-        let settings = daemon.settings.registries.clone();
-        let credentials = settings.credentials.asking(Arc::new(ClientCredentials(session.clone())));
-        let client = SessionClient { session: session.clone(), agents: Mutex::default() };
-        let engine = engine.with_client(Arc::new(client));
-        Ok(engine.with_registries(registries::Settings { credentials, ..settings }))
+        engine_for(daemon, self.session.as_ref())
     }
 
     /// Builds the image.

@@ -2,15 +2,18 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::DuplexStream;
 use tonic::body::Body;
 use tonic::{Request, Status};
 
+use crate::builds::Build;
 use crate::listen::{Arrived, Connection, Listener};
 use crate::proto::{HealthCheckRequest, HealthCheckResponse, ServingStatus};
 use crate::wire::{self, LocalExecutor, WINDOW_BYTES};
@@ -73,6 +76,40 @@ async fn serve(daemon: Rc<Daemon>, connection: Box<dyn Connection>) {
         .initial_connection_window_size(WINDOW_BYTES);
     if let Err(error) = builder.serve_connection(TokioIo::new(connection), service).await {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Serves a frontend that runs for a build: it has the calls of the gateway about this build, and no others.
+pub(crate) async fn serve_frontend(daemon: Rc<Daemon>, frontend: Arc<Build>, connection: DuplexStream) {
+    let service = service_fn(move |request| {
+        let (daemon, frontend) = (daemon.clone(), frontend.clone());
+        async move { Ok::<_, Infallible>(answer_frontend(daemon, frontend, request).await) }
+    });
+    let mut builder = Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(CALLS_MAX)
+        .max_header_list_size(HEADERS_BYTES_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES);
+    if let Err(error) = builder.serve_connection(TokioIo::new(connection), service).await {
+        tracing::debug!(%error, "the connection of a frontend ended early");
+    }
+}
+
+async fn answer_frontend(
+    daemon: Rc<Daemon>,
+    frontend: Arc<Build>,
+    request: http::Request<Incoming>,
+) -> http::Response<Body> {
+    let path = request.uri().path().to_owned();
+    tracing::debug!(path, "call of a frontend");
+    match path.split_once('/').and_then(|(_, path)| path.split_once('/')) {
+        Some(("moby.buildkit.v1.frontend.LLBBridge", method)) => {
+            bridge::answer_for(daemon, frontend, method, request).await
+        }
+        Some(("grpc.health.v1.Health", "Check")) => wire::unary(request, healthy).await,
+        _ => unimplemented(&path),
     }
 }
 

@@ -71,7 +71,7 @@ pub use request::{
     ImageOutput, LocalMode, LocalOutput, NamedContext, NoCache, Output, PlatformSplit, PullPolicy, Squash,
     TarOutput,
 };
-pub use run::{Grants, Privileges, SystemCalls, WindowSize};
+pub use run::{Attended, AttendedExit, Grants, Privileges, SystemCalls, TakeOutput, WindowSize};
 pub use secrets::{SECRET_BYTES_MAX, Secret, SecretTooLarge, Secrets};
 
 /// How registries are reached, see the `registry` crate.

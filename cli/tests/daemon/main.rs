@@ -16,6 +16,8 @@ mod cancel;
 mod certificates;
 mod client;
 mod doors;
+mod frontend;
+mod gateway;
 mod image;
 mod kubernetes;
 mod llb;

@@ -4,8 +4,11 @@ use crate::llb::CAPS;
 use crate::proto::ApiCap;
 
 /// What calls of the gateway can be.
-const FRONTEND: [&str; 15] = [
+const FRONTEND: [&str; 18] = [
     "solve.base",
+    "resolveimage",
+    "resolveimage.resolvemode",
+    "source.metaresolver",
     "return",
     "returnmap",
     "proto.refarray",

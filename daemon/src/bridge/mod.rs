@@ -2,6 +2,7 @@
 
 mod caps;
 mod files;
+mod images;
 mod own_definition;
 mod questions;
 mod solve;
@@ -24,8 +25,8 @@ use crate::control::record;
 use crate::proto::bridge::result::Result as AnyRef;
 use crate::proto::bridge::{
     EvaluateRequest, EvaluateResponse, InputsRequest, InputsResponse, PingRequest, PongResponse,
-    ReadDirRequest, ReadFileRequest, Result as Answer, ReturnRequest, ReturnResponse, SolveRequest,
-    StatFileRequest, WarnRequest, WarnResponse,
+    ReadDirRequest, ReadFileRequest, ResolveImageConfigRequest, ResolveSourceMetaRequest, Result as Answer,
+    ReturnRequest, ReturnResponse, SolveRequest, StatFileRequest, WarnRequest, WarnResponse,
 };
 use crate::proto::pb::Definition;
 use crate::run::{HandedBack, Leaving, Prepared};
@@ -49,9 +50,31 @@ pub(crate) struct BridgeResult {
 /// What a client has at the end.
 #[derive(Debug, Clone)]
 pub(crate) enum Returned {
-    /// Results, each once. Some clients have none: they only want to know what we can do.
-    Results(Vec<Arc<Prepared>>),
+    /// Results. Some clients have none: they only want to know what we can do.
+    Results(Results),
     Error(Status),
+}
+
+/// The results that a client has at the end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Results {
+    /// By the platforms that the client has them for; an only one by an empty name.
+    pub(crate) by_platform: BTreeMap<String, Arc<Prepared>>,
+    /// What the client says of them.
+    pub(crate) metadata: HashMap<String, Vec<u8>>,
+}
+
+impl Results {
+    /// Each once, in the order of the platforms.
+    pub(crate) fn each(&self) -> Vec<Arc<Prepared>> {
+        let mut results: Vec<Arc<Prepared>> = Vec::new();
+        for prepared in self.by_platform.values() {
+            if !results.iter().any(|known| Arc::ptr_eq(known, prepared)) {
+                results.push(prepared.clone());
+            }
+        }
+        results
+    }
 }
 
 /// What a build has of its client's doing.
@@ -59,11 +82,23 @@ pub(crate) enum Returned {
 pub(crate) struct Bridge {
     results: Mutex<HashMap<String, Arc<BridgeResult>>>,
     returned: watch::Sender<Option<Returned>>,
+    /// What a frontend is given to build on.
+    inputs: HashMap<String, Definition>,
 }
 
 impl Bridge {
     pub(crate) fn new() -> Self {
-        Self { results: Mutex::default(), returned: watch::channel(None).0 }
+        Self::with_inputs(HashMap::new())
+    }
+
+    /// For a frontend that is given something to build on.
+    pub(crate) fn with_inputs(inputs: HashMap<String, Definition>) -> Self {
+        Self { results: Mutex::default(), returned: watch::channel(None).0, inputs }
+    }
+
+    /// What the client has said so far that it has at the end.
+    pub(crate) fn returned_so_far(&self) -> Option<Returned> {
+        self.returned.borrow().clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<BridgeResult>>> {
@@ -125,7 +160,11 @@ impl Drop for BridgeResult {
 
 impl BridgeResult {
     fn new(prepared: Prepared) -> Self {
-        Self { prepared: Arc::new(prepared), built: OnceCell::new() }
+        Self::of(Arc::new(prepared))
+    }
+
+    fn of(prepared: Arc<Prepared>) -> Self {
+        Self { prepared, built: OnceCell::new() }
     }
 
     /// The image of the result, of several that for this machine, and an engine that has it.
@@ -182,7 +221,31 @@ pub(crate) async fn answer(
         Ok(build) => build,
         Err(status) => return status.into_http(),
     };
+    answer_for(daemon, build, method, request).await
+}
+
+/// Answers a call about a build.
+pub(crate) async fn answer_for(
+    daemon: Rc<Daemon>,
+    build: Arc<Build>,
+    method: &str,
+    request: http::Request<Incoming>,
+) -> http::Response<Body> {
     match method {
+        "ResolveImageConfig" => {
+            wire::unary(request, |request: Request<ResolveImageConfigRequest>| {
+                let work = images::config(daemon.clone(), build.clone(), request.into_inner());
+                while_it_runs(daemon, build, work)
+            })
+            .await
+        }
+        "ResolveSourceMeta" => {
+            wire::unary(request, |request: Request<ResolveSourceMetaRequest>| {
+                let work = images::meta(daemon.clone(), build.clone(), request.into_inner());
+                while_it_runs(daemon, build, work)
+            })
+            .await
+        }
         "Ping" => wire::unary(request, |_: Request<PingRequest>| ping(daemon)).await,
         "Solve" => {
             wire::unary(request, |request: Request<SolveRequest>| {
@@ -199,7 +262,7 @@ pub(crate) async fn answer(
             .await
         }
         "Return" => wire::unary(request, |request: Request<ReturnRequest>| come_back(build, request)).await,
-        "Inputs" => wire::unary(request, |_: Request<InputsRequest>| inputs()).await,
+        "Inputs" => wire::unary(request, |_: Request<InputsRequest>| inputs(build)).await,
         "Warn" => wire::unary(request, |request: Request<WarnRequest>| warn(build, request)).await,
         "ReadFile" => {
             wire::unary(request, |request: Request<ReadFileRequest>| {
@@ -269,9 +332,8 @@ async fn come_back(build: Arc<Build>, request: Request<ReturnRequest>) -> Result
     Ok(ReturnResponse {})
 }
 
-/// The results that a client names, each once, in the order of the platforms that it has them for, with the configs that it
-/// gives their images.
-fn returned_results(build: &Build, result: Answer) -> Result<Vec<Arc<Prepared>>, Status> {
+/// The results that a client names, by the platforms that it has them for, with the configs that it gives their images.
+fn returned_results(build: &Build, result: Answer) -> Result<Results, Status> {
     let Answer { result, metadata, .. } = result;
     let alone = |name| BTreeMap::from([(String::new(), name)]);
     let names: BTreeMap<String, String> = match result {
@@ -281,18 +343,16 @@ fn returned_results(build: &Build, result: Answer) -> Result<Vec<Arc<Prepared>>,
         Some(AnyRef::Refs(many)) => many.refs.into_iter().map(|(platform, it)| (platform, it.id)).collect(),
         Some(AnyRef::RefsDeprecated(many)) => many.refs.into_iter().collect(),
     };
-    let mut results: Vec<Arc<Prepared>> = Vec::new();
+    let mut by_platform = BTreeMap::new();
     for (platform, name) in names.iter().filter(|(_, name)| !name.is_empty()) {
         let prepared = build.bridge.get(name)?.prepared.clone();
         let prepared = match config(&metadata, platform)? {
             Some(config) => prepared.with_config(config).map_or(prepared, Arc::new),
             None => prepared,
         };
-        if !results.iter().any(|known| Arc::ptr_eq(known, &prepared)) {
-            results.push(prepared);
-        }
+        by_platform.insert(platform.clone(), prepared);
     }
-    Ok(results)
+    Ok(Results { by_platform, metadata })
 }
 
 /// The config that a client gives the image for a platform; the layers it does not know.
@@ -304,9 +364,9 @@ fn config(metadata: &HashMap<String, Vec<u8>>, platform: &str) -> Result<Option<
     Ok(Some(ImageConfig { rootfs: Default::default(), ..config }))
 }
 
-/// Our frontend is given none.
-async fn inputs() -> Result<InputsResponse, Status> {
-    Ok(InputsResponse::default())
+/// What a frontend is given; clients have none.
+async fn inputs(build: Arc<Build>) -> Result<InputsResponse, Status> {
+    Ok(InputsResponse { definitions: build.bridge.inputs.clone() })
 }
 
 async fn warn(build: Arc<Build>, request: Request<WarnRequest>) -> Result<WarnResponse, Status> {

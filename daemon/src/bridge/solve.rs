@@ -1,16 +1,18 @@
 //! `LLBBridge.Solve`: what a frontend makes, to be looked at or returned.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tonic::Status;
 
-use super::{BridgeResult, own_definition, questions};
+use super::{BridgeResult, Results, Returned, own_definition, questions};
 use crate::Daemon;
 use crate::builds::Build;
-use crate::control::check_frontend;
+use crate::control::{Frontend, frontend};
+use crate::gateway::{self, Wish};
 use crate::proto::bridge::result::Result as AnyRef;
-use crate::proto::bridge::{Ref, Result as Answer, SolveRequest, SolveResponse};
+use crate::proto::bridge::{Ref, RefMap, Result as Answer, SolveRequest, SolveResponse};
 use crate::proto::control::CacheOptionsEntry;
 use crate::proto::pb::Definition;
 use crate::run::{self, Asked, Defined, Prepared};
@@ -40,7 +42,9 @@ pub(super) async fn solve(
         return Ok(SolveResponse { result: Some(Answer::default()), ..SolveResponse::default() });
     }
     let attributes = &request.frontend_opt;
-    check_frontend(&request.frontend, attributes.get("source").map(String::as_str))?;
+    if let Frontend::Image(source) = frontend(&request.frontend, attributes)? {
+        return foreign(&daemon, &build, &request, source).await;
+    }
     if let Some(question) = attributes.get(QUESTION) {
         questions::check(question)?;
     }
@@ -55,6 +59,39 @@ pub(super) async fn solve(
         result.image(&daemon, &build).await?;
     }
     Ok(answer(&build, &request, name))
+}
+
+/// What a frontend of others makes.
+async fn foreign(
+    daemon: &Rc<Daemon>,
+    build: &Arc<Build>,
+    request: &SolveRequest,
+    source: &str,
+) -> Result<SolveResponse, Status> {
+    let session = session(daemon, build).await;
+    let inputs = request.frontend_inputs.clone();
+    let wish = Wish { source, attributes: &request.frontend_opt, inputs };
+    let Results { by_platform, metadata } =
+        match Box::pin(gateway::run(daemon, session.as_ref(), wish, build)).await? {
+            Returned::Results(results) => results,
+            Returned::Error(status) => return Err(status),
+        };
+    let mut refs = BTreeMap::new();
+    for (platform, prepared) in by_platform {
+        let result = Arc::new(BridgeResult::of(prepared));
+        let name = build.bridge.adopt(result.clone())?;
+        if request.evaluate {
+            result.image(daemon, build).await?;
+        }
+        refs.insert(platform, Ref { def: Some(own_definition::encode(&build.name, &name)), id: name });
+    }
+    let result = match refs.remove("") {
+        Some(only) => Some(AnyRef::Ref(only)),
+        None if refs.is_empty() => None,
+        None => Some(AnyRef::Refs(RefMap { refs: refs.into_iter().collect() })),
+    };
+    let answer = Answer { result, metadata, ..Answer::default() };
+    Ok(SolveResponse { result: Some(answer), ..SolveResponse::default() })
 }
 
 /// A result by its definition: one that the client had before, or a new one.
@@ -75,7 +112,7 @@ pub(super) async fn defined(
     Ok(Arc::new(BridgeResult::new(prepared)))
 }
 
-async fn session(daemon: &Daemon, build: &Build) -> Option<Arc<Session>> {
+pub(super) async fn session(daemon: &Daemon, build: &Build) -> Option<Arc<Session>> {
     match build.about.session.as_str() {
         "" => None,
         id => Some(daemon.sessions.get(id).await),

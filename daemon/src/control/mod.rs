@@ -20,8 +20,8 @@ use crate::proto::control::{
 use crate::server::unimplemented;
 use crate::wire::{self, Replies};
 
-pub(crate) use solve::check_frontend;
-pub(crate) use worker::record;
+pub(crate) use solve::{Frontend, frontend};
+pub(crate) use worker::{json as worker_json, record};
 
 /// Answers a call of a method.
 pub(crate) async fn answer(

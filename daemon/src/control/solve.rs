@@ -1,5 +1,6 @@
 //! `Control.Solve`: a build from the request to the facts about its result.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::builds::{About, Build};
 use crate::caches::{self, CacheExports, named_imports};
 use crate::exporters::{self, Export, Exporting, Facts};
 use crate::failure::chain;
+use crate::gateway::{self, Wish};
 use crate::proto::control::{Exporter, SolveRequest, SolveResponse};
 use crate::run::{self, Asked, Defined, Leaving, Prepared};
 use crate::session::Session;
@@ -67,11 +69,11 @@ fn exporters_of(request: &SolveRequest) -> Vec<Exporter> {
 }
 
 async fn solved(
-    daemon: &Daemon,
+    daemon: &Rc<Daemon>,
     request: &SolveRequest,
     exporters: &[Exporter],
     session: Option<&Arc<Session>>,
-    build: &Build,
+    build: &Arc<Build>,
 ) -> Result<Facts, Status> {
     let exports = exporters::read(exporters)?;
     let entitlements = run::entitlements(daemon, &request.entitlements)?;
@@ -84,11 +86,17 @@ async fn solved(
         vec![Arc::new(run::prepare_definition(daemon, session, defined, &build.feed).await?)]
     } else if request.frontend.is_empty() {
         match build.bridge.returned().await {
-            Returned::Results(results) => results,
+            Returned::Results(results) => results.each(),
+            Returned::Error(status) => return Err(status),
+        }
+    } else if let Frontend::Image(source) = frontend(&request.frontend, &request.frontend_attrs)? {
+        let inputs = request.frontend_inputs.clone();
+        let wish = Wish { source, attributes: &request.frontend_attrs, inputs };
+        match gateway::run(daemon, session, wish, build).await? {
+            Returned::Results(results) => results.each(),
             Returned::Error(status) => return Err(status),
         }
     } else {
-        check_frontend(&request.frontend, request.frontend_attrs.get("source").map(String::as_str))?;
         let inputs = bridge::handed_back(daemon, build, &request.frontend_inputs).await?;
         let imports = build.about.imports.clone();
         let asked = Asked { attributes: &request.frontend_attrs, entitlements, imports, inputs };
@@ -163,19 +171,29 @@ fn attestations(prepared: &Prepared, exports: &[Export]) -> Result<Attestations,
     }
 }
 
+/// Who makes a build of what a client says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Frontend<'a> {
+    /// We do.
+    Dockerfile,
+    /// What is in the image with this name.
+    Image(&'a str),
+}
+
 /// Which frontends there are.
-pub(crate) fn check_frontend(frontend: &str, source: Option<&str>) -> Result<(), Status> {
+pub(crate) fn frontend<'a>(
+    frontend: &str,
+    attributes: &'a HashMap<String, String>,
+) -> Result<Frontend<'a>, Status> {
     let is_ours = |source: &str| {
         let repository = source.trim_start_matches("docker.io/").split([':', '@']).next().unwrap_or_default();
         source == DOCKERFILE || DOCKERFILE_IMAGES.contains(&repository)
     };
-    match (frontend, source) {
-        (DOCKERFILE, _) => Ok(()),
-        (GATEWAY, Some(source)) if is_ours(source) => Ok(()),
-        (GATEWAY, source) => Err(Status::unimplemented(format!(
-            "the frontend image `{}` cannot be run: only Dockerfiles are built",
-            source.unwrap_or_default()
-        ))),
+    match (frontend, attributes.get("source").map(String::as_str)) {
+        (DOCKERFILE, _) => Ok(Frontend::Dockerfile),
+        (GATEWAY, Some(source)) if is_ours(source) => Ok(Frontend::Dockerfile),
+        (GATEWAY, Some(source)) if !source.is_empty() => Ok(Frontend::Image(source)),
+        (GATEWAY, _) => Err(Status::invalid_argument("`gateway.v0` needs the attribute `source`")),
         (other, _) => Err(Status::not_found(format!("invalid frontend: {other}"))),
     }
 }

@@ -49,3 +49,14 @@ pub(crate) fn platform(platform: &Platform) -> pb::Platform {
         ..pb::Platform::default()
     }
 }
+
+/// The same for frontends that find it in their environment.
+pub(crate) fn json(daemon: &Daemon) -> String {
+    let WorkerRecord { id, labels, platforms, .. } = record(daemon);
+    let platforms: Vec<_> = platforms
+        .iter()
+        .map(|it| serde_json::json!({ "os": it.os, "architecture": it.architecture, "variant": it.variant }))
+        .collect();
+    let labels: std::collections::BTreeMap<_, _> = labels.into_iter().collect();
+    serde_json::json!([{ "ID": id, "Labels": labels, "Platforms": platforms }]).to_string()
+}

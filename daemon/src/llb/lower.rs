@@ -63,7 +63,7 @@ pub(crate) fn lower(definition: &pb::Definition, platform: &Platform) -> Result<
 }
 
 /// A platform of the messages.
-pub(super) fn of_message(platform: &pb::Platform) -> Platform {
+pub(crate) fn of_message(platform: &pb::Platform) -> Platform {
     let pb::Platform { architecture, os, variant, .. } = platform;
     let variant = Some(variant.clone()).filter(|variant| !variant.is_empty());
     Platform { os: os.clone(), architecture: architecture.clone(), variant }.normalized()

@@ -22,7 +22,7 @@ use prost::Message as _;
 
 pub(crate) use caps::IDS as CAPS;
 pub use error::LlbError;
-pub(crate) use lower::{Lowered, lower};
+pub(crate) use lower::{Lowered, lower, of_message as platform_of};
 pub(crate) use source::{Local, RESULT, Unnamed};
 
 use crate::proto::pb;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cache::LayerId;
 use frontend::{BaseImage as Wanted, Diagnostic, Plan};
 use futures_util::future::try_join_all;
-use image::{Descriptor, DiffId, ImageConfig, ImageId};
+use image::{Descriptor, DiffId, Digest, ImageConfig, ImageId, Platform, Reference};
 
 use super::dockerfile::Source;
 use crate::images::{
@@ -172,6 +172,38 @@ impl Engine {
         let digest = Some(manifest.descriptor.digest.0);
         let output = Output::Away(AwayLayers { links, created_unix_ns, record: None });
         Ok(BaseImage { config, output, digest })
+    }
+
+    /// The config of an image for a platform, and the digest that its name stands for. Its layers stay where they are.
+    ///
+    /// # Errors
+    ///
+    /// When the image is neither here nor in its registry.
+    pub async fn image_config(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        pull: PullPolicy,
+    ) -> Result<(Digest, ImageConfig), BuildError> {
+        let (reference, platform) = (reference.clone(), platform.clone());
+        let wanted = Wanted { span: 0..0, name: reference.to_string(), reference, platform };
+        if pull != PullPolicy::Always
+            && let Some(base) = self.stored_base(&wanted)?
+        {
+            let found = base.config.platform();
+            let is_it =
+                (&found.os, &found.architecture) == (&wanted.platform.os, &wanted.platform.architecture);
+            if let (true, Some(digest)) = (is_it, base.digest) {
+                return Ok((digest, base.config));
+            }
+        }
+        let described = describe_image(self, &wanted.reference, &wanted.platform).await;
+        let (digest, described) = described.map_err(|source| BuildError::Pull {
+            reference: wanted.reference.clone(),
+            rendered: String::new(),
+            source: Box::new(source),
+        })?;
+        Ok((digest, described.config))
     }
 
     fn stored_base(&self, wanted: &Wanted) -> Result<Option<BaseImage>, BuildError> {

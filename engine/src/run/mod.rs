@@ -1,11 +1,13 @@
 //! What the containers of builds and of users have in common.
 
+mod attended;
 pub(crate) mod cancel;
 pub(crate) mod files;
 mod privileges;
 pub(crate) mod rootfs;
 pub(crate) mod stacking;
 
+pub use attended::{Attended, AttendedExit, TakeOutput};
 pub use privileges::{Grants, Privileges, SystemCalls};
 
 pub use executor::WindowSize;

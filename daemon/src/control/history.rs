@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::stream;
 use tonic::{Code, Status};
 
+use super::filter::{Facts, Filter};
 use crate::Daemon;
 use crate::builds::{Build, Builds};
 use crate::proto::control::{
@@ -15,6 +17,9 @@ use crate::proto::control::{
 };
 use crate::proto::{rpc, timestamp};
 use crate::wire::Replies;
+
+/// The attribute in which clients say where their files are from.
+const REPOSITORY: &str = "vcs:source";
 
 /// What a client has been told of a build.
 #[derive(Clone, Copy, PartialEq)]
@@ -26,6 +31,7 @@ enum Told {
 struct Listening {
     builds: Arc<Builds>,
     request: BuildHistoryRequest,
+    filter: Filter,
     told: BTreeMap<String, Told>,
     waiting: VecDeque<BuildHistoryEvent>,
 }
@@ -35,13 +41,11 @@ pub(super) async fn listen(
     daemon: Rc<Daemon>,
     request: BuildHistoryRequest,
 ) -> Result<Replies<BuildHistoryEvent>, Status> {
-    if let Some(filter) = request.filter.first() {
-        return Err(Status::unimplemented(format!("filters of the history are not supported: `{filter}`")));
-    }
+    let filter = Filter::parse(&request.filter, SystemTime::now())?;
     let ends_early = request.early_exit;
     let changes = daemon.builds.changes();
-    let listening =
-        Listening { builds: daemon.builds.clone(), request, told: BTreeMap::new(), waiting: VecDeque::new() };
+    let (told, waiting) = (BTreeMap::new(), VecDeque::new());
+    let listening = Listening { builds: daemon.builds.clone(), request, filter, told, waiting };
     Ok(Box::pin(stream::unfold((listening, changes), move |(mut listening, mut changes)| async move {
         loop {
             changes.mark_unchanged();
@@ -62,8 +66,10 @@ impl Listening {
             return;
         }
         let name = &self.request.r#ref;
-        let mut builds = self.builds.list();
+        let all = self.builds.list();
+        let mut builds = all.clone();
         builds.retain(|build| !build.about.is_internal && (name.is_empty() || *name == build.name));
+        builds.retain(|build| passes(&self.filter, build));
         if let limit @ 1.. = usize::try_from(self.request.limit).unwrap_or(0) {
             builds.drain(..builds.len().saturating_sub(limit));
         }
@@ -82,7 +88,7 @@ impl Listening {
                 self.waiting.push_back(event(kind, record(build)));
             }
         }
-        let is_gone = |name: &String| !builds.iter().any(|build| build.name == *name);
+        let is_gone = |name: &String| !all.iter().any(|build| build.name == *name);
         let gone: Vec<_> = self.told.keys().filter(|name| is_gone(name)).cloned().collect();
         for name in gone {
             self.told.remove(&name);
@@ -90,6 +96,19 @@ impl Listening {
             self.waiting.push_back(event(BuildHistoryEventType::Deleted, record));
         }
     }
+}
+
+fn passes(filter: &Filter, build: &Build) -> bool {
+    let ended = build.ended();
+    let status = match ended.as_ref().map(|ended| &ended.result) {
+        None => "running",
+        Some(Ok(_)) => "completed",
+        Some(Err(status)) if status.code() == Code::Cancelled => "canceled",
+        Some(Err(_)) => "error",
+    };
+    let repository = build.about.attributes.get(REPOSITORY).map(String::as_str);
+    let ended = ended.map(|ended| ended.at);
+    filter.passes(&Facts { name: &build.name, status, repository, began: build.began, ended })
 }
 
 fn event(kind: BuildHistoryEventType, record: BuildHistoryRecord) -> BuildHistoryEvent {

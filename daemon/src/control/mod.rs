@@ -1,5 +1,6 @@
 //! BuildKit's service `Control`.
 
+mod filter;
 mod history;
 mod solve;
 mod space;

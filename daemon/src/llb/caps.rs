@@ -2,7 +2,7 @@
 //! operation which it needs.
 
 /// All that works. `soruce` is how BuildKit writes it.
-pub(crate) const IDS: [&str; 60] = [
+pub(crate) const IDS: [&str; 61] = [
     "constraints",
     "diffop",
     "exec.meta.base",
@@ -35,6 +35,7 @@ pub(crate) const IDS: [&str; 60] = [
     "file.rm.nofollowsymlink",
     "file.rm.wildcard",
     "file.symlink.create",
+    "history.filter",
     "mergeop",
     "meta.description",
     "meta.exportcache",

@@ -21,6 +21,7 @@ pub use filter::EventFilters;
 pub use read::{EventOptions, Events};
 
 use crate::Engine;
+use crate::lines::{PREFIX, numbers};
 
 const DIRECTORY: &str = "events";
 /// The only scope that there is, in Docker's word.
@@ -136,16 +137,7 @@ fn directory(root: &Path) -> PathBuf {
 }
 
 fn file_of(directory: &Path, number: u32) -> PathBuf {
-    directory.join(format!("log.{number}"))
-}
-
-/// Numbers of the files, the oldest first.
-fn numbers(directory: &Path) -> Vec<u32> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let number = |name: &str| name.strip_prefix("log.")?.parse().ok();
-    let mut numbers: Vec<u32> = entries.filter_map(|entry| number(entry.file_name().to_str()?)).collect();
-    numbers.sort_unstable();
-    numbers
+    directory.join(format!("{PREFIX}{number}"))
 }
 
 /// What is kept in a store, in bytes.
@@ -159,7 +151,7 @@ pub(crate) fn size_bytes(root: &Path) -> u64 {
 impl Engine {
     /// What has happened in the store, and what will.
     pub fn events(&self, options: EventOptions) -> Events {
-        Events::new(directory(self.root()), options)
+        Events::new(&directory(self.root()), options)
     }
 
     /// Writes down that what nobody uses was removed, and how many bytes that took.

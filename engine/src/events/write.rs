@@ -8,7 +8,8 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::{Event, file_of, numbers};
+use super::{Event, file_of};
+use crate::lines::numbers;
 
 /// Size of a file after which another one is begun: some thousands of events.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -91,7 +92,7 @@ mod tests {
         let path = directory.path().join("events");
         append(&path, &event(0)).unwrap();
         let options = EventOptions { since: None, until: None, filters: EventFilters::default() };
-        let mut events = Events::new(path.clone(), options);
+        let mut events = Events::new(&path, options);
         let (sender, receiver) = mpsc::channel();
         std::thread::scope(|scope| {
             for writer in 0..WRITERS {

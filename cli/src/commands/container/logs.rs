@@ -2,12 +2,15 @@
 
 use std::io::{self, BufWriter, Write};
 
-use engine::containers::{LogEntry, LogOptions, parse_moment};
+use engine::containers::{LogEntry, LogOptions, Stream, parse_moment};
 use jiff::Timestamp;
 
 use crate::arguments::Global;
 use crate::report::{Exit, Report};
 use crate::store;
+
+/// Bytes that are written at once.
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// How many entries are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +82,8 @@ struct Out {
 
 impl Out {
     fn new(with_time: bool) -> Self {
-        let (stdout, stderr) = (BufWriter::new(io::stdout()), BufWriter::new(io::stderr()));
+        let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
+        let stderr = BufWriter::with_capacity(BUFFER_BYTES, io::stderr());
         Self { stdout, stderr, with_time, result: Ok(()) }
     }
 
@@ -87,7 +91,8 @@ impl Out {
         if self.result.is_err() {
             return;
         }
-        let to: &mut dyn Write = if entry.stream == "stderr" { &mut self.stderr } else { &mut self.stdout };
+        let to: &mut dyn Write =
+            if entry.stream == Stream::Stderr { &mut self.stderr } else { &mut self.stdout };
         let time = if self.with_time { format!("{} ", entry.time) } else { String::new() };
         self.result = to.write_all(time.as_bytes()).and_then(|()| to.write_all(entry.log.as_bytes()));
     }

@@ -3,35 +3,28 @@
 //! `log.000001`, `log.000002` and so on. A file never changes its name, so whoever reads one finds its successor by
 //! adding one.
 
+mod decode;
 mod encode;
 mod read;
 mod write;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::lines::PREFIX;
+pub(crate) use crate::lines::numbers;
 pub(crate) use read::Reader;
 pub use read::{LogEntry, LogOptions};
 pub(crate) use write::Writer;
-
-const PREFIX: &str = "log.";
 
 /// The file of this number.
 pub(crate) fn file_of(directory: &Path, number: u32) -> PathBuf {
     directory.join(format!("{PREFIX}{number:06}"))
 }
 
-/// Numbers of the files that there are, in order.
-pub(crate) fn numbers(directory: &Path) -> Vec<u32> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut numbers: Vec<u32> = names.filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok()).collect();
-    numbers.sort_unstable();
-    numbers
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use executor::Stream;
 
     use super::*;
@@ -48,10 +41,17 @@ mod tests {
         (directory, texts)
     }
 
+    fn name(stream: Stream) -> &'static str {
+        match stream {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        }
+    }
+
     fn read_all(directory: &Path, options: &LogOptions) -> Vec<String> {
         let mut texts = Vec::new();
         let mut reader = Reader::new(directory, options).unwrap();
-        reader.read(&mut |entry| texts.push(format!("{} {:?}", entry.stream, entry.log))).unwrap();
+        reader.read(&mut |entry| texts.push(format!("{} {:?}", name(entry.stream), entry.log))).unwrap();
         texts
     }
 

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use executor::Stream;
 use jiff::Timestamp;
 
-use super::encode::{line_feed, put_entry};
+use super::encode::put_entry;
 use super::{file_of, numbers};
 use crate::containers::settings::LogLimits;
+use crate::scan::line_feed;
 
 /// A longer line is several entries, as in Docker.
 const ENTRY_BYTES_MAX: usize = 16 << 10;

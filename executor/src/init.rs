@@ -1,16 +1,17 @@
 //! The first process of the sandbox: sets up its surroundings from inside, then becomes the command.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::sched::CloneFlags;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::DumpableBehavior;
 
 use crate::command::Command;
+use crate::cwd::{Missing, enter};
 use crate::devices::{Scratch, Terminal};
 use crate::error::{OrKernel, SandboxError};
 use crate::kernel_files::{Processes, check_sysctls, make_read_only, mount_proc, mount_sys};
@@ -27,7 +28,7 @@ use crate::spec::{Network, Seccomp, Spec, WindowSize};
 use crate::stubs::{StubLog, Stubs};
 use crate::supervisor::NetworkSource;
 use crate::sys;
-use crate::tree::{Tree, file_type, open_in_root};
+use crate::tree::{Tree, file_type};
 use crate::user::{self, Identity};
 use crate::wire::{Job, Report, Streams, report_failure, send};
 
@@ -101,7 +102,7 @@ fn prepare<'a>(
     let command = Command::new(spec, &identity.home)?;
     let owner = (*streams != Streams::Foreign).then_some(identity.uid);
     connect(standard, built.terminal.as_ref(), owner)?;
-    enter(&spec.cwd)?;
+    enter(&spec.cwd, if spec.makes_cwd { Missing::Make } else { Missing::Refuse })?;
     rustix::process::umask(Mode::from_raw_mode(spec.umask));
     if let Some(gate) = around.network.and_then(|network| network.gate.as_ref()) {
         wait_for_connection(gate).map_err(SandboxError::Network)?;
@@ -308,17 +309,4 @@ fn place(streams: [BorrowedFd<'_>; 3], owner: Option<u32>) -> Result<(), Sandbox
 
 fn is_private(stream: BorrowedFd<'_>) -> bool {
     file_type(stream).is_ok_and(|kind| kind.is_fifo()) || rustix::termios::isatty(stream)
-}
-
-/// Makes `cwd` the working directory, resolved in the new root without magic links: `/proc/self/fd/N` still
-/// leads to the host for as long as our own descriptors are open.
-pub(crate) fn enter(cwd: &str) -> Result<(), SandboxError> {
-    let unusable = |errno: Errno| SandboxError::Cwd { path: cwd.to_string(), source: errno.into() };
-    if cwd.is_empty() {
-        return Ok(());
-    }
-    let root =
-        rustix::fs::openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(unusable)?;
-    let directory = open_in_root(root, Path::new(cwd), OFlags::PATH | OFlags::DIRECTORY).map_err(unusable)?;
-    rustix::process::fchdir(directory).map_err(unusable)
 }

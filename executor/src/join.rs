@@ -8,9 +8,10 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::DumpableBehavior;
 
 use crate::command::Command;
+use crate::cwd::{Missing, enter};
 use crate::devices::Terminal;
 use crate::error::{OrKernel, SandboxError};
-use crate::init::{EXIT_SETUP, connect, enter, enter_groups, join_keyring};
+use crate::init::{EXIT_SETUP, connect, enter_groups, join_keyring};
 use crate::kernel_files::Processes;
 use crate::landlock::keep_in_root;
 use crate::privileges::{check_rlimits, die_with_parent, finish, reduce};
@@ -102,7 +103,7 @@ fn prepare(
     let command = Command::new(spec, &identity.home)?;
     let owner = (*streams != Streams::Foreign).then_some(identity.uid);
     connect(standard, terminal.as_ref(), owner)?;
-    enter(&spec.cwd)?;
+    enter(&spec.cwd, Missing::Refuse)?;
     rustix::process::umask(Mode::from_raw_mode(spec.umask));
     sys::close_on_exec_from(3).or_kernel(|| String::from("close_range(3, CLOEXEC)"))?;
     keep_in_root(spec)?;

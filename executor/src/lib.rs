@@ -18,6 +18,7 @@ mod capabilities;
 mod cgroup;
 mod child;
 mod command;
+mod cwd;
 mod device_file;
 mod devices;
 mod dispatch;

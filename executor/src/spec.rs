@@ -28,8 +28,10 @@ pub struct Spec {
     pub argv: Vec<String>,
     /// The whole environment; nothing is inherited. `HOME` is added from the image's passwd if absent.
     pub env: Vec<(String, String)>,
-    /// Working directory; it must exist. Empty means `/`.
+    /// Working directory. Empty means `/`.
     pub cwd: String,
+    /// Whether the working directory is made where there is none; otherwise it must exist.
+    pub makes_cwd: bool,
     /// Docker's `USER` syntax: empty, `name`, `uid`, `name:group`, `uid:gid` and mixtures, resolved in the
     /// image's own `/etc/passwd` and `/etc/group`.
     pub user: String,
@@ -88,6 +90,7 @@ impl Spec {
             argv,
             env: Vec::new(),
             cwd: String::from("/"),
+            makes_cwd: false,
             user: String::new(),
             groups: Vec::new(),
             hostname: String::new(),

@@ -45,7 +45,7 @@ struct Target {
 }
 
 /// The targets that are quick to compile, which CI runs, and the others.
-const TARGETS: [Target; 12] = [
+const TARGETS: [Target; 13] = [
     Target { name: "dockerfile", input_bytes_max: 4096, dictionary: Some("dockerfile.dict"), feature: None },
     Target { name: "expand", input_bytes_max: 512, dictionary: None, feature: None },
     Target { name: "ignore", input_bytes_max: 256, dictionary: None, feature: None },
@@ -56,6 +56,7 @@ const TARGETS: [Target; 12] = [
     Target { name: "catalogue", input_bytes_max: 4096, dictionary: None, feature: Some("packages") },
     Target { name: "definition", input_bytes_max: 8192, dictionary: None, feature: Some("daemon") },
     Target { name: "layer_apply", input_bytes_max: 8192, dictionary: None, feature: Some("layers") },
+    Target { name: "copy_archive", input_bytes_max: 8192, dictionary: None, feature: Some("copies") },
     Target { name: "seccomp_profile", input_bytes_max: 4096, dictionary: None, feature: Some("networks") },
     Target { name: "name_query", input_bytes_max: 512, dictionary: None, feature: Some("networks") },
 ];

@@ -3,16 +3,22 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{RenameFlags, renameat_with};
 
 use crate::containers::start;
 use crate::rootless::{SUBORDINATE, as_user, user};
 use crate::support::{Ran, World};
 
+/// Turns of a race, each with nine copies.
+const RACES: usize = 8;
+
 /// A container that does nothing, and one that has ended.
 fn world() -> World {
     let world = World::new();
     start(&world, &["--name", "web", "-v", "data:/data"], "mkdir /d; echo ready; exec sleep 1000");
-    world.ok(["create", "--name", "rest", "-v", "data:/data", "bb", "true"]);
+    world.ok(["create", "--name", "rest", "-v", "data:/data", "--tmpfs", "/memory", "bb", "true"]);
     world
 }
 
@@ -175,6 +181,79 @@ fn a_container_that_swaps_directories_for_links_gains_nothing() {
 }
 
 #[test]
+fn a_path_that_changes_places_with_a_link_while_it_is_copied_leads_nowhere() {
+    let world = world();
+    let outside = world.path("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("file"), "of the host").unwrap();
+    fs::write(world.path("file"), "new").unwrap();
+    // In the container's own files, and in a volume that a container at rest has as well.
+    for directory in ["/d", "/data"] {
+        let script = format!("mkdir {directory}/real; echo inside > {directory}/real/file");
+        exec(&world, &format!("{script}; ln -s {} {directory}/trap", outside.display()));
+    }
+    let pid = crate::containers::inspect(&world, "web", "{{.State.Pid}}");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for directory in ["d", "data"] {
+            let (pid, is_over) = (&pid, &is_over);
+            scope.spawn(move || {
+                let directory = fs::File::open(format!("/proc/{pid}/root/{directory}")).unwrap();
+                while !is_over.load(Ordering::Relaxed) {
+                    let how = RenameFlags::EXCHANGE;
+                    renameat_with(&directory, "real", &directory, "trap", how).unwrap();
+                }
+            });
+        }
+        for turn in 0..RACES {
+            for place in ["web:/d", "web:/data", "rest:/data"] {
+                world.run(["cp", "file", &format!("{place}/real/new")]);
+                let to = format!("out-{turn}");
+                world.run(["cp", "-L", &format!("{place}/real/file"), &to]);
+                let read = fs::read_to_string(world.path(&to)).unwrap_or_default();
+                assert!(read.is_empty() || read == "inside\n", "{read}");
+                world.run(["cp", place, &format!("whole-{turn}")]);
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let names: Vec<_> = fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["file"], "nothing was written outside");
+    assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "of the host");
+}
+
+#[test]
+fn attributes_travel_both_ways() {
+    let world = world();
+    let attribute = |arguments: &[&str]| {
+        let output = Command::new(arguments[0]).args(&arguments[1..]).current_dir(world.path("")).output();
+        let output = output.expect("the tests need the package attr");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    fs::create_dir(world.path("tree")).unwrap();
+    fs::write(world.path("tree/file"), "text").unwrap();
+    for path in ["tree", "tree/file"] {
+        attribute(&["setfattr", "-n", "user.note", "-v", path, path]);
+    }
+    attribute(&["setfattr", "-n", "trusted.note", "-v", "stays", "tree/file"]);
+    // CAP_NET_BIND_SERVICE, permitted and effective.
+    let capability = "0sAQAAAgAEAAAAAAAAAAAAAAAAAAA=";
+    attribute(&["setfattr", "-n", "security.capability", "-v", capability, "tree/file"]);
+    for container in ["web", "rest"] {
+        let back = format!("of-{container}");
+        world.ok(["cp", "tree", &format!("{container}:/copied")]);
+        world.ok(["cp", &format!("{container}:/copied"), &back]);
+        let file = format!("{back}/file");
+        assert_eq!(attribute(&["getfattr", "--only-values", "-n", "user.note", &back]), "tree");
+        assert_eq!(attribute(&["getfattr", "--only-values", "-n", "user.note", &file]), "tree/file");
+        let all = attribute(&["getfattr", "-d", "-m", "-", "-e", "base64", &file]);
+        assert!(all.contains(&format!("security.capability={capability}")), "{all}");
+        assert!(!all.contains("trusted."), "{all}");
+    }
+}
+
+#[test]
 fn mistakes_of_a_copy_are_told_in_dockers_words() {
     let world = world();
     fs::create_dir(world.path("tree")).unwrap();
@@ -189,7 +268,7 @@ fn mistakes_of_a_copy_are_told_in_dockers_words() {
         (&["cp", "tree", "web:/etc/passwd"], "cannot copy directory"),
         (&["cp", "file", "web:/absent/"], "no such directory"),
         (&["cp", "-", "web:/etc/passwd"], "must be a directory"),
-        (&["cp", "file", "rest:/data/file"], "start it first"),
+        (&["cp", "file", "rest:/memory/file"], "start it first"),
     ];
     for (arguments, expected) in cases {
         let ran = world.run(arguments);
@@ -211,13 +290,17 @@ const ROOTLESS_SCRIPT: &str = "set -e; slipway import rootfs.tar bb > id; echo t
     for name in web rest; do
         slipway cp file $name:/etc/copied; slipway cp $name:/etc/copied out-$name; cat out-$name; stat -c %u out-$name
     done
+    slipway create --name kept -v data:/data bb true > id
+    slipway cp file kept:/data/file; slipway cp kept:/data out; cat out/file; stat -c %u out/file
     slipway exec web sh -c 'stat -c %u /etc/copied'";
+
+const ROOTLESS_OUTPUT: &str = "text\n54322\ntext\n54322\ntext\n54322\n0\n";
 
 #[test]
 fn an_ordinary_user_copies_as_well() {
     let Some(world) = user() else { return };
     let ran = as_user(&world, SUBORDINATE, ROOTLESS_SCRIPT);
-    assert_eq!((ran.code, ran.stdout.as_str()), (0, "text\n54322\ntext\n54322\n0\n"), "{ran}");
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ROOTLESS_OUTPUT), "{ran}");
     let alone = as_user(&world, "", &format!("export SLIPWAY_ROOT=$PWD/second; {ROOTLESS_SCRIPT}"));
-    assert_eq!((alone.code, alone.stdout.as_str()), (0, "text\n54322\ntext\n54322\n0\n"), "{alone}");
+    assert_eq!((alone.code, alone.stdout.as_str()), (0, ROOTLESS_OUTPUT), "{alone}");
 }

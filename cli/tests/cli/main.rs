@@ -8,6 +8,7 @@ mod build;
 mod commit;
 mod containers;
 mod copy;
+mod copy_volumes;
 mod events;
 #[cfg(feature = "generate")]
 mod generate;
@@ -30,4 +31,5 @@ mod store_check;
 mod support;
 mod terminal;
 mod volumes;
+mod walls;
 mod why;

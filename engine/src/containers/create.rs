@@ -2,10 +2,10 @@
 
 use cache::LayerId;
 
+use super::ask::NewMonitor;
 use super::config::Config;
 use super::error::ContainerError;
 use super::home::{Home, now_unix_ns};
-use super::session::NewMonitor;
 use super::settings::Settings;
 use super::{Container, name, signal};
 use crate::Engine;

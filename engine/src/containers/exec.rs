@@ -2,9 +2,10 @@
 
 use executor::{Spec, WindowSize};
 
+use super::ask::ask;
 use super::config::set_variables;
 use super::error::ContainerError;
-use super::session::{Session, ask};
+use super::session::Session;
 use super::start::refusal;
 use super::wire::{Reply, Request, Streams};
 use crate::Engine;

@@ -3,6 +3,7 @@
 //! Each has a directory in the store and, while it runs, a monitor: a process of our own binary that keeps it. There is no
 //! daemon; every process sees the containers of its store, and steers them through their monitors.
 
+mod ask;
 mod commit;
 mod config;
 mod copy;
@@ -15,8 +16,10 @@ mod filter;
 mod home;
 mod inspect;
 mod log;
+mod logs;
 mod monitor;
 mod name;
+mod remove;
 mod session;
 mod settings;
 mod sharing;
@@ -37,7 +40,7 @@ use home::Home;
 
 pub use commit::CommitRequest;
 pub use config::{Config, STOP_TIMEOUT_S_DEFAULT};
-pub use copy::{CopyError, CopyOptions};
+pub use copy::{CopyError, CopyOptions, fuzz_unpack};
 pub use create::Creation;
 pub use device::Device;
 pub use diff::Change;
@@ -47,12 +50,13 @@ pub use executor::Stream;
 pub use filter::{ContainerFilters, FilterError};
 pub use inspect::ContainerInspection;
 pub use log::{LogEntry, LogOptions};
+pub use logs::Logs;
 pub use name::SHORT_ID_DIGITS;
+pub use remove::Removal;
 pub use session::{Session, SessionEvent, SessionWriter};
 pub use settings::{HealthSettings, LogLimits, Restart, Settings};
 pub use sharing::{Processes, Queues, Sharing, name_of, neighbours};
 pub use state::{Health, HealthResult, State, Status};
-pub use steer::{Logs, Removal};
 pub use update::Update;
 pub use usage::ContainerUsage;
 pub use watch::Watch;

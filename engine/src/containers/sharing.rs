@@ -6,9 +6,9 @@ use std::path::Path;
 use executor::{Neighbours, Whose};
 use serde::{Deserialize, Serialize};
 
+use super::ask;
 use super::error::ContainerError;
 use super::home::{self, Home};
-use super::session;
 use super::wire::{Neighbour, Reply, Request};
 use crate::Engine;
 
@@ -203,7 +203,7 @@ pub(super) fn shared(root: &Path, wanted: &Sharing) -> Result<Shared, String> {
 /// What another container says of itself, with its first process.
 fn ask(root: &Path, id: &str, doing: &str) -> Result<(Neighbour, OwnedFd), String> {
     let not_running = || format!("{doing} a non running container: {id}");
-    let answer = session::ask_for_descriptor(&Home::new(root, id), &Request::Neighbour);
+    let answer = ask::ask_for_descriptor(&Home::new(root, id), &Request::Neighbour);
     match answer {
         Ok(Some((Reply::Neighbour(neighbour), Some(process)))) => Ok((*neighbour, process)),
         Ok(_) => Err(not_running()),
@@ -231,7 +231,7 @@ impl Engine {
 /// For a process that is not root yet; afterwards it is too late to look.
 pub(crate) fn user_namespace(root: &Path, name: &str) -> Option<OwnedFd> {
     let home = home::find(root, name).ok()?;
-    session::user_namespace(&home)
+    ask::user_namespace(&home)
 }
 
 /// The containers whose namespaces some containers will join, by id.

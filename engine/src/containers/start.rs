@@ -5,6 +5,7 @@ use std::fs;
 use cache::LayerId;
 use executor::{Mount, Rootfs, SandboxError, Spec, WindowSize};
 
+use super::ask;
 use super::config::Config;
 use super::create::Creation;
 use super::error::ContainerError;
@@ -49,7 +50,7 @@ impl Engine {
             let spec = self.specification(&home, &config)?;
             let spec = Box::new(Spec { mounts, ..spec });
             let request = Request::Start { spec, size, streams };
-            let asked = session::ask_to_start(&home, monitor.take(), network, &request);
+            let asked = ask::ask_to_start(&home, monitor.take(), network, &request);
             self.founder.done();
             let (session, reply) = asked?;
             match reply {
@@ -67,11 +68,17 @@ impl Engine {
         }
     }
 
-    /// What is mounted. Nobody removes its volumes while the container is there, so nothing else has to hold them.
-    fn mounts(&self, config: &Config) -> Result<Vec<Mount>, ContainerError> {
+    /// What is mounted beside devices. Nobody removes its volumes while the container is there, so nothing else has to hold
+    /// them.
+    pub(super) fn volume_mounts(&self, config: &Config) -> Result<Vec<Mount>, ContainerError> {
         let (layers, volumes) = (layers(config), Vec::new());
         let image = volumes::Image { layers: &layers, volumes };
-        let mut mounts = volumes::plan(self, &config.mounts, &image)?.mounts;
+        Ok(volumes::plan(self, &config.mounts, &image)?.mounts)
+    }
+
+    /// What is mounted.
+    fn mounts(&self, config: &Config) -> Result<Vec<Mount>, ContainerError> {
+        let mut mounts = self.volume_mounts(config)?;
         for device in &config.settings.devices {
             mounts.extend(device.mounts()?);
         }
@@ -84,6 +91,7 @@ impl Engine {
         let spec = Spec {
             env: config.env.clone(),
             cwd: if config.working_dir.is_empty() { "/".to_owned() } else { config.working_dir.clone() },
+            makes_cwd: true,
             user: config.user.clone(),
             groups: settings.groups.clone(),
             shm_size_bytes: settings.surroundings.shm_size_bytes.unwrap_or(executor::SHM_SIZE_BYTES_DEFAULT),

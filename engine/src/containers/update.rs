@@ -2,8 +2,8 @@
 
 use executor::{Resources, Swap};
 
+use super::ask::ask;
 use super::error::ContainerError;
-use super::session::ask;
 use super::settings::Restart;
 use super::start::refusal;
 use super::wire::{Reply, Request};

@@ -2,8 +2,9 @@
 //!
 //! Both sides are trees whose paths are resolved beneath a descriptor of their root, so that no link of a container leads
 //! out, whenever it is made. A container that runs gives its root as its processes see it; of one that does not, its
-//! layers are mounted for us alone.
+//! layers are mounted for us alone, or the volume that the path is in.
 
+mod at_rest;
 mod error;
 mod pack;
 mod place;
@@ -55,8 +56,8 @@ impl Engine {
         local: &Path,
         options: CopyOptions,
     ) -> Result<u64, ContainerError> {
-        let source = self.container_root(name, Access::Read)?;
-        let from = source.locate(path, options.follows_link)?;
+        let source = self.container_root(name, path, Access::Read)?;
+        let from = source.locate(options.follows_link)?;
         let host = Tree::host()?;
         let to = host.locate(&absolute(local)?, true)?;
         let landing = Landing::of(&from, &to)?;
@@ -76,8 +77,8 @@ impl Engine {
         to: &mut dyn Write,
         options: CopyOptions,
     ) -> Result<(), ContainerError> {
-        let source = self.container_root(name, Access::Read)?;
-        let from = source.locate(path, options.follows_link)?;
+        let source = self.container_root(name, path, Access::Read)?;
+        let from = source.locate(options.follows_link)?;
         from.require_present()?;
         Ok(pack::pack(&from, from.own_name(), to)?)
     }
@@ -96,8 +97,8 @@ impl Engine {
     ) -> Result<u64, ContainerError> {
         let from = Tree::host()?.locate(&absolute(local)?, options.follows_link)?;
         from.require_present()?;
-        let target = self.container_root(name, Access::Write)?;
-        let to = target.locate(path, true)?;
+        let target = self.container_root(name, path, Access::Write)?;
+        let to = target.locate(true)?;
         let landing = Landing::of(&from, &to)?;
         let within = Within::Links(&landing.directory, target.tree());
         Ok(transfer(&from, &landing, within, options.owner())?)
@@ -115,8 +116,8 @@ impl Engine {
         path: &Path,
         options: CopyOptions,
     ) -> Result<(), ContainerError> {
-        let target = self.container_root(name, Access::Write)?;
-        let to = target.locate(path, true)?;
+        let target = self.container_root(name, path, Access::Write)?;
+        let to = target.locate(true)?;
         to.require_present()?;
         if !to.is_directory() {
             let problem = format!("destination \"{name}:{}\" must be a directory", path.display());
@@ -185,6 +186,18 @@ fn transfer(
             (Ok(()), Ok(())) => Ok(bytes),
         }
     })
+}
+
+/// For the fuzz target: unpacks any bytes into a directory, as into the root of a container. True if they are a tar.
+///
+/// # Panics
+///
+/// When the caller is not root, or there is no such directory.
+pub fn fuzz_unpack(directory: &Path, tar: &[u8]) -> bool {
+    let root = at_rest::detached(directory, "").expect("it can be cloned");
+    let tree = Tree::of_container(root, "fuzz");
+    let root = tree.locate(Path::new("/"), true).and_then(Place::into_directory).expect("it has a root");
+    Unpacking::new(Within::Links(&root, &tree), None).run(&mut &*tar).is_ok()
 }
 
 struct Counting {

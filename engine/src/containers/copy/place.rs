@@ -21,6 +21,8 @@ pub(super) struct Tree {
     root: OwnedFd,
     /// As it was asked for; none for this machine.
     container: Option<String>,
+    /// Where it is in its container: the root, or where a volume is mounted.
+    base: PathBuf,
 }
 
 /// A path of a tree, resolved but for its last name.
@@ -37,6 +39,8 @@ pub(super) struct Place {
     /// Whether it means what is in the directory, not the directory.
     is_contents: bool,
     container: Option<String>,
+    /// That of its tree.
+    base: PathBuf,
 }
 
 impl Tree {
@@ -44,18 +48,35 @@ impl Tree {
     pub(super) fn host() -> Result<Self, CopyError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open("/", flags, Mode::empty()).map_err(CopyError::call(Path::new("/")))?;
-        Ok(Self { root, container: None })
+        Ok(Self { root, container: None, base: PathBuf::from("/") })
     }
 
     /// The files of a container.
     pub(super) fn of_container(root: OwnedFd, name: &str) -> Self {
-        Self { root, container: Some(name.to_owned()) }
+        Self::of_mount(root, name, Path::new("/"))
+    }
+
+    /// What will be mounted in a container, alone. Links that lead out of it lead nowhere.
+    pub(super) fn of_mount(root: OwnedFd, name: &str, base: &Path) -> Self {
+        Self { root, container: Some(name.to_owned()), base: base.to_owned() }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.base == Path::new("/")
     }
 
     /// Opens a directory as seen by a process whose root is that of the tree.
     pub(super) fn directory(&self, path: &Path) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
-        resolve(&self.root, path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+        self.open(path, OFlags::PATH | OFlags::DIRECTORY)
+    }
+
+    fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+        if self.is_whole() {
+            return resolve(&self.root, path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS);
+        }
+        let path = path.strip_prefix("/").unwrap_or(path);
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        resolve(&self.root, path, flags, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
     }
 
     /// Finds a path. A link at its end is followed when that is wanted, or when the path says that it is a directory.
@@ -77,16 +98,14 @@ impl Tree {
             };
             let kind = stat.as_ref().map(|stat| FileType::from_raw_mode(stat.st_mode));
             if kind == Some(FileType::Symlink) && (follows || is_directory_meant) {
-                let link =
-                    readlinkat(&directory, name, Vec::new()).map_err(|errno| self.failed(text, errno))?;
-                path = clean(&real.join(OsStr::from_bytes(link.as_bytes())));
+                path = self.behind(&directory, &real, name).map_err(|errno| self.failed(text, errno))?;
                 continue;
             }
             if is_directory_meant && kind.is_some_and(|kind| kind != FileType::Directory) {
                 return Err(CopyError::at(text, Errno::NOTDIR));
             }
-            let is_contents = is_contents || name == ".";
-            let (name, container) = (name.to_owned(), self.container.clone());
+            let is_contents = is_contents || name == "." && self.is_whole();
+            let (name, container, base) = (name.to_owned(), self.container.clone(), self.base.clone());
             return Ok(Place {
                 directory,
                 path: real,
@@ -95,16 +114,41 @@ impl Tree {
                 is_directory_meant,
                 is_contents,
                 container,
+                base,
             });
         }
         Err(CopyError::at(text, Errno::LOOP))
     }
 
-    fn failed(&self, path: &Path, errno: Errno) -> CopyError {
-        match errno {
-            Errno::NOENT => absent(self.container.as_ref(), path),
-            errno => CopyError::at(path, errno),
+    /// Where a link leads.
+    fn behind(&self, directory: &OwnedFd, path: &Path, name: &OsStr) -> Result<PathBuf, Errno> {
+        if self.is_whole() {
+            let link = readlinkat(directory, name, Vec::new())?;
+            return Ok(clean(&path.join(OsStr::from_bytes(link.as_bytes()))));
         }
+        real_path(&self.open(&path.join(name), OFlags::PATH)?)
+    }
+
+    fn failed(&self, path: &Path, errno: Errno) -> CopyError {
+        let path = within(&self.base, path);
+        match errno {
+            Errno::NOENT => absent(self.container.as_ref(), &path),
+            Errno::XDEV => CopyError::Refused(format!(
+                "`{}` is a link that leads out of what is mounted on `{}`, which can be followed while the container runs",
+                path.display(),
+                self.base.display()
+            )),
+            errno => CopyError::at(&path, errno),
+        }
+    }
+}
+
+/// A path of a tree from the root of the container.
+fn within(base: &Path, path: &Path) -> PathBuf {
+    match path.strip_prefix("/") {
+        Ok(rest) if rest.as_os_str().is_empty() => base.to_owned(),
+        Ok(rest) => base.join(rest),
+        Err(_) => base.join(path),
     }
 }
 
@@ -115,7 +159,7 @@ impl Place {
     }
 
     pub(super) fn text(&self) -> String {
-        self.whole_path().display().to_string()
+        within(&self.base, &self.whole_path()).display().to_string()
     }
 
     pub(super) fn is_directory(&self) -> bool {
@@ -125,13 +169,17 @@ impl Place {
     pub(super) fn require_present(&self) -> Result<(), CopyError> {
         match self.stat {
             Some(_) => Ok(()),
-            None => Err(absent(self.container.as_ref(), &self.whole_path())),
+            None => Err(absent(self.container.as_ref(), &within(&self.base, &self.whole_path()))),
         }
     }
 
     /// Under which name it travels.
     pub(super) fn own_name(&self) -> &Path {
-        if self.is_contents { Path::new(".") } else { Path::new(&self.name) }
+        match self.base.file_name() {
+            _ if self.is_contents => Path::new("."),
+            Some(mount) if self.name == "." => Path::new(mount),
+            _ => Path::new(&self.name),
+        }
     }
 
     /// The directory that it is in.
@@ -160,6 +208,7 @@ impl Place {
             is_directory_meant: true,
             is_contents: true,
             container: self.container.clone(),
+            base: self.base.clone(),
         })
     }
 }

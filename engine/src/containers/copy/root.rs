@@ -1,17 +1,18 @@
 //! The tree of a container, whether it runs or not.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::at_rest::mounted;
 use super::error::CopyError;
 use super::place::{Place, Tree, clean};
 use crate::Engine;
+use crate::containers::ask::{PATIENCE, PAUSE, ask_for_root};
 use crate::containers::commit::unstacked;
 use crate::containers::error::ContainerError;
 use crate::containers::home::{self, Claim, Home};
-use crate::containers::session::{PATIENCE, PAUSE, ask_for_root};
-use crate::containers::start;
+use crate::containers::{Config, start};
 
 /// What is to be done with a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +31,13 @@ impl Access {
     }
 }
 
-/// The tree of a container. One that does not run stays like this for as long as somebody writes to it.
+/// The tree of a container that a path is in. One that does not run stays like this for as long as somebody writes to it.
 pub(super) struct Root {
     tree: Tree,
+    /// From the root of the tree.
+    path: PathBuf,
     /// Where something will be mounted when it runs, and is not now.
-    targets: Vec<PathBuf>,
+    hidden: Vec<PathBuf>,
     _claim: Option<Claim>,
 }
 
@@ -44,76 +47,124 @@ impl Root {
     }
 
     /// As [`Tree::locate`]. Refuses what is hidden as soon as the container runs.
-    pub(super) fn locate(&self, path: &Path, follows: bool) -> Result<Place, CopyError> {
-        self.require_outside_mounts(&clean(path))?;
-        let place = self.tree.locate(path, follows)?;
-        self.require_outside_mounts(&place.whole_path())?;
-        Ok(place)
-    }
-
-    fn require_outside_mounts(&self, path: &Path) -> Result<(), CopyError> {
-        match self.targets.iter().find(|target| path.starts_with(target)) {
-            None => Ok(()),
-            Some(target) => Err(CopyError::Refused(format!(
-                "`{}` is in what is mounted on `{}`, which is there while the container runs: start it first",
-                path.display(),
-                target.display()
-            ))),
+    pub(super) fn locate(&self, follows: bool) -> Result<Place, CopyError> {
+        let place = self.tree.locate(&self.path, follows)?;
+        let path = place.whole_path();
+        match self.hidden.iter().find(|target| path.starts_with(target)) {
+            None => Ok(place),
+            Some(target) => Err(is_mounted_later(&path, target)),
         }
     }
 }
 
+/// What is there only while the container runs.
+pub(super) fn is_mounted_later(path: &Path, target: &Path) -> CopyError {
+    CopyError::Refused(format!(
+        "`{}` is in what is mounted on `{}`, which is there while the container runs: start it first",
+        path.display(),
+        target.display()
+    ))
+}
+
 impl Engine {
-    /// The tree of a container as it is now.
-    pub(super) fn container_root(&self, name: &str, access: Access) -> Result<Root, ContainerError> {
+    /// The tree of a container as it is now, for something at a path.
+    pub(super) fn container_root(
+        &self,
+        name: &str,
+        path: &Path,
+        access: Access,
+    ) -> Result<Root, ContainerError> {
         let home = self.home(name)?;
-        let root = self.find_root(&home, name, access)?;
+        let root = self.find_root(&home, name, path, access)?;
         self.tell(&home.config()?, access.action());
         Ok(root)
     }
 
-    fn find_root(&self, home: &Home, name: &str, access: Access) -> Result<Root, ContainerError> {
+    fn find_root(
+        &self,
+        home: &Home,
+        name: &str,
+        path: &Path,
+        access: Access,
+    ) -> Result<Root, ContainerError> {
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
             if let Some(root) = ask_for_root(home)? {
-                let tree = Tree::of_container(root, name);
-                return Ok(Root { tree, targets: Vec::new(), _claim: None });
+                let (tree, path) = (Tree::of_container(root, name), path.to_owned());
+                return Ok(Root { tree, path, hidden: Vec::new(), _claim: None });
             }
-            match (home.claim()?, access) {
-                (claim @ Some(_), Access::Write) => return self.root_at_rest(home, name, access, claim),
-                (_, Access::Read) => return self.root_at_rest(home, name, access, None),
+            let claim = match (home.claim()?, access) {
+                (claim @ Some(_), Access::Write) => claim,
+                (_, Access::Read) => None,
                 // Its monitor waits for something.
-                (None, Access::Write) => std::thread::sleep(PAUSE),
-            }
+                (None, Access::Write) => {
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+            };
+            let root = self.root_at_rest(home, name, path, access)?;
+            return Ok(Root { _claim: claim, ..root });
         }
         let problem = "does not run, and is about to be started again: try again, or stop it".to_owned();
         Err(ContainerError::WrongState { id: home.id.clone(), problem })
     }
 
+    /// Of one that does not run: its layers, or what is to be mounted where the path is.
     fn root_at_rest(
         &self,
         home: &Home,
         name: &str,
+        path: &Path,
         access: Access,
-        claim: Option<Claim>,
     ) -> Result<Root, ContainerError> {
         let config = home.config()?;
-        let layers = start::layers(&config);
+        let targets = config.mounts.iter().map(|request| PathBuf::from(&request.target));
+        let hidden: Vec<PathBuf> = targets.collect();
+        let at = clean(path);
+        let target = hidden.iter().filter(|target| at.starts_with(target));
+        let (tree, path, hidden) = match target.max_by_key(|target| target.as_os_str().len()) {
+            None => (
+                Tree::of_container(self.layers_at_rest(home, &config, access)?, name),
+                path.to_owned(),
+                hidden,
+            ),
+            Some(target) => {
+                let mounts = self.volume_mounts(&config)?;
+                let root = mounted(&mounts, target, &at, access)?;
+                (Tree::of_mount(root, name, target), inside(path, &at, target), Vec::new())
+            }
+        };
+        Ok(Root { tree, path, hidden, _claim: None })
+    }
+
+    fn layers_at_rest(
+        &self,
+        home: &Home,
+        config: &Config,
+        access: Access,
+    ) -> Result<OwnedFd, ContainerError> {
+        let layers = start::layers(config);
         let root = match (unstacked(home)?, access) {
-            (Some(upper), _) => upper,
+            (Some(upper), _) => return Ok(upper),
             (None, Access::Read) => {
-                let view = self.store.view_below(&layers, &home.upper())?;
-                let root = view.root().try_clone_to_owned();
-                root.map_err(|source| home::file(&home.upper(), source))?
+                self.store.view_below(&layers, &home.upper())?.root().try_clone_to_owned()
             }
             (None, Access::Write) => {
                 let work = home.fresh_work()?;
-                let view = self.store.view_with(&layers, &home.upper(), &work)?;
-                let root = view.as_fd().try_clone_to_owned();
-                root.map_err(|source| home::file(&home.upper(), source))?
+                self.store.view_with(&layers, &home.upper(), &work)?.as_fd().try_clone_to_owned()
             }
         };
-        let targets = config.mounts.iter().map(|request| PathBuf::from(&request.target)).collect();
-        Ok(Root { tree: Tree::of_container(root, name), targets, _claim: claim })
+        root.map_err(|source| home::file(&home.upper(), source))
+    }
+}
+
+/// The rest of a path behind a mount, with what its end says.
+fn inside(path: &Path, clean: &Path, target: &Path) -> PathBuf {
+    let rest = Path::new("/").join(clean.strip_prefix(target).unwrap_or(clean));
+    let text = path.as_os_str().as_encoded_bytes();
+    match text {
+        _ if text.ends_with(b"/.") => rest.join("."),
+        _ if text.ends_with(b"/") => rest.join(""),
+        _ => rest,
     }
 }

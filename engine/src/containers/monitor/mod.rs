@@ -5,30 +5,29 @@
 //! kernel kills the container, and lets go of the lock by which everybody knows that it lives.
 
 mod client;
+mod end;
 mod health;
 mod life;
 mod pump;
 mod requests;
 mod task;
 mod tell;
+mod turn;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use executor::{Companion, Resident};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use super::config::Config;
 use super::home::{Claim, Home, Retired};
 use super::log::Writer;
-use super::signal;
 use super::state::State;
 use super::wire::{self, Kind, Refusal, Reply};
 use crate::networks::Connected;
 use client::Client;
+use executor::{Companion, Resident};
 use task::Task;
 
 /// Name (`argv[0]`) under which the binary is executed to become a monitor.
@@ -38,8 +37,6 @@ pub(crate) const WITH_NETWORK: &str = "network";
 /// Its argument otherwise.
 pub(crate) const WITHOUT_NETWORK: &str = "no-network";
 
-/// Clients that are served at the same time. More wait until one goes.
-const CLIENTS_MAX: usize = 256;
 /// Exit status when it could not do its work.
 const EXIT_FAILED: i32 = 125;
 
@@ -138,16 +135,6 @@ struct Timers {
     restart: Option<Instant>,
 }
 
-/// What a descriptor that is waited for means.
-#[derive(Debug, Clone, Copy)]
-enum Token {
-    Listener,
-    Client(usize),
-    Output(Source),
-    Input(Source),
-    End(Source),
-}
-
 impl Monitor {
     /// The monitor of the container in this directory, unless it has one.
     fn of(path: &Path, first: std::os::unix::net::UnixStream) -> io::Result<Option<Self>> {
@@ -181,137 +168,6 @@ impl Monitor {
             buffer: vec![0; pump::READ_BYTES],
         }))
     }
-
-    fn run(&mut self) -> io::Result<()> {
-        while self.has_work() {
-            self.turn()?;
-        }
-        if let Some(retired) = self.retired.take() {
-            // Best effort: the next one that looks around does the same.
-            let _ = retired.delete();
-        } else if let Ok((_directory, socket)) = self.home.socket() {
-            // Whoever connects in this moment sees the end, and looks again.
-            let _ = std::fs::remove_file(socket);
-        }
-        Ok(())
-    }
-
-    fn has_work(&self) -> bool {
-        self.running.is_some() || self.timers.restart.is_some() || !self.clients.is_empty()
-    }
-
-    /// Waits for something to happen, and handles it.
-    fn turn(&mut self) -> io::Result<()> {
-        for (token, flags) in self.wait()? {
-            match token {
-                Token::Listener => self.accept(),
-                Token::Client(index) => self.serve(index, flags),
-                Token::Output(source) => self.read_output(source),
-                Token::Input(source) => self.write_input(source),
-                Token::End(source) => self.note_end(source),
-            }
-        }
-        self.clients.retain(|client| !client.is_gone());
-        self.ring();
-        Ok(())
-    }
-
-    /// What has happened; nothing when a timer rings.
-    fn wait(&self) -> io::Result<Vec<(Token, PollFlags)>> {
-        let mut tokens = Vec::new();
-        let mut fds = Vec::new();
-        let mut add = |token, fd, flags| {
-            tokens.push(token);
-            fds.push(PollFd::from_borrowed_fd(fd, flags));
-        };
-        if self.clients.len() < CLIENTS_MAX {
-            add(Token::Listener, self.listener.as_fd(), PollFlags::IN);
-        }
-        for (index, client) in self.clients.iter().enumerate() {
-            let accepts = client.source.is_none_or(|source| self.task(source).is_none_or(Task::wants_input));
-            add(Token::Client(index), client.descriptor(), client.interest(accepts));
-        }
-        for (source, task, end) in self.tasks() {
-            if !self.clients.iter().any(|client| client.source == Some(source) && client.is_behind()) {
-                task.outputs().for_each(|fd| add(Token::Output(source), fd, PollFlags::IN));
-            }
-            if let Some(fd) = task.blocked_input() {
-                add(Token::Input(source), fd, PollFlags::OUT);
-            }
-            add(Token::End(source), end, PollFlags::IN);
-        }
-        let next = [self.timers.next(), self.next_checkup()].into_iter().flatten().min();
-        let timeout = next.map(|at| timespec(at.saturating_duration_since(Instant::now())));
-        match poll(&mut fds, timeout.as_ref()) {
-            Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
-            result => result?,
-        };
-        let happened = tokens.into_iter().zip(fds.iter().map(PollFd::revents));
-        Ok(happened.filter(|(_, flags)| !flags.is_empty()).collect())
-    }
-
-    /// All commands, with the descriptor that tells their end. Those that came later go first: the kernel waits for them
-    /// to be buried before it lets the first one go.
-    fn tasks(&self) -> impl Iterator<Item = (Source, &Task, rustix::fd::BorrowedFd<'_>)> {
-        let execs = self
-            .execs
-            .iter()
-            .map(|exec| (Source::Exec(exec.number), &exec.task, exec.companion.descriptor()));
-        let container = self
-            .running
-            .iter()
-            .map(|running| (Source::Container, &running.task, running.resident.descriptor()));
-        execs.chain(container)
-    }
-
-    fn task(&self, source: Source) -> Option<&Task> {
-        self.tasks().find(|(other, ..)| *other == source).map(|(_, task, _)| task)
-    }
-
-    fn task_mut(&mut self, source: Source) -> Option<&mut Task> {
-        match source {
-            Source::Container => self.running.as_mut().map(|running| &mut running.task),
-            Source::Exec(number) => {
-                self.execs.iter_mut().find(|exec| exec.number == number).map(|exec| &mut exec.task)
-            }
-        }
-    }
-
-    fn accept(&mut self) {
-        // A client that is gone again is no error of ours.
-        if let Ok((socket, _)) = self.listener.accept()
-            && let Ok(client) = Client::new(OwnedFd::from(socket))
-        {
-            self.clients.push(client);
-        }
-    }
-
-    /// Does what is due.
-    fn ring(&mut self) {
-        let now = Instant::now();
-        if self.timers.kill.is_some_and(|at| at <= now) {
-            self.timers.kill = None;
-            self.tell_signal(signal::KILL);
-            self.signal(signal::KILL);
-        }
-        if self.timers.restart.is_some_and(|at| at <= now) {
-            self.timers.restart = None;
-            self.start_again();
-        }
-        self.check_health(now);
-    }
-}
-
-impl Timers {
-    fn next(&self) -> Option<Instant> {
-        [self.kill, self.restart].into_iter().flatten().min()
-    }
-}
-
-fn timespec(time: Duration) -> Timespec {
-    // Rounded up, so that a timer has rung when it is looked at.
-    let time = time + Duration::from_micros(1);
-    Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) }
 }
 
 fn listen(home: &Home) -> io::Result<UnixListener> {

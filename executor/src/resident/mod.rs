@@ -4,13 +4,15 @@
 //! nobody needs a second process to wait for the first. What dies with it is the same: the kernel kills the command
 //! when its parent is gone.
 
+mod companion;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::cgroup::{Account, Cgroups, Resources, no_freezer};
-use crate::child::{Exit, Outcome, Terminal, Usage, lost, upper_of};
+use crate::child::{Outcome, Terminal, Usage, upper_of};
 use crate::error::{OrKernel, SandboxError};
 use crate::init::{self, Around};
 use crate::io::{Connected, Io, connect};
@@ -27,6 +29,7 @@ use crate::supervisor::{NetworkSource, namespaces};
 use crate::sys::{self, Fork};
 use crate::uplink::Uplink;
 use crate::wire::Job;
+pub use companion::Companion;
 
 /// A command in a sandbox, a child of this process.
 ///
@@ -46,13 +49,6 @@ pub struct Resident {
     /// Known where nothing but this says who belongs to the sandbox: it shares the processes of others.
     mounts: Option<Mounts>,
     begin: Instant,
-}
-
-/// One more command in the sandbox of a [`Resident`]. Dropping it kills that command.
-#[derive(Debug)]
-pub struct Companion {
-    process: Process,
-    terminal: Option<Terminal>,
 }
 
 /// Starts a command as a child of this process, which must have a single thread. Returns when the program was executed.
@@ -239,42 +235,6 @@ impl Resident {
         }
     }
 
-    /// Starts one more command in the same surroundings. Of `spec` counts what a process has of its own: arguments,
-    /// environment, directory, user, capabilities, system calls and limits.
-    ///
-    /// # Errors
-    ///
-    /// As those of [`reside`].
-    pub fn exec(&self, spec: &Spec, io: Io) -> Result<Companion, SandboxError> {
-        let Connected { streams, theirs, ours: _ } = connect(io)?;
-        let entrances = self.groups.as_ref().map(Cgroups::entrances).unwrap_or_default();
-        let spec = Spec { network: self.spec.network, sharing: self.spec.sharing, ..spec.clone() };
-        let job = Job { filter: seccomp::filter(&spec), spec, streams, entrances };
-        let (control, theirs_control) = control()?;
-        let fork = sys::fork(0).or_kernel(|| String::from("clone3()"))?;
-        let mut entering = match fork {
-            Fork::Child => {
-                let _ = sys::reset_signals();
-                join::run(&job, &theirs, &self.process.pidfd, &theirs_control)
-            }
-            Fork::Parent { pid, pidfd } => Process::new(pid, pidfd),
-        };
-        drop((theirs, theirs_control));
-        let setup = entering.set_up(&control);
-        // It has ended, after it has started the command.
-        entering.wait()?;
-        let (Ready { command, terminal, .. }, failure) = setup?;
-        let mut process = command.map(|pidfd| Ok(Process::new(pid_of(&pidfd)?, pidfd))).transpose()?;
-        match (failure, process.take()) {
-            (Some(failure), mut process) => {
-                process.iter_mut().for_each(Process::end);
-                Err(failure)
-            }
-            (None, Some(process)) => Ok(Companion { process, terminal }),
-            (None, None) => Err(lost("ended before it had entered the sandbox")),
-        }
-    }
-
     /// Waits for the end of the command; does not wait when [`Self::descriptor`] is readable. The upper directory then
     /// is complete, see [`crate::Child::wait`].
     ///
@@ -290,9 +250,7 @@ impl Resident {
         let (exit, usage) = ended?;
         Ok(Outcome { exit, usage: Usage { wall: self.begin.elapsed(), ..usage }, account })
     }
-}
 
-impl Resident {
     /// Ends what the command has left among the processes of others. In a pid namespace of its own the kernel has done so.
     fn clear(&mut self) {
         if let Some(mounts) = self.mounts.take() {
@@ -305,36 +263,5 @@ impl Drop for Resident {
     fn drop(&mut self) {
         self.process.end();
         self.clear();
-    }
-}
-
-impl Companion {
-    /// Becomes readable when the command is gone.
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.process.pidfd.as_fd()
-    }
-
-    /// The number of the command among the processes of the host.
-    pub fn pid(&self) -> i32 {
-        self.process.pid
-    }
-
-    /// Sends a signal to the command.
-    pub fn signal(&self, signal: i32) {
-        self.process.signal(signal);
-    }
-
-    /// The terminal of a command that was started with [`Io::Terminal`], once.
-    pub fn take_terminal(&mut self) -> Option<Terminal> {
-        self.terminal.take()
-    }
-
-    /// Waits for the end of the command; does not wait when [`Self::descriptor`] is readable.
-    ///
-    /// # Errors
-    ///
-    /// When somebody else has waited for the process.
-    pub fn reap(mut self) -> Result<Exit, SandboxError> {
-        Ok(self.process.wait()?.0)
     }
 }

@@ -16,21 +16,26 @@
 //! A container is there when its directory has its name, and not before. Whether it runs the kernel knows: nobody can
 //! take the lock of one whose monitor lives.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+mod lock;
+mod names;
+
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::config::Config;
 use super::error::ContainerError;
-use super::name::ID_DIGITS;
 use super::state::State;
+pub(crate) use lock::{Claim, Retired};
+use lock::{lock_file, remove_orphan};
+pub(crate) use names::find;
 
 const CONTAINERS: &str = "containers";
 const NAMES: &str = "container-names";
@@ -40,9 +45,6 @@ const GONE: &str = ".gone-";
 const PRIVATE: u32 = 0o700;
 /// Mode of `/` in a container.
 const ROOT_MODE: u32 = 0o755;
-/// How often a name is tried for that somebody else is about to give back.
-const NAME_ATTEMPTS_MAX: u32 = 16;
-
 /// The directory of one container.
 #[derive(Debug, Clone)]
 pub(crate) struct Home {
@@ -50,31 +52,6 @@ pub(crate) struct Home {
     root: PathBuf,
     pub(crate) id: String,
     pub(crate) path: PathBuf,
-}
-
-/// The lock of a container. While somebody holds it no monitor starts, and nobody removes it.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    _file: File,
-}
-
-/// What is left of a container that is gone. Whoever is killed before it is deleted leaves it to the next one that looks
-/// around.
-#[derive(Debug)]
-pub(crate) struct Retired {
-    home: Home,
-    name: String,
-    path: PathBuf,
-    /// Keeps others from deleting it at the same time.
-    _claim: Claim,
-}
-
-impl Retired {
-    /// Deletes its name and its files.
-    pub(crate) fn delete(self) -> Result<(), ContainerError> {
-        self.home.drop_name(&self.name);
-        fs::remove_dir_all(&self.path).map_err(|source| file(&self.path, source))
-    }
 }
 
 pub(crate) fn now_unix_ns() -> i64 {
@@ -159,38 +136,6 @@ impl Home {
         renamed
     }
 
-    /// Makes the name mean this container.
-    pub(crate) fn take_name(&self, name: &str) -> Result<(), ContainerError> {
-        let link = self.root.join(NAMES).join(name);
-        for _ in 0..NAME_ATTEMPTS_MAX {
-            match symlink(&self.id, &link) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                result => return result.map_err(|source| file(&link, source)),
-            }
-            let Some(id) = named(&self.root, name) else { continue };
-            if Self::new(&self.root, &id).is_there() {
-                return Err(ContainerError::NameInUse { name: name.to_owned(), id });
-            }
-            // Its container is gone: whoever removed it was killed before it came to this.
-            let _ = fs::remove_file(&link);
-        }
-        Err(ContainerError::NameInUse { name: name.to_owned(), id: "unknown".to_owned() })
-    }
-
-    /// Gives a name back, if it means this container.
-    pub(crate) fn drop_name(&self, name: &str) {
-        if named(&self.root, name).is_some_and(|id| id == self.id) {
-            // The only error is that it is gone already.
-            let _ = fs::remove_file(self.root.join(NAMES).join(name));
-        }
-    }
-
-    /// Whether the container is there, or about to be.
-    fn is_there(&self) -> bool {
-        let staged = self.root.join(CONTAINERS).join(format!("{NEW}{}", self.id));
-        staged.exists() || self.path.exists()
-    }
-
     /// What the container is to be.
     pub(crate) fn config(&self) -> Result<Config, ContainerError> {
         self.read_json("config.json")
@@ -236,28 +181,6 @@ impl Home {
         serde_json::from_slice(&bytes).map_err(|error| file(&path, error.into()))
     }
 
-    /// The lock of the container, unless somebody has it.
-    pub(crate) fn claim(&self) -> Result<Option<Claim>, ContainerError> {
-        match lock_file(&self.path) {
-            Err(ContainerError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Err(ContainerError::NoSuchContainer { name: self.id.clone() })
-            }
-            result => result,
-        }
-    }
-
-    /// Removes the container.
-    pub(crate) fn remove(&self, name: &str, claim: Claim) -> Result<(), ContainerError> {
-        self.retire(name, claim)?.delete()
-    }
-
-    /// Makes a container one that was: nobody sees it any more, and its name can be taken. Its files are still there.
-    pub(crate) fn retire(&self, name: &str, claim: Claim) -> Result<Retired, ContainerError> {
-        let path = self.root.join(CONTAINERS).join(format!("{GONE}{}", self.id));
-        fs::rename(&self.path, &path).map_err(|source| file(&self.path, source))?;
-        Ok(Retired { home: self.clone(), name: name.to_owned(), path, _claim: claim })
-    }
-
     /// What the container has changed.
     pub(crate) fn upper(&self) -> PathBuf {
         self.path.join("fs")
@@ -282,54 +205,6 @@ impl Home {
             .map_err(|error| file(&self.path, error.into()))?;
         let path = PathBuf::from(format!("/proc/self/fd/{}/control", directory.as_raw_fd()));
         Ok((directory, path))
-    }
-}
-
-/// The container of a name, an id or the beginning of one, in this order.
-pub(crate) fn find(root: &Path, text: &str) -> Result<Home, ContainerError> {
-    let no_such_container = || ContainerError::NoSuchContainer { name: text.to_owned() };
-    let name = text.strip_prefix('/').unwrap_or(text);
-    if name.is_empty() || name.contains('/') || name.starts_with('.') {
-        return Err(no_such_container());
-    }
-    let is_there = |id: &str| Home::new(root, id).path.is_dir();
-    if name.len() == ID_DIGITS && is_there(name) {
-        return Ok(Home::new(root, name));
-    }
-    if let Some(id) = named(root, name).filter(|id| is_there(id)) {
-        return Ok(Home::new(root, &id));
-    }
-    let candidates: Vec<String> = Home::all(root)?.into_iter().filter(|id| id.starts_with(name)).collect();
-    match candidates.as_slice() {
-        [] => Err(no_such_container()),
-        [id] => Ok(Home::new(root, id)),
-        _ => Err(ContainerError::Ambiguous { prefix: text.to_owned() }),
-    }
-}
-
-/// The container that a name means.
-pub(crate) fn named(root: &Path, name: &str) -> Option<String> {
-    let id = fs::read_link(root.join(NAMES).join(name)).ok()?;
-    id.into_os_string().into_string().ok()
-}
-
-/// Takes the lock in a container's directory, which is made if need be.
-fn lock_file(directory: &Path) -> Result<Option<Claim>, ContainerError> {
-    let path = directory.join("lock");
-    let opened = File::options().create(true).truncate(false).write(true).open(&path);
-    let lock = opened.map_err(|source| file(&path, source))?;
-    match flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(Claim { _file: lock })),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(file(&path, error.into())),
-    }
-}
-
-/// Removes what nobody works on any more.
-fn remove_orphan(directory: &Path) {
-    if let Ok(Some(_claim)) = lock_file(directory) {
-        // Best effort: the next one that looks around does the same.
-        let _ = fs::remove_dir_all(directory);
     }
 }
 

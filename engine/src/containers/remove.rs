@@ -1,0 +1,118 @@
+//! Removes containers, and knows what they still need.
+
+use image::ImageId;
+
+use super::ask::ask;
+use super::error::ContainerError;
+use super::home::Home;
+use super::wire::Request;
+use super::{Container, signal};
+use crate::Engine;
+use crate::events::EventKind;
+use crate::images::ImageUser;
+
+/// Whether a container goes that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// Only one that has ended.
+    Ended,
+    /// Also one that runs, which is killed.
+    Any,
+}
+
+impl Engine {
+    /// Removes a container.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::InTheWay`] for one that runs, unless it is to be killed.
+    pub fn remove_container(&self, name: &str, removal: Removal) -> Result<Container, ContainerError> {
+        let home = self.home(name)?;
+        loop {
+            let container = Container::load(&home)?;
+            let status = container.state.status;
+            if status.is_alive() && removal == Removal::Ended {
+                let status = status.name();
+                return Err(ContainerError::InTheWay { name: name.to_owned(), status });
+            }
+            if let Some(claim) = home.claim()? {
+                home.remove(&container.config.name, claim)?;
+                self.tell(&container.config, "destroy");
+                return Ok(container);
+            }
+            // It runs, or its monitor has not gone yet.
+            ask(&home, &Request::Stop { signal: signal::KILL, timeout_s: -1 })?;
+            if !home.path.exists() {
+                return Ok(container);
+            }
+        }
+    }
+
+    /// Removes the volumes that were made for a container alone, after it.
+    pub fn remove_anonymous_volumes(&self, container: &Container) {
+        for name in &container.config.anonymous_volumes {
+            // Somebody else may have it by now: then it stays.
+            if let Err(error) = self.remove_volume(name) {
+                tracing::debug!(%error, "an anonymous volume stays");
+            }
+        }
+    }
+
+    /// Ids of the containers that have a volume, whether they run or not.
+    pub(crate) fn users_of_volume(&self, name: &str) -> Vec<String> {
+        let containers = self.containers().unwrap_or_default();
+        let users = containers.into_iter().filter(|container| container.config.has_volume(name));
+        users.map(|container| container.config.id).collect()
+    }
+
+    /// Containers that stand on an image, whether they run or not.
+    pub(crate) fn users_of_image(&self, id: &ImageId) -> Vec<ImageUser> {
+        let id = id.to_string();
+        let containers = self.containers().unwrap_or_default().into_iter();
+        let users = containers.filter(|container| container.config.image_id == id);
+        users
+            .map(|container| ImageUser {
+                is_running: container.state.status.is_alive(),
+                container: container.config.id,
+            })
+            .collect()
+    }
+
+    /// Removes containers that have ended, or never ran, if `wanted` says so. Their ids, and what they took on disk.
+    ///
+    /// # Errors
+    ///
+    /// When the containers cannot be listed.
+    pub fn prune_containers(
+        &self,
+        wanted: impl Fn(&Container) -> bool,
+    ) -> Result<(Vec<String>, u64), ContainerError> {
+        let mut pruned = Vec::new();
+        let mut bytes = 0;
+        for container in self.containers()? {
+            if container.state.status.is_alive() || !wanted(&container) {
+                continue;
+            }
+            let size_bytes = self.container_size(&container);
+            match self.remove_container(&container.config.id, Removal::Ended) {
+                Ok(_) => {
+                    bytes += size_bytes;
+                    pruned.push(container.config.id);
+                }
+                // It was started, or removed by somebody else, since.
+                Err(ContainerError::InTheWay { .. } | ContainerError::NoSuchContainer { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.note_prune(EventKind::Container, bytes);
+        Ok((pruned, bytes))
+    }
+
+    /// What a container has changed, in bytes.
+    pub fn container_size(&self, container: &Container) -> u64 {
+        let upper = Home::new(self.root(), &container.config.id).upper();
+        let files = walkdir::WalkDir::new(upper).into_iter().flatten();
+        let sizes = files.filter_map(|entry| entry.metadata().ok()).filter(std::fs::Metadata::is_file);
+        sizes.map(|metadata| metadata.len()).sum()
+    }
+}

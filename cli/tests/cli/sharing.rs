@@ -10,7 +10,7 @@ use crate::rootless::{SUBORDINATE, as_user, is_root};
 use crate::support::{Ran, World, binary, signal};
 
 /// What the script writes, whoever runs it.
-fn everybody(script: &str, expected: &str) {
+pub(crate) fn everybody(script: &str, expected: &str) {
     let script = format!("slipway import rootfs.tar bb > id && {{ {script}\n}}");
     let world = World::empty();
     world.write_rootfs("rootfs.tar");

@@ -74,9 +74,9 @@ pub use kernel_files::Processes;
 pub use landlock::landlock_version;
 pub use namespace::{Ids, NamespaceError, become_root, become_root_in};
 pub use network::{
-    Attachment, Endpoint, HostPort, Join, NAME_SERVER, NetworkError, Outlet, PrivateNetwork, Protocol,
-    Published, SwitchPlan, fuzz_query, has_idle_network, join, known_private_network, leave, list, owner,
-    prepare_network, prepare_unconnected_network, private_network, publish, start_switch,
+    Attachment, Endpoint, HostPort, Ipv6Plan, Join, NAME_SERVER, NetworkError, Outlet, PrivateNetwork,
+    Protocol, Published, SwitchPlan, fuzz_query, has_idle_network, join, known_private_network, leave, list,
+    owner, prepare_network, prepare_unconnected_network, private_network, publish, start_switch,
 };
 pub use resident::{Companion, Resident, reside, reside_in};
 pub use rootfs::{MOUNT_POINT_DIRECTORIES, MOUNT_POINT_FILES};

@@ -18,6 +18,7 @@ mod images;
 mod limits;
 mod network;
 mod networks;
+mod networks6;
 mod odd_hosts;
 mod packed;
 mod privileges;

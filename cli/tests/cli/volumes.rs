@@ -310,6 +310,16 @@ fn drivers_mount_what_their_options_say() {
     world.ok(["volume", "create", "-o", "type=nosuchtype", "-o", "device=:/x", "server"]);
     let ran = world.run(["run", "-v", "server:/m", "bb", "true"]);
     assert!(ran.code == 125 && ran.stderr.contains("nosuchtype"), "{ran}");
+    // Where the kernel knows NFS, nobody listens there.
+    let options = ["-o", "type=nfs", "-o", "device=:/x", "-o"];
+    world
+        .ok([&["volume", "create"][..], &options, &["o=addr=localhost,port=1,soft,retrans=0", "nfs"]]
+            .concat());
+    let ran = world.run(["run", "-v", "nfs:/m", "bb", "true"]);
+    assert!(ran.code == 125 && ran.stderr.contains("nfs"), "{ran}");
+    world.ok([&["volume", "create"][..], &options, &["o=addr=no such host", "lost"]].concat());
+    let ran = world.run(["run", "-v", "lost:/m", "bb", "true"]);
+    assert!(ran.code == 125 && ran.stderr.contains("the server of volume lost"), "{ran}");
 }
 
 #[test]

@@ -64,6 +64,17 @@ pub enum NetworkError {
         /// The text.
         text: String,
     },
+    /// A text that is no subnet of IPv6.
+    #[error(
+        "invalid subnet {text}: expected an IPv6 address and a number of bits up to 126, such as fd00:1::/64"
+    )]
+    Subnet6 {
+        /// The text.
+        text: String,
+    },
+    /// IPv6 addresses for a network that is to have none.
+    #[error("IPv6 addresses are given, but IPv6 is not enabled for the network")]
+    WithoutIpv6,
     /// An address that is not in the subnet to which it must belong.
     #[error("no matching subnet for {what} {address}")]
     Outside {

@@ -1,13 +1,13 @@
 //! A network on the disk, and as those see it who look at it.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use executor::SwitchPlan;
+use executor::{Ipv6Plan, SwitchPlan};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Subnet;
+use super::{Subnet, Subnet6};
 
 /// A network that a user made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub(crate) struct Facts {
     pub(super) subnet: Subnet,
     pub(super) range: Option<Subnet>,
     pub(crate) gateway: Ipv4Addr,
+    /// Its IPv6 addresses, if it has any.
+    #[serde(default)]
+    pub(crate) ipv6: Option<Ipv6Facts>,
     /// Whether the user has chosen the subnet.
     pub(super) is_configured: bool,
     pub(crate) is_internal: bool,
@@ -25,6 +28,27 @@ pub(crate) struct Facts {
     pub(super) is_attachable: bool,
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,
+}
+
+/// The IPv6 addresses of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ipv6Facts {
+    pub(super) subnet: Subnet6,
+    pub(super) range: Option<Subnet6>,
+    pub(crate) gateway: Ipv6Addr,
+    /// Whether the user has chosen the subnet.
+    pub(super) is_configured: bool,
+}
+
+impl Ipv6Facts {
+    fn plan(&self) -> Ipv6Plan {
+        let range = self.range.unwrap_or(self.subnet);
+        Ipv6Plan {
+            subnet: (self.subnet.first, self.subnet.prefix),
+            range: (range.first, range.prefix),
+            gateway: self.gateway,
+        }
+    }
 }
 
 impl Facts {
@@ -35,6 +59,7 @@ impl Facts {
             subnet: (self.subnet.first, self.subnet.prefix),
             range: (range.first, range.prefix),
             gateway: self.gateway,
+            ipv6: self.ipv6.as_ref().map(Ipv6Facts::plan),
             is_internal: self.is_internal,
         }
     }
@@ -57,7 +82,7 @@ pub struct Network {
     /// Always true.
     #[serde(rename = "EnableIPv4")]
     pub enable_ipv4: bool,
-    /// Always false.
+    /// Whether there are IPv6 addresses as well.
     #[serde(rename = "EnableIPv6")]
     pub enable_ipv6: bool,
     /// Its addresses.
@@ -89,7 +114,7 @@ pub struct Ipam {
     pub driver: String,
     /// Always null.
     pub options: Option<BTreeMap<String, String>>,
-    /// At most one; null for a network without addresses of its own.
+    /// One for IPv4, and one for IPv6 if it has such addresses; null for a network without addresses of its own.
     pub config: Option<Vec<IpamConfig>>,
 }
 
@@ -129,7 +154,7 @@ pub struct NetworkContainer {
     /// Its address with the bits of the subnet.
     #[serde(rename = "IPv4Address")]
     pub ipv4_address: String,
-    /// Always empty.
+    /// The same for IPv6; empty if it has none.
     #[serde(rename = "IPv6Address")]
     pub ipv6_address: String,
 }
@@ -165,8 +190,15 @@ impl From<&Facts> for Network {
             ip_range: facts.range.map(|range| range.to_string()),
             gateway: Some(facts.gateway.to_string()),
         };
-        let ipam = Ipam { driver: "default".to_owned(), options: None, config: Some(vec![config]) };
+        let config6 = facts.ipv6.map(|ipv6| IpamConfig {
+            subnet: ipv6.subnet.to_string(),
+            ip_range: ipv6.range.map(|range| range.to_string()),
+            gateway: Some(ipv6.gateway.to_string()),
+        });
+        let config = Some([config].into_iter().chain(config6).collect());
+        let ipam = Ipam { driver: "default".to_owned(), options: None, config };
         Self {
+            enable_ipv6: facts.ipv6.is_some(),
             created: created.unwrap_or_default().to_string(),
             ipam,
             internal: facts.is_internal,
@@ -191,7 +223,10 @@ impl From<&executor::Endpoint> for NetworkContainer {
             endpoint_id: super::place::endpoint_id(endpoint),
             mac_address: super::place::mac_text(endpoint.mac),
             ipv4_address: format!("{}/{}", endpoint.address, endpoint.prefix),
-            ipv6_address: String::new(),
+            ipv6_address: endpoint
+                .address6
+                .map(|(address, prefix)| format!("{address}/{prefix}"))
+                .unwrap_or_default(),
         }
     }
 }

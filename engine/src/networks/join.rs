@@ -1,6 +1,6 @@
 //! Containers join networks.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -25,6 +25,9 @@ pub struct NetworkRequest {
     pub aliases: Vec<String>,
     /// `--ip`.
     pub address: Option<Ipv4Addr>,
+    /// `--ip6`.
+    #[serde(default)]
+    pub address6: Option<Ipv6Addr>,
     /// `--mac-address`.
     pub mac: Option<[u8; 6]>,
 }
@@ -52,9 +55,11 @@ pub(super) struct Joined {
 }
 
 impl Joined {
-    /// The address in the first network.
-    pub(super) fn address(&self) -> Option<Ipv4Addr> {
-        self.places.first().map(|(_, place)| place.endpoint.address)
+    /// The addresses in the first network.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        let Some((_, place)) = self.places.first() else { return Vec::new() };
+        let address6 = place.endpoint.address6.map(|(address, _)| IpAddr::V6(address));
+        [IpAddr::V4(place.endpoint.address)].into_iter().chain(address6).collect()
     }
 
     /// The address under which the host is reached.
@@ -89,7 +94,8 @@ pub(super) fn join_network(
 ) -> Result<(Facts, Attachment), NetworkError> {
     let directory = Directory::open(root)?;
     let facts = directory.find(&request.network)?;
-    if request.address.is_some() && !facts.is_configured {
+    let is_configured6 = facts.ipv6.is_some_and(|ipv6| ipv6.is_configured);
+    if request.address.is_some() && !facts.is_configured || request.address6.is_some() && !is_configured6 {
         return Err(NetworkError::AddressNotAllowed);
     }
     if joined.places.iter().any(|(other, _)| other.id == facts.id) {
@@ -101,6 +107,7 @@ pub(super) fn join_network(
         container: member.id.to_owned(),
         names: names.collect(),
         address: request.address,
+        address6: request.address6,
         mac: request.mac,
         resolvers: member.resolvers.to_vec(),
         interface: member.interface.clone().unwrap_or_else(|| format!("eth{}", joined.places.len())),

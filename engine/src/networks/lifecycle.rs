@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
 
-use super::facts::{Facts, Network, predefined};
+use super::facts::{Facts, Ipv6Facts, Network, predefined};
 use super::filter::NetworkFilters;
 use super::subnet::{check, choose, routed};
-use super::{NetworkError, NetworkRequest, PREDEFINED, Subnet};
+use super::{NetworkError, NetworkRequest, PREDEFINED, Subnet, Subnet6, subnet6};
 use crate::Engine;
 use crate::events::{Event, EventKind};
 
@@ -38,6 +38,10 @@ pub struct NewNetwork {
     pub range: Option<Subnet>,
     /// The way out; the first address without.
     pub gateway: Option<Ipv4Addr>,
+    /// Whether there are IPv6 addresses as well.
+    pub has_ipv6: bool,
+    /// These, in the same way.
+    pub ipv6: NewIpv6,
     /// Whether there is no way out.
     pub is_internal: bool,
     /// Whether Docker would let containers join it that are not of a service, which all are here.
@@ -46,6 +50,17 @@ pub struct NewNetwork {
     pub labels: BTreeMap<String, String>,
     /// Options of the driver, of which there are none.
     pub options: BTreeMap<String, String>,
+}
+
+/// The IPv6 addresses of a network to make.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewIpv6 {
+    /// All; some that nobody has without.
+    pub subnet: Option<Subnet6>,
+    /// Those that containers get.
+    pub range: Option<Subnet6>,
+    /// The way out; the first address without.
+    pub gateway: Option<Ipv6Addr>,
 }
 
 /// The directory of the networks of a store.
@@ -155,7 +170,7 @@ impl Engine {
             Some(subnet) => check(subnet, &own).map(|()| subnet)?,
             None => choose(&[own, routed()].concat(), self.first_subnet())?,
         };
-        let outside = |what, address: String| NetworkError::Outside { what, address };
+        let ipv6 = self.new_ipv6(new, &all)?;
         if let Some(range) =
             new.range.filter(|range| !subnet.contains(range.first) || range.prefix < subnet.prefix)
         {
@@ -174,6 +189,7 @@ impl Engine {
             subnet,
             range: new.range,
             gateway,
+            ipv6,
             is_configured: new.subnet.is_some(),
             is_internal: new.is_internal,
             is_attachable: new.is_attachable,
@@ -182,6 +198,31 @@ impl Engine {
         directory.write(&facts)?;
         tell(self.root(), "create", &facts);
         Ok(facts.id)
+    }
+
+    /// The IPv6 addresses of a new network, if it is to have any.
+    fn new_ipv6(&self, new: &NewNetwork, all: &[Facts]) -> Result<Option<Ipv6Facts>, NetworkError> {
+        let NewIpv6 { subnet, range, gateway } = new.ipv6;
+        if !new.has_ipv6 {
+            let is_given = new.ipv6 != NewIpv6::default();
+            return if is_given { Err(NetworkError::WithoutIpv6) } else { Ok(None) };
+        }
+        let own: Vec<Subnet6> = all.iter().filter_map(|facts| Some(facts.ipv6?.subnet)).collect();
+        let is_configured = subnet.is_some();
+        let subnet = match subnet {
+            Some(subnet) => subnet6::check(subnet, &own).map(|()| subnet)?,
+            None => subnet6::choose(&own, self.root())?,
+        };
+        if let Some(range) =
+            range.filter(|range| !subnet.contains(range.first) || range.prefix < subnet.prefix)
+        {
+            return Err(outside("range", range.to_string()));
+        }
+        let gateway = gateway.unwrap_or_else(|| subnet.first_host());
+        if !subnet.contains(gateway) {
+            return Err(outside("gateway", gateway.to_string()));
+        }
+        Ok(Some(Ipv6Facts { subnet, range, gateway, is_configured }))
     }
 
     /// The network of a name, an id, or the beginning of one.
@@ -266,6 +307,10 @@ impl Engine {
         self.note_prune(EventKind::Network, 0);
         Ok(names)
     }
+}
+
+fn outside(what: &'static str, address: String) -> NetworkError {
+    NetworkError::Outside { what, address }
 }
 
 /// The id of one of the networks that are always there.

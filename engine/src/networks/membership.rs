@@ -107,8 +107,7 @@ impl Engine {
             let facts = directory.find(&request.network).ok()?;
             let members = executor::list(directory.fd(), &format!("{}.sock", facts.id)).ok()?;
             let own = members.iter().find(|member| member.container == config.id)?;
-            let gateway = (!facts.is_internal).then_some(facts.gateway);
-            Some(Place::new(&facts.name, &facts.id, gateway, own))
+            Some(Place::new(&facts, own))
         };
         requests.filter_map(place).collect()
     }

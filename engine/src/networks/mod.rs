@@ -22,12 +22,13 @@ mod port;
 mod publish;
 mod setup;
 mod subnet;
+mod subnet6;
 
 pub use error::{NetworkError, NetworkFault};
 pub use facts::{Network, NetworkContainer};
 pub use filter::NetworkFilters;
 pub use join::NetworkRequest;
-pub use lifecycle::NewNetwork;
+pub use lifecycle::{NewIpv6, NewNetwork};
 pub(crate) use lifecycle::{identify, predefined_id};
 pub use owner::{Founder, OwnerError};
 pub(crate) use place::Place;
@@ -36,6 +37,7 @@ pub use publish::PublishedPort;
 pub use setup::NetworkSettings;
 pub(crate) use setup::{Connected, Owner, SetUp, SetUpError, set_up};
 pub use subnet::Subnet;
+pub use subnet6::Subnet6;
 
 /// The networks that are always there.
 pub const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];

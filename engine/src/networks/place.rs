@@ -1,9 +1,11 @@
 //! A container's place in a network, as those see it who look at the container.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use executor::Endpoint;
 use image::Digest;
+
+use super::facts::Facts;
 
 /// A container's place in a network that somebody made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub(crate) struct Place {
     pub(crate) address: Ipv4Addr,
     /// The bits that all addresses of the network have in common.
     pub(crate) prefix: u8,
+    /// The way out by IPv6.
+    pub(crate) gateway6: Option<Ipv6Addr>,
+    /// The IPv6 address, and the bits of it that all in the network have in common.
+    pub(crate) address6: Option<(Ipv6Addr, u8)>,
     /// The hardware address, as hexadecimal digits with colons.
     pub(crate) mac: String,
     /// By which others find it.
@@ -27,16 +33,14 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(super) fn new(
-        network: &str,
-        network_id: &str,
-        gateway: Option<Ipv4Addr>,
-        endpoint: &Endpoint,
-    ) -> Self {
+    pub(super) fn new(facts: &Facts, endpoint: &Endpoint) -> Self {
+        let has_outlet = !facts.is_internal;
         Self {
-            network: network.to_owned(),
-            network_id: network_id.to_owned(),
-            gateway,
+            network: facts.name.clone(),
+            network_id: facts.id.clone(),
+            gateway: has_outlet.then_some(facts.gateway),
+            gateway6: facts.ipv6.filter(|_| has_outlet).map(|ipv6| ipv6.gateway),
+            address6: endpoint.address6,
             address: endpoint.address,
             prefix: endpoint.prefix,
             mac: mac_text(endpoint.mac),

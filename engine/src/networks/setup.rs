@@ -108,7 +108,8 @@ pub(crate) fn set_up(
     let granted = Granted::shared(joined.host());
     Ok(SetUp {
         network: executor::Network::Private,
-        hosts: files::hosts_at(owner.hostname, joined.address()) + &granted.extra_hosts(owner.extra_hosts)?,
+        hosts: files::hosts_at(owner.hostname, &joined.addresses())
+            + &granted.extra_hosts(owner.extra_hosts)?,
         resolv_conf: shared_resolv_conf(owner.dns, NAME_SERVER),
         joined: Some(joined),
         taken,
@@ -147,7 +148,7 @@ fn check_alone(settings: &NetworkSettings) -> Result<(), NetworkError> {
         if !request.aliases.is_empty() {
             return Err(NetworkError::NotUserDefined { what: "network-scoped alias" });
         }
-        if request.address.is_some() || request.mac.is_some() {
+        if request.address.is_some() || request.address6.is_some() || request.mac.is_some() {
             return Err(NetworkError::NotUserDefined { what: "user specified IP address" });
         }
     }

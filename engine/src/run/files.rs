@@ -1,6 +1,6 @@
 //! The files that every container gets from us.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Host name of build steps, as in BuildKit: the same everywhere, since steps may put it into files.
 pub(crate) const HOSTNAME_OF_BUILDS: &str = "buildkitsandbox";
@@ -10,12 +10,13 @@ pub(crate) fn hosts(hostname: &str) -> String {
     standard_hosts(&format!(" {hostname}"))
 }
 
-/// The same for a container with an address that others know.
-pub(crate) fn hosts_at(hostname: &str, address: Option<Ipv4Addr>) -> String {
-    match address {
-        Some(address) => format!("{}{address}\t{hostname}\n", standard_hosts("")),
-        None => hosts(hostname),
+/// The same for a container with addresses that others know.
+pub(crate) fn hosts_at(hostname: &str, addresses: &[IpAddr]) -> String {
+    if addresses.is_empty() {
+        return hosts(hostname);
     }
+    let own: String = addresses.iter().map(|address| format!("{address}\t{hostname}\n")).collect();
+    standard_hosts("") + &own
 }
 
 fn standard_hosts(more: &str) -> String {

@@ -92,6 +92,16 @@ pub enum VolumeError {
         /// Who has it.
         users: String,
     },
+    /// Nobody knows the server of a volume.
+    #[error("error resolving the address of the server of volume {name}: {host}")]
+    Server {
+        /// The volume.
+        name: String,
+        /// The server.
+        host: String,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// The directory that a volume of the driver option `bind` is cannot be used.
     #[error("failed to mount local volume: mount {path}:{name}")]
     Device {

@@ -12,6 +12,7 @@ mod mount_option;
 mod plan;
 mod point;
 mod request;
+mod server;
 
 pub use facts::{ANONYMOUS_LABEL, LocalOptions, Volume};
 pub use filter::VolumeFilters;

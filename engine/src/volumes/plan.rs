@@ -13,6 +13,7 @@ use super::facts::{LOCAL, LocalOptions};
 use super::lifecycle::{VolumeError, VolumeRequest};
 use super::point::MountPoint;
 use super::request::{Missing, MountError, MountRequest, MountSource, VolumeSource, clean_target};
+use super::server::with_address;
 use crate::Engine;
 
 /// Mode of a directory of the host that `--volume` makes, as in Docker.
@@ -195,6 +196,7 @@ impl MountPlan {
                 bind(path, read_only || is_device_read_only)
             }
             LocalOptions::FileSystem { fstype, device, options } => {
+                let options = with_address(&name, &fstype, &options)?;
                 let options = if read_only { format!("{options},ro") } else { options };
                 Mount::FileSystem { fstype, source: device, options, target: target.clone() }
             }

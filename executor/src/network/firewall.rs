@@ -2,7 +2,7 @@
 //!
 //! nf_tables tables with an owner exist since Linux 5.12, as do the mount calls that every sandbox needs.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use rustix::io::Errno;
 use rustix::net::netlink;
@@ -46,6 +46,8 @@ const STATE_INVALID: u32 = 1;
 const STATE_NEW: u32 = 8;
 /// Where the source address is in an IPv4 header.
 const SOURCE_ADDRESS_OFFSET: u32 = 12;
+/// The same in an IPv6 header.
+const SOURCE_ADDRESS6_OFFSET: u32 = 8;
 
 /// How a value must compare.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +105,25 @@ pub(super) fn translate(netlink: &Netlink, subnet: (Ipv4Addr, u8), uplink: &str)
         rule(TABLE, "postrouting", parts),
     ];
     netlink.request(&transaction(messages))
+}
+
+/// The same for IPv6.
+pub(super) fn translate6(netlink: &Netlink, subnet: (Ipv6Addr, u8), uplink: &str) -> Result<(), Errno> {
+    const TABLE: &str = "slipway6";
+    let leaves = named(META_OUTPUT_NAME, Comparison::Equal, uplink, Name::Whole);
+    let parts = from_pool6(subnet).chain(leaves).chain([expression("masq", &Attributes::new())]);
+    let messages = [
+        addition(NEW_TABLE, Attributes::new().text(1, TABLE)),
+        chain(TABLE, "postrouting", "nat", HOOK_POSTROUTING, PRIORITY_SOURCE_NAT),
+        rule(TABLE, "postrouting", parts),
+    ];
+    // Of the other family, and otherwise the same.
+    let of_ipv6 = |message: Message| {
+        let mut header = message.header;
+        header[0] = libc::NFPROTO_IPV6 as u8;
+        Message { header, ..message }
+    };
+    netlink.request(&transaction(messages.map(of_ipv6)))
 }
 
 fn address_of(netlink: &Netlink) -> Result<u32, Errno> {
@@ -177,6 +198,17 @@ fn from_pool((first, prefix): (Ipv4Addr, u8)) -> impl Iterator<Item = Attributes
     let mask = u32::MAX << (32 - u32::from(prefix));
     let first = compare(Comparison::Equal, &first.octets());
     [expression("payload", &source), masked(mask.to_be_bytes()), first].into_iter()
+}
+
+fn from_pool6((first, prefix): (Ipv6Addr, u8)) -> impl Iterator<Item = Attributes> {
+    let bytes = size_of::<Ipv6Addr>() as u32;
+    let source =
+        Attributes::new().be32(1, REGISTER_1).be32(2, 1).be32(3, SOURCE_ADDRESS6_OFFSET).be32(4, bytes);
+    let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0).to_be_bytes();
+    let data = Attributes::new().be32(1, REGISTER_1).be32(2, REGISTER_1).be32(3, bytes);
+    let masked = expression("bitwise", &data.nested(4, &value(&mask)).nested(5, &value(&[0; 16])));
+    let first = compare(Comparison::Equal, &first.octets());
+    [expression("payload", &source), masked, first].into_iter()
 }
 
 /// How much of an interface's name is given.

@@ -1,6 +1,6 @@
 //! Interfaces, addresses and routes, see rtnetlink(7).
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -26,6 +26,8 @@ const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_BROADCAST: u16 = 4;
+/// Used at once: nobody else can have an address that we gave away.
+const IFA_F_NODAD: u8 = 2;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
@@ -216,6 +218,41 @@ pub(crate) fn address_in(index: u32, own: Ipv4Addr, prefix: u8, broadcast: Ipv4A
             .bytes(IFA_ADDRESS, &own)
             .bytes(IFA_BROADCAST, &broadcast.octets()),
     }
+}
+
+/// Gives an interface an IPv6 address in a subnet.
+pub(crate) fn address6_in(index: u32, own: Ipv6Addr, prefix: u8) -> Message {
+    let mut header = vec![libc::AF_INET6 as u8, prefix, IFA_F_NODAD, libc::RT_SCOPE_UNIVERSE];
+    header.extend(index.to_ne_bytes());
+    let own = own.octets();
+    Message {
+        kind: libc::RTM_NEWADDR,
+        flags: libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL,
+        header,
+        attributes: Attributes::new().bytes(IFA_LOCAL, &own).bytes(IFA_ADDRESS, &own),
+    }
+}
+
+/// Whether the namespace has a route to everywhere by IPv6, through an interface that is not its own loopback.
+pub(crate) fn has_default_route6(netlink: &Netlink) -> Result<bool, Errno> {
+    let mut header = vec![0; ROUTE_HEADER_BYTES];
+    header[0] = libc::AF_INET6 as u8;
+    let request = Message { kind: libc::RTM_GETROUTE, flags: 0, header, attributes: Attributes::new() };
+    let leads_out = |answer: &Vec<u8>| {
+        let list = answer.get(ROUTE_HEADER_BYTES..).unwrap_or_default();
+        let is_default = answer.get(1) == Some(&0) && answer.get(7) == Some(&libc::RTN_UNICAST);
+        let interface: Option<u32> = attribute(list, RTA_OIF).and_then(number);
+        is_default && interface.is_some_and(|index| index != LOOPBACK)
+    };
+    Ok(netlink.dump(&request)?.iter().any(leads_out))
+}
+
+/// Sends everything by IPv6 without a better route to `gateway`.
+pub(crate) fn default_route6(index: u32, gateway: Ipv6Addr) -> Message {
+    let mut message = default_route(index, Ipv4Addr::UNSPECIFIED);
+    message.header[0] = libc::AF_INET6 as u8;
+    message.attributes = Attributes::new().u32(RTA_OIF, index).bytes(RTA_GATEWAY, &gateway.octets());
+    message
 }
 
 /// Whether the namespace has a route to everywhere.

@@ -29,7 +29,7 @@ mod unconnected;
 mod usermode;
 mod veth;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,8 @@ pub(crate) use porter::run as run_porter;
 pub use ports::{HostPort, Protocol, Published, publish};
 pub(crate) use switch::run as run_switch;
 pub use switch::{
-    Attachment, Endpoint, Join, NAME_SERVER, SwitchPlan, fuzz_query, join, leave, list, owner, start_switch,
+    Attachment, Endpoint, Ipv6Plan, Join, NAME_SERVER, SwitchPlan, fuzz_query, join, leave, list, owner,
+    start_switch,
 };
 pub use unconnected::prepare_unconnected_network;
 pub(crate) use unconnected::{Unconnected, take_unconnected};
@@ -108,19 +109,21 @@ pub enum NetworkError {
     #[error("Address already in use: {address}")]
     Taken {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// The address that was asked for is not in the network.
     #[error("no configured subnet or ip range contain the IP address {address}")]
     OutOfRange {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// All addresses of a network are taken.
-    #[error("no available IPv4 addresses on this network's address pools: {name}")]
+    #[error("no available {family} addresses on this network's address pools: {name}")]
     Full {
         /// Its name.
         name: String,
+        /// `IPv4`, `IPv6`.
+        family: String,
     },
     /// The keeper ended without a word, or the program that connects a namespace did.
     #[error("the keeper of the network {problem}")]

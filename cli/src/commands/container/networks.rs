@@ -1,6 +1,6 @@
 //! The networks and ports of a container of `run`.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use engine::Network;
 use engine::containers::name_of;
@@ -20,6 +20,9 @@ pub(crate) struct NetworkArgs {
     /// IPv4 address (e.g., 172.30.100.104)
     #[arg(long, value_name = "IP")]
     ip: Option<Ipv4Addr>,
+    /// IPv6 address (e.g., 2001:db8::33)
+    #[arg(long, value_name = "IP")]
+    ip6: Option<Ipv6Addr>,
     /// Container MAC address (e.g., 92:d0:c6:0a:29:33)
     #[arg(long, value_name = "ADDRESS", value_parser = mac)]
     mac_address: Option<[u8; 6]>,
@@ -70,7 +73,8 @@ impl NetworkArgs {
                 ..request
             });
         }
-        if !self.network_alias.is_empty() || self.ip.is_some() || self.mac_address.is_some() {
+        let has_address = self.ip.is_some() || self.ip6.is_some() || self.mac_address.is_some();
+        if !self.network_alias.is_empty() || has_address {
             if networks.is_empty() {
                 networks
                     .push(NetworkRequest { network: PREDEFINED[0].to_owned(), ..NetworkRequest::default() });
@@ -78,6 +82,7 @@ impl NetworkArgs {
             let first = &mut networks[0];
             first.aliases.extend(self.network_alias);
             first.address = self.ip.or(first.address);
+            first.address6 = self.ip6.or(first.address6);
             first.mac = self.mac_address.or(first.mac);
         }
         let settings = NetworkSettings {
@@ -90,7 +95,7 @@ impl NetworkArgs {
     }
 }
 
-/// A name, or `name=NETWORK,alias=NAME,ip=ADDRESS,mac-address=ADDRESS`.
+/// A name, or `name=NETWORK,alias=NAME,ip=ADDRESS,ip6=ADDRESS,mac-address=ADDRESS`.
 fn request(text: &str) -> Result<NetworkRequest, Report> {
     let wrong = |problem: String| {
         Report::mistake(format!("invalid argument \"{text}\" for \"--network\" flag: {problem}"))
@@ -108,6 +113,10 @@ fn request(text: &str) -> Result<NetworkRequest, Report> {
             "ip" => {
                 request.address =
                     Some(value.parse().map_err(|_| wrong(format!("`{value}` is no IPv4 address")))?);
+            }
+            "ip6" => {
+                request.address6 =
+                    Some(value.parse().map_err(|_| wrong(format!("`{value}` is no IPv6 address")))?);
             }
             "mac-address" => request.mac = Some(mac(value).map_err(wrong)?),
             _ => return Err(wrong(format!("invalid field key {key}"))),

@@ -1,6 +1,6 @@
 //! `slipway network connect`.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use engine::networks::NetworkRequest;
 
@@ -24,11 +24,15 @@ pub(crate) struct Args {
     /// IPv4 address (e.g., 172.30.100.104)
     #[arg(long, value_name = "IP")]
     ip: Option<Ipv4Addr>,
+    /// IPv6 address (e.g., 2001:db8::33)
+    #[arg(long, value_name = "IP")]
+    ip6: Option<Ipv6Addr>,
 }
 
 /// Makes a container join a network.
 pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
-    let request = NetworkRequest { network: args.network, aliases: args.alias, address: args.ip, mac: None };
-    store::open_with_networks(global, &[])?.connect_container(&args.container, &request)?;
+    let Args { network, container, alias: aliases, ip: address, ip6: address6 } = args;
+    let request = NetworkRequest { network, aliases, address, address6, mac: None };
+    store::open_with_networks(global, &[])?.connect_container(&container, &request)?;
     Ok(Exit::Success)
 }

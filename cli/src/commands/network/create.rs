@@ -1,8 +1,9 @@
 //! `slipway network create`.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
+use std::str::FromStr;
 
-use engine::networks::{NewNetwork, Subnet};
+use engine::networks::{NetworkError, NewIpv6, NewNetwork, Subnet, Subnet6};
 
 use crate::arguments::Global;
 use crate::commands::pairs::pair;
@@ -23,15 +24,18 @@ pub(crate) struct Args {
     /// Driver to manage the network ("bridge" is the only one)
     #[arg(short, long, value_name = "NAME", default_value = "bridge", hide_default_value = true)]
     driver: String,
-    /// IPv4 gateway for the subnet
+    /// IPv4 or IPv6 gateway for the subnet
     #[arg(long, value_name = "IP")]
-    gateway: Option<Ipv4Addr>,
+    gateway: Vec<IpAddr>,
     /// Restrict external access to the network
     #[arg(long)]
     internal: bool,
     /// Allocate container IPs from a sub-range
     #[arg(long, value_name = "SUBNET")]
-    ip_range: Option<Subnet>,
+    ip_range: Vec<AnySubnet>,
+    /// Enable IPv6 networking
+    #[arg(long)]
+    ipv6: bool,
     /// Set metadata on a network
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     label: Vec<(String, String)>,
@@ -40,17 +44,67 @@ pub(crate) struct Args {
     option: Vec<(String, String)>,
     /// Subnet in CIDR format
     #[arg(long, value_name = "SUBNET")]
-    subnet: Option<Subnet>,
+    subnet: Vec<AnySubnet>,
+}
+
+/// A subnet of either kind.
+#[derive(Debug, Clone, Copy)]
+enum AnySubnet {
+    V4(Subnet),
+    V6(Subnet6),
+}
+
+impl FromStr for AnySubnet {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        if text.contains(':') { text.parse().map(Self::V6) } else { text.parse().map(Self::V4) }
+    }
+}
+
+/// What is given of each kind, at most once.
+fn of_each<T: Copy, A, B>(
+    what: &str,
+    all: &[T],
+    kinds: (impl Fn(T) -> Option<A>, impl Fn(T) -> Option<B>),
+) -> Result<(Option<A>, Option<B>), Report> {
+    let (mut first, mut second) = (None, None);
+    for one in all {
+        let is_again = match (kinds.0(*one), kinds.1(*one)) {
+            (Some(one), _) => first.replace(one).is_some(),
+            (None, Some(one)) => second.replace(one).is_some(),
+            (None, None) => false,
+        };
+        if is_again {
+            return Err(Report::mistake(format!(
+                "--{what} is given twice: a bridge network has one of each kind"
+            )));
+        }
+    }
+    Ok((first, second))
 }
 
 /// Makes a network.
 pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
+    let subnets = (
+        |subnet| if let AnySubnet::V4(subnet) = subnet { Some(subnet) } else { None },
+        |subnet| if let AnySubnet::V6(subnet) = subnet { Some(subnet) } else { None },
+    );
+    let addresses = (
+        |address| if let IpAddr::V4(address) = address { Some(address) } else { None },
+        |address| if let IpAddr::V6(address) = address { Some(address) } else { None },
+    );
+    let (subnet, subnet6) = of_each("subnet", &args.subnet, subnets)?;
+    let (range, range6) = of_each("ip-range", &args.ip_range, subnets)?;
+    let (gateway, gateway6) = of_each("gateway", &args.gateway, addresses)?;
     let network = NewNetwork {
         name: args.name,
         driver: args.driver,
-        subnet: args.subnet,
-        range: args.ip_range,
-        gateway: args.gateway,
+        subnet,
+        range,
+        gateway,
+        has_ipv6: args.ipv6,
+        ipv6: NewIpv6 { subnet: subnet6, range: range6, gateway: gateway6 },
         is_internal: args.internal,
         is_attachable: args.attachable,
         labels: args.label.into_iter().collect(),

@@ -75,9 +75,9 @@ fn in_network(place: &Place) -> Value {
         "Gateway": place.gateway.map(|gateway| gateway.to_string()).unwrap_or_default(),
         "IPAddress": place.address.to_string(),
         "IPPrefixLen": place.prefix,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
+        "IPv6Gateway": place.gateway6.map(|gateway| gateway.to_string()).unwrap_or_default(),
+        "GlobalIPv6Address": place.address6.map(|(address, _)| address.to_string()).unwrap_or_default(),
+        "GlobalIPv6PrefixLen": place.address6.map_or(0, |(_, prefix)| prefix),
         "DNSNames": place.names,
     })
 }

@@ -1,17 +1,18 @@
 //! The bridge of a network, and the links of containers to it.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::sched::CloneFlags;
+use rustix::io::Errno;
 use rustix::net::netdevice::name_to_index;
 use rustix::net::netlink;
 
 use super::super::firewall;
 use super::super::keeper::{self, Namespace, Way, in_child, open_own_namespace};
 use super::super::links::{self, up};
-use super::super::netlink::Netlink;
+use super::super::netlink::{Message, Netlink};
 use super::super::{NetworkError, OrNetwork};
 use super::NAME_SERVER;
 use super::endpoints::Block;
@@ -27,6 +28,8 @@ const PORT: &str = "veth";
 const MTU: u32 = 1500;
 /// The port of name servers.
 const DOMAIN: u16 = 53;
+/// What lets a namespace forward, by IPv4 and by IPv6.
+const FORWARDING: [&str; 2] = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
 /// Whether the kernel knows IPv6 at all.
 const IPV6: &str = "/proc/sys/net/ipv6";
 
@@ -41,6 +44,8 @@ pub(super) struct Bridge {
     /// Numbers given to ports so far.
     ports: u32,
     has_outlet: bool,
+    /// Whether IPv6 leads out as well.
+    has_outlet6: bool,
     /// The host as containers see it.
     pub(super) host: Option<Ipv4Addr>,
 }
@@ -56,7 +61,8 @@ pub(super) struct Made {
 impl Bridge {
     /// Makes the bridge, and a way out if there shall be one and the machine has one.
     pub(super) fn open(plan: &SwitchPlan) -> Result<Self, NetworkError> {
-        let mut fds = in_child(libc::CLONE_NEWNET as u64, inside)?.wait()?.into_iter();
+        let family = Family::of(plan)?;
+        let mut fds = in_child(libc::CLONE_NEWNET as u64, || inside(family))?.wait()?.into_iter();
         let lost = || NetworkError::Keeper { problem: String::from("lost a child process") };
         let mut next = || fds.next().ok_or_else(lost);
         let namespace = Namespace {
@@ -74,13 +80,28 @@ impl Bridge {
                 .or_network(|| String::from("netlink(NFT_MSG_NEWTABLE)"))?;
         }
         let Namespace { descriptor, netlink, .. } = namespace;
+        let has_outlet6 = match &plan.ipv6 {
+            Some(ipv6) if has_outlet => translated6(&netlink, &rules, ipv6.subnet),
+            _ => false,
+        };
         let call = || format!("netlink(RTM_NEWLINK, {BRIDGE:?})");
         links::make_bridge(&netlink, BRIDGE, MTU).or_network(call)?;
         let index = name_to_index(&netlink.socket, BRIDGE).or_network(call)?;
         let subnet = Block::new(plan.subnet);
         let address = links::address_in(index, plan.gateway, plan.subnet.1, subnet.broadcast());
-        netlink.request(&with_ipv6_off(index, [address, up(index)])).or_network(call)?;
-        Ok(Self { netlink, index, _way: way, _end: end, _namespace: descriptor, ports: 0, has_outlet, host })
+        let address6 = plan.ipv6.map(|ipv6| links::address6_in(index, ipv6.gateway, ipv6.subnet.1));
+        netlink.request(&addressed(index, address, address6)).or_network(call)?;
+        Ok(Self {
+            netlink,
+            index,
+            _way: way,
+            _end: end,
+            _namespace: descriptor,
+            ports: 0,
+            has_outlet,
+            has_outlet6,
+            host,
+        })
     }
 
     /// Links a container, in a new namespace or in its own.
@@ -88,12 +109,13 @@ impl Bridge {
         &mut self,
         plan: &SwitchPlan,
         join: &Join,
-        (address, mac): (Ipv4Addr, [u8; 6]),
+        Addresses { address, address6, mac }: Addresses,
         running: Option<&OwnedFd>,
     ) -> Result<Made, NetworkError> {
+        let family = Family::of(plan)?;
         let fds = match running {
-            None => in_child(libc::CLONE_NEWNET as u64, || container(None))?.wait()?,
-            Some(namespace) => in_child(0, || container(Some(namespace)))?.wait()?,
+            None => in_child(libc::CLONE_NEWNET as u64, || container(None, family))?.wait()?,
+            Some(namespace) => in_child(0, || container(Some(namespace), family))?.wait()?,
         };
         let lost = || NetworkError::Keeper { problem: String::from("lost a child process") };
         let mut fds = fds.into_iter();
@@ -113,13 +135,19 @@ impl Bridge {
         self.netlink.request(&with_ipv6_off(outside, [up(outside)])).or_network(call)?;
         let broadcast = Block::new(plan.subnet).broadcast();
         let address = links::address_in(inside, address, plan.subnet.1, broadcast);
-        netlink.request(&with_ipv6_off(inside, [address, up(inside)])).or_network(call)?;
+        let address6 = address6.map(|(address, prefix)| links::address6_in(inside, address, prefix));
+        netlink.request(&addressed(inside, address, address6)).or_network(call)?;
         // One that runs and has a way out already keeps it.
         let is_first = running.is_none() || !links::has_default_route(&netlink).or_network(call)?;
         if self.has_outlet && is_first {
             netlink
                 .request(&[links::default_route(inside, plan.gateway)])
                 .or_network(|| String::from("netlink(RTM_NEWROUTE)"))?;
+        }
+        if let Some(ipv6) = plan.ipv6.filter(|_| self.has_outlet6 && is_first) {
+            netlink
+                .request(&[links::default_route6(inside, ipv6.gateway)])
+                .or_network(|| String::from("netlink(RTM_NEWROUTE, IPv6)"))?;
         }
         let namespace = running.is_none().then_some(descriptor);
         Ok(Made { namespace, name_server, port })
@@ -130,6 +158,60 @@ impl Bridge {
         if let Ok(index) = name_to_index(&self.netlink.socket, port) {
             let _ = self.netlink.request(&[links::remove(index)]);
         }
+    }
+}
+
+/// What an interface of a container is given.
+pub(super) struct Addresses {
+    pub(super) address: Ipv4Addr,
+    pub(super) address6: Option<(Ipv6Addr, u8)>,
+    pub(super) mac: [u8; 6],
+}
+
+/// Which addresses a network has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Ipv4,
+    Both,
+}
+
+impl Family {
+    fn of(plan: &SwitchPlan) -> Result<Self, NetworkError> {
+        match plan.ipv6 {
+            None => Ok(Self::Ipv4),
+            Some(_) if fs::exists(IPV6).unwrap_or(false) => Ok(Self::Both),
+            Some(_) => Err(NetworkError::Kernel {
+                call: String::from("socket(AF_INET6)"),
+                source: Errno::AFNOSUPPORT.into(),
+            }),
+        }
+    }
+
+    /// In a namespace: lets its interfaces have IPv6 addresses, whatever those of the host may.
+    fn allow(self) -> Result<(), NetworkError> {
+        if self == Self::Ipv4 {
+            return Ok(());
+        }
+        ["all", "default"].into_iter().try_for_each(|which| {
+            let switch = format!("{IPV6}/conf/{which}/disable_ipv6");
+            fs::write(&switch, "0").or_network(|| format!("write({switch:?}, \"0\")"))
+        })
+    }
+}
+
+/// Whether there is a way out by IPv6: then what leaves by it has the address of the uplink. Without, or where the kernel cannot
+/// translate, containers still reach each other.
+fn translated6(netlink: &Netlink, rules: &Netlink, subnet: (Ipv6Addr, u8)) -> bool {
+    links::has_default_route6(netlink).unwrap_or(false)
+        && firewall::translate6(rules, subnet, UPLINK).is_ok()
+        && fs::exists(IPV6).unwrap_or(false)
+}
+
+/// Gives an interface its addresses, and sets it up. One without IPv6 addresses gets none for its link either.
+fn addressed(index: u32, address: Message, address6: Option<Message>) -> Vec<Message> {
+    match address6 {
+        None => with_ipv6_off(index, [address, up(index)]),
+        Some(address6) => vec![address, up(index), address6],
     }
 }
 
@@ -164,19 +246,18 @@ fn connect(plan: &SwitchPlan, namespace: &Namespace) -> Result<Outside, NetworkE
     Ok(if count == 0 { outside } else { Outside::default() })
 }
 
-fn with_ipv6_off<const N: usize>(
-    index: u32,
-    messages: [super::super::netlink::Message; N],
-) -> Vec<super::super::netlink::Message> {
+fn with_ipv6_off<const N: usize>(index: u32, messages: [Message; N]) -> Vec<Message> {
     let first = fs::exists(IPV6).unwrap_or(false).then(|| links::without_ipv6(index));
     first.into_iter().chain(messages).collect()
 }
 
 /// In the new namespace of a switch: it forwards, and has sockets to set it up.
-fn inside() -> Result<Vec<OwnedFd>, NetworkError> {
+fn inside(family: Family) -> Result<Vec<OwnedFd>, NetworkError> {
     let mut fds = open_own_namespace()?;
-    let forwarding = "/proc/sys/net/ipv4/ip_forward";
-    fs::write(forwarding, "1").or_network(|| format!("write({forwarding:?}, \"1\")"))?;
+    family.allow()?;
+    for forwarding in &FORWARDING[..if family == Family::Both { 2 } else { 1 }] {
+        fs::write(forwarding, "1").or_network(|| format!("write({forwarding:?}, \"1\")"))?;
+    }
     let rules =
         Netlink::open(Some(netlink::NETFILTER)).or_network(|| String::from("socket(NETLINK_NETFILTER)"))?;
     fds.push(rules.socket);
@@ -184,12 +265,13 @@ fn inside() -> Result<Vec<OwnedFd>, NetworkError> {
 }
 
 /// In the namespace of a container: it, and a socket to set it up. A new one also has the sockets of its name server.
-fn container(running: Option<&OwnedFd>) -> Result<Vec<OwnedFd>, NetworkError> {
+fn container(running: Option<&OwnedFd>, family: Family) -> Result<Vec<OwnedFd>, NetworkError> {
     if let Some(namespace) = running {
         nix::sched::setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)
             .or_network(|| String::from("setns(CLONE_NEWNET)"))?;
     }
     let mut fds = open_own_namespace()?;
+    family.allow()?;
     fds.truncate(2);
     if running.is_none() {
         let address = SocketAddr::from((NAME_SERVER, DOMAIN));
@@ -198,4 +280,21 @@ fn container(running: Option<&OwnedFd>) -> Result<Vec<OwnedFd>, NetworkError> {
         fds.extend([OwnedFd::from(datagrams), OwnedFd::from(streams)]);
     }
     Ok(fds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_takes_the_rules_of_both_families() {
+        // Whoever is root has namespaces without more.
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let fds = in_child(libc::CLONE_NEWNET as u64, || inside(Family::Both)).unwrap().wait().unwrap();
+        let rules = Netlink::from(fds.into_iter().next_back().unwrap());
+        firewall::translate(&rules, (Ipv4Addr::new(10, 0, 0, 0), 8), UPLINK).unwrap();
+        firewall::translate6(&rules, ("fd00::".parse().unwrap(), 64), UPLINK).unwrap();
+    }
 }

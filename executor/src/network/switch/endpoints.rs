@@ -1,9 +1,9 @@
 //! Who is in a network, and which addresses are free.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::super::NetworkError;
-use super::message::{Endpoint, SwitchPlan};
+use super::message::{Endpoint, Ipv6Plan, SwitchPlan};
 
 /// Addresses of a network by its first one and the bits that all have in common.
 #[derive(Debug, Clone, Copy)]
@@ -46,14 +46,49 @@ pub(super) fn choose<'a>(
     };
     if let Some(wanted) = wanted {
         if !subnet.contains(wanted) {
-            return Err(NetworkError::OutOfRange { address: wanted });
+            return Err(NetworkError::OutOfRange { address: wanted.into() });
         }
-        return if is_free(wanted) { Ok(wanted) } else { Err(NetworkError::Taken { address: wanted }) };
+        return if is_free(wanted) {
+            Ok(wanted)
+        } else {
+            Err(NetworkError::Taken { address: wanted.into() })
+        };
     }
     // One more than are taken is always enough to look at, beside the three that nobody has.
     let candidates = (range.first..=range.last).take(taken.len() + 4);
-    let full = || NetworkError::Full { name: plan.name.clone() };
+    let full = || NetworkError::Full { name: plan.name.clone(), family: String::from("IPv4") };
     candidates.map(Ipv4Addr::from).find(|address| is_free(*address)).ok_or_else(full)
+}
+
+/// The same for an IPv6 address, in a network that has any. Nobody has the first one, which means all routers.
+pub(super) fn choose6<'a>(
+    plan: &SwitchPlan,
+    taken: impl Iterator<Item = &'a Endpoint>,
+    wanted: Option<Ipv6Addr>,
+) -> Result<Option<(Ipv6Addr, u8)>, NetworkError> {
+    let out_of_range = |wanted: Ipv6Addr| NetworkError::OutOfRange { address: wanted.into() };
+    let Some(Ipv6Plan { subnet, range, gateway }) = plan.ipv6 else {
+        return wanted.map_or(Ok(None), |wanted| Err(out_of_range(wanted)));
+    };
+    let last = |(first, prefix): (Ipv6Addr, u8)| {
+        u128::from(first) | u128::MAX.checked_shr(u32::from(prefix)).unwrap_or(0)
+    };
+    let taken: Vec<Ipv6Addr> =
+        taken.filter_map(|endpoint| endpoint.address6).map(|(address, _)| address).collect();
+    let is_free = |address: Ipv6Addr| address != gateway && address != subnet.0 && !taken.contains(&address);
+    if let Some(wanted) = wanted {
+        if !(u128::from(subnet.0)..=last(subnet)).contains(&u128::from(wanted)) {
+            return Err(out_of_range(wanted));
+        }
+        let is_free = is_free(wanted);
+        return is_free
+            .then_some(Some((wanted, subnet.1)))
+            .ok_or(NetworkError::Taken { address: wanted.into() });
+    }
+    let candidates = (u128::from(range.0)..=last(range)).take(taken.len() + 3);
+    let found = candidates.map(Ipv6Addr::from).find(|address| is_free(*address));
+    let full = || NetworkError::Full { name: plan.name.clone(), family: String::from("IPv6") };
+    found.map(|address| Some((address, subnet.1))).ok_or_else(full)
 }
 
 /// A hardware address that belongs to an address of this network, as Docker makes them.
@@ -72,6 +107,7 @@ mod tests {
             subnet: (Ipv4Addr::new(10, 1, 2, 0), 29),
             range,
             gateway: Ipv4Addr::new(10, 1, 2, 1),
+            ipv6: None,
             is_internal: false,
         }
     }
@@ -82,6 +118,7 @@ mod tests {
             names: Vec::new(),
             address,
             prefix: 29,
+            address6: None,
             mac: mac_of(address),
             host: None,
         }
@@ -113,5 +150,31 @@ mod tests {
             assert!(matches!(wish(taken), Err(NetworkError::Taken { .. })), "{taken}");
         }
         assert!(matches!(wish(8), Err(NetworkError::OutOfRange { .. })));
+    }
+
+    #[test]
+    fn ipv6_addresses_are_given_as_others_are() {
+        let address = |text: &str| text.parse::<Ipv6Addr>().unwrap();
+        let none = plan((Ipv4Addr::new(10, 1, 2, 0), 29));
+        assert_eq!(choose6(&none, [].iter(), None), Ok(None));
+        assert!(matches!(
+            choose6(&none, [].iter(), Some(address("fd00::5"))),
+            Err(NetworkError::OutOfRange { .. })
+        ));
+        let subnet = (address("fd00::8"), 126);
+        let ipv6 = Some(Ipv6Plan { subnet, range: subnet, gateway: address("fd00::9") });
+        let some = SwitchPlan { ipv6, ..none };
+        let mut endpoints: Vec<Endpoint> = Vec::new();
+        while let Ok(found) = choose6(&some, endpoints.iter(), None) {
+            endpoints.push(Endpoint { address6: found, ..endpoint(Ipv4Addr::LOCALHOST) });
+        }
+        let given: Vec<_> = endpoints.iter().filter_map(|endpoint| endpoint.address6).collect();
+        assert_eq!(given, [(address("fd00::a"), 126), (address("fd00::b"), 126)]);
+        let wish = |text: &str| choose6(&some, endpoints[..1].iter(), Some(address(text)));
+        assert_eq!(wish("fd00::b"), Ok(Some((address("fd00::b"), 126))));
+        for taken in ["fd00::8", "fd00::9", "fd00::a"] {
+            assert!(matches!(wish(taken), Err(NetworkError::Taken { .. })), "{taken}");
+        }
+        assert!(matches!(wish("fd00::c"), Err(NetworkError::OutOfRange { .. })));
     }
 }

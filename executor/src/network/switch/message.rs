@@ -1,6 +1,6 @@
 //! What the switch and those who use it tell each other.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,21 @@ pub struct SwitchPlan {
     pub range: (Ipv4Addr, u8),
     /// The address of the bridge, which is the way out.
     pub gateway: Ipv4Addr,
+    /// What containers have beside that.
+    pub ipv6: Option<Ipv6Plan>,
     /// Whether there is no way out.
     pub is_internal: bool,
+}
+
+/// The IPv6 addresses of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipv6Plan {
+    /// The first address, and the bits that all have in common.
+    pub subnet: (Ipv6Addr, u8),
+    /// The addresses that containers get, in the same form.
+    pub range: (Ipv6Addr, u8),
+    /// The address of the bridge.
+    pub gateway: Ipv6Addr,
 }
 
 /// A container that joins.
@@ -30,6 +43,8 @@ pub struct Join {
     pub names: Vec<String>,
     /// The address that it wants.
     pub address: Option<Ipv4Addr>,
+    /// The IPv6 address that it wants.
+    pub address6: Option<Ipv6Addr>,
     /// The hardware address that it wants.
     pub mac: Option<[u8; 6]>,
     /// Who is asked for all other names.
@@ -49,6 +64,8 @@ pub struct Endpoint {
     pub address: Ipv4Addr,
     /// The bits of the address that all in the network have in common.
     pub prefix: u8,
+    /// Its IPv6 address, and the bits of that which all have in common, where the network has any.
+    pub address6: Option<(Ipv6Addr, u8)>,
     /// The hardware address.
     pub mac: [u8; 6],
     /// The address under which it reaches the host, where there is one.

@@ -21,7 +21,7 @@ mod process;
 mod stream;
 
 pub use client::{Attachment, join, leave, list, owner, start_switch};
-pub use message::{Endpoint, Join, SwitchPlan};
+pub use message::{Endpoint, Ipv6Plan, Join, SwitchPlan};
 pub use names::fuzz_query;
 pub(crate) use process::run;
 

@@ -1,6 +1,6 @@
 //! Questions to a name server and its own answers, see RFC 1035. Answers of others are passed on as they are.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Length of the header of a message.
 const HEADER_BYTES: usize = 12;
@@ -16,6 +16,10 @@ const TIME_TO_LIVE: u32 = 600;
 const SAME_NAME: [u8; 2] = [0xc0, HEADER_BYTES as u8];
 /// Most addresses in one answer: so many fit without the answer being cut.
 const ADDRESSES_MAX: usize = 24;
+/// The same of IPv6 addresses, which are longer.
+const ADDRESSES6_MAX: usize = 8;
+/// Digits of an IPv6 address.
+const DIGITS6: usize = 32;
 
 /// Flags of a header: an answer, as wanted with recursion, which there is.
 const ANSWER: u8 = 0x80;
@@ -75,20 +79,30 @@ impl<'a> Query<'a> {
         Some(Self { message, end: at + 4, name, kind })
     }
 
-    /// The address that a question for a name is about: `4.3.2.1.in-addr.arpa` is 1.2.3.4.
-    pub(super) fn reversed_address(&self) -> Option<Ipv4Addr> {
-        let text = self.name.strip_suffix(".in-addr.arpa").filter(|_| self.kind == Kind::Name)?;
-        let address: Ipv4Addr = text.parse().ok()?;
+    /// The address that a question for a name is about: `4.3.2.1.in-addr.arpa` is 1.2.3.4, and below `ip6.arpa` are the
+    /// digits of an IPv6 address, the last one first.
+    pub(super) fn reversed_address(&self) -> Option<IpAddr> {
+        if self.kind != Kind::Name {
+            return None;
+        }
+        if let Some(text) = self.name.strip_suffix(".ip6.arpa") {
+            return reversed_ipv6(text).map(IpAddr::V6);
+        }
+        let address: Ipv4Addr = self.name.strip_suffix(".in-addr.arpa")?.parse().ok()?;
         let [a, b, c, d] = address.octets();
-        Some(Ipv4Addr::new(d, c, b, a))
+        Some(Ipv4Addr::new(d, c, b, a).into())
     }
 
-    /// The answer with these addresses.
-    pub(super) fn addresses(&self, addresses: &[Ipv4Addr]) -> Vec<u8> {
-        let addresses = &addresses[..addresses.len().min(ADDRESSES_MAX)];
+    /// The answer with these addresses, which are all of the kind that was asked for.
+    pub(super) fn addresses(&self, addresses: &[IpAddr]) -> Vec<u8> {
+        let most = if self.kind == Kind::Address6 { ADDRESSES6_MAX } else { ADDRESSES_MAX };
+        let addresses = &addresses[..addresses.len().min(most)];
         let mut answer = self.head(addresses.len() as u16, 0);
         for address in addresses {
-            record(&mut answer, 1, &address.octets());
+            match address {
+                IpAddr::V4(address) => record(&mut answer, 1, &address.octets()),
+                IpAddr::V6(address) => record(&mut answer, 28, &address.octets()),
+            }
         }
         answer
     }
@@ -121,6 +135,16 @@ impl<'a> Query<'a> {
         answer[8..12].fill(0);
         answer
     }
+}
+
+/// The address whose digits these are, the last one first, with dots between.
+fn reversed_ipv6(text: &str) -> Option<Ipv6Addr> {
+    let digits: Vec<&str> = text.split('.').collect();
+    if digits.len() != DIGITS6 || digits.iter().any(|digit| digit.len() != 1) {
+        return None;
+    }
+    let number: String = digits.into_iter().rev().collect();
+    u128::from_str_radix(&number, 16).ok().map(Ipv6Addr::from)
 }
 
 /// The name of the question, and where its kind is.
@@ -157,7 +181,8 @@ fn record(answer: &mut Vec<u8>, kind: u16, value: &[u8]) {
 pub fn fuzz_query(message: &[u8]) {
     if let Some(query) = Query::parse(message) {
         let answers = [
-            query.addresses(&[Ipv4Addr::LOCALHOST; ADDRESSES_MAX + 1]),
+            query.addresses(&[IpAddr::V4(Ipv4Addr::LOCALHOST); ADDRESSES_MAX + 1]),
+            query.addresses(&[IpAddr::V6(Ipv6Addr::LOCALHOST); ADDRESSES_MAX + 1]),
             query.named(&query.name),
             query.nothing(Code::NoData),
         ];
@@ -188,7 +213,16 @@ mod tests {
         let query = Query::parse(&message).unwrap();
         assert_eq!((query.name.as_str(), query.kind), ("web.net", Kind::Address));
         let message = question("4.3.2.1.in-addr.arpa", 12);
-        assert_eq!(Query::parse(&message).unwrap().reversed_address(), Some(Ipv4Addr::new(1, 2, 3, 4)));
+        assert_eq!(
+            Query::parse(&message).unwrap().reversed_address(),
+            Some(Ipv4Addr::new(1, 2, 3, 4).into())
+        );
+        let digits = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.a.0.d.f";
+        let reversed = |name: &str| Query::parse(&question(name, 12)).unwrap().reversed_address();
+        assert_eq!(reversed(&format!("{digits}.ip6.arpa")), Some("fd0a::1".parse().unwrap()));
+        for wrong in ["1.ip6.arpa", &format!("{digits}.0.ip6.arpa"), &format!("g{}.ip6.arpa", &digits[1..])] {
+            assert_eq!(reversed(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
@@ -197,12 +231,16 @@ mod tests {
         // With an additional record, as resolvers send it.
         message[11] = 1;
         message.extend([0, 0, 41, 4, 0, 0, 0, 0, 0, 0, 0]);
-        let answer = Query::parse(&message).unwrap().addresses(&[Ipv4Addr::new(1, 2, 3, 4)]);
+        let answer = Query::parse(&message).unwrap().addresses(&[Ipv4Addr::new(1, 2, 3, 4).into()]);
         let expected = [
             &[0xab, 0xcd, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0, 1, b'a', 0, 0, 1, 0, 1][..],
             &[0xc0, 12, 0, 1, 0, 1, 0, 0, 2, 0x58, 0, 4, 1, 2, 3, 4],
         ];
         assert_eq!(answer, expected.concat());
+        let message = question("a", 28);
+        let answer = Query::parse(&message).unwrap().addresses(&[Ipv6Addr::LOCALHOST.into()]);
+        let record = [&[0xc0, 12, 0, 28, 0, 1, 0, 0, 2, 0x58, 0, 16][..], &Ipv6Addr::LOCALHOST.octets()];
+        assert!(answer.ends_with(&record.concat()), "{answer:?}");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::process::WaitOptions;
 
 use super::super::{NetworkError, OrNetwork};
-use super::bridge::{Bridge, Made};
-use super::endpoints::{choose, mac_of};
+use super::bridge::{Addresses, Bridge, Made};
+use super::endpoints::{choose, choose6, mac_of};
 use super::message::{Answer, Endpoint, Join, Request, SwitchPlan};
 use super::names::{Code, Kind, Query};
 
@@ -252,16 +252,18 @@ impl Switch {
     fn join(&mut self, client: BorrowedFd<'_>, join: Join, fds: Vec<OwnedFd>) -> Result<(), NetworkError> {
         let mut fds = fds.into_iter();
         let (running, process) = (fds.next(), fds.next());
-        let endpoints = self.members.iter().map(|member| &member.endpoint);
-        let address = choose(&self.plan, endpoints, join.address)?;
+        let endpoints = || self.members.iter().map(|member| &member.endpoint);
+        let address = choose(&self.plan, endpoints(), join.address)?;
+        let address6 = choose6(&self.plan, endpoints(), join.address6)?;
         let mac = join.mac.unwrap_or_else(|| mac_of(address));
         let Made { namespace, name_server, port } =
-            self.bridge.link(&self.plan, &join, (address, mac), running.as_ref())?;
+            self.bridge.link(&self.plan, &join, Addresses { address, address6, mac }, running.as_ref())?;
         let endpoint = Endpoint {
             container: join.container,
             names: join.names,
             address,
             prefix: self.plan.subnet.1,
+            address6,
             mac,
             host: self.bridge.host,
         };
@@ -321,7 +323,11 @@ impl Switch {
     /// The answer to a question about this network; none if it is about something else.
     fn own_answer(&self, query: &Query<'_>) -> Option<Vec<u8>> {
         if let Some(address) = query.reversed_address() {
-            let member = self.members.iter().find(|member| member.endpoint.address == address)?;
+            let has_address = |member: &&Member| match address {
+                IpAddr::V4(address) => member.endpoint.address == address,
+                IpAddr::V6(address) => member.endpoint.address6.is_some_and(|(own, _)| own == address),
+            };
+            let member = self.members.iter().find(has_address)?;
             let name = member.endpoint.names.first()?;
             return Some(query.named(&format!("{name}.{}", self.plan.name)));
         }
@@ -329,21 +335,23 @@ impl Switch {
         let short = query.name.strip_suffix(&suffix).unwrap_or(&query.name);
         let has_name =
             |endpoint: &Endpoint| endpoint.names.iter().any(|name| name.eq_ignore_ascii_case(short));
-        let mut found: Vec<_> = self
+        let mut found: Vec<&Endpoint> = self
             .members
             .iter()
-            .filter(|member| has_name(&member.endpoint))
-            .map(|member| member.endpoint.address)
+            .map(|member| &member.endpoint)
+            .filter(|endpoint| has_name(endpoint))
             .collect();
         if found.is_empty() {
             return None;
         }
         let turn = self.turn % found.len();
         found.rotate_left(turn);
-        Some(match query.kind {
-            Kind::Address => query.addresses(&found),
-            Kind::Address6 | Kind::Name | Kind::Other => query.nothing(Code::NoData),
-        })
+        let addresses: Vec<IpAddr> = match query.kind {
+            Kind::Address => found.iter().map(|endpoint| endpoint.address.into()).collect(),
+            Kind::Address6 => found.iter().filter_map(|endpoint| Some(endpoint.address6?.0.into())).collect(),
+            Kind::Name | Kind::Other => Vec::new(),
+        };
+        Some(if addresses.is_empty() { query.nothing(Code::NoData) } else { query.addresses(&addresses) })
     }
 
     /// Asks the next resolver of a question. When there is none, nobody can be asked.

@@ -388,6 +388,9 @@ impl From<ContainerError> for Report {
             }
             ContainerError::Monitor { .. } => Self::of(Exit::Machine, &error),
             ContainerError::File { .. } => Self::of_store(&error),
+            ContainerError::Damaged { id, .. } => {
+                Self::of_store(&error).hint(format!("`slipway rm {id}` removes what is left of it"))
+            }
             _ => Self::of(Exit::Failure, &error),
         }
     }

@@ -299,6 +299,27 @@ fn a_client_that_is_killed_leaves_the_container_alone() {
 }
 
 #[test]
+fn files_that_a_power_cut_has_emptied_are_in_nobodys_way() {
+    let world = World::new();
+    for name in ["first", "second", "third"] {
+        let id = start(&world, &["--name", name, "-v", &format!("{name}:/data")], FOREVER);
+        signal(monitor(&world, name), "KILL");
+        wait_until("it goes on", || inspect(&world, name, "{{.State.Status}}") == "exited");
+        let emptied = if name == "second" { "config.json" } else { "state.json" };
+        fs::write(world.path("store/containers").join(&id).join(emptied), "").unwrap();
+    }
+    assert_eq!(inspect(&world, "first", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+    let refused = world.run(["start", "second"]);
+    assert!(refused.code == 71 && refused.stderr.contains("is damaged"), "{refused}");
+    assert!(refused.stderr.contains("removes what is left of it"), "{refused}");
+    world.ok(["start", "first"]);
+    world.ok(["rm", "-f", "first", "second", "third"]);
+    assert_eq!(world.run(["ps", "-a"]).stderr, "");
+    world.ok(["run", "--rm", "--name", "second", "bb", "true"]);
+    world.ok(["volume", "rm", "first", "second", "third"]);
+}
+
+#[test]
 fn what_a_container_stands_on_stays() {
     let world = World::new();
     world.ok(["create", "--name", "idle", "bb", "echo", "still here"]);

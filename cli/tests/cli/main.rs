@@ -16,6 +16,7 @@ mod health;
 mod help;
 mod images;
 mod limits;
+mod mistakes;
 mod network;
 mod networks;
 mod networks6;

@@ -157,6 +157,14 @@ pub enum ContainerError {
         /// What was seen.
         problem: String,
     },
+    /// What a container was to be is lost: it was made just before the machine went down.
+    #[error("container {id} is damaged: `{}`", path.display())]
+    Damaged {
+        /// Its id.
+        id: String,
+        /// The file that makes no sense.
+        path: PathBuf,
+    },
     /// A file of a container cannot be read or written.
     #[error("`{}`", path.display())]
     File {

@@ -99,6 +99,9 @@ impl Engine {
             match Container::load(&Home::new(self.root(), &id)) {
                 Ok(container) => containers.push(container),
                 Err(ContainerError::NoSuchContainer { .. }) => {}
+                Err(error @ ContainerError::Damaged { .. }) => {
+                    tracing::warn!("{error}; `slipway rm` removes what is left of it");
+                }
                 Err(error) => tracing::warn!("container {id}: {error}"),
             }
         }

@@ -4,9 +4,9 @@ use image::ImageId;
 
 use super::ask::ask;
 use super::error::ContainerError;
-use super::home::Home;
+use super::home::{self, Home};
 use super::wire::Request;
-use super::{Container, signal};
+use super::{Config, Container, signal};
 use crate::Engine;
 use crate::events::EventKind;
 use crate::images::ImageUser;
@@ -29,7 +29,11 @@ impl Engine {
     pub fn remove_container(&self, name: &str, removal: Removal) -> Result<Container, ContainerError> {
         let home = self.home(name)?;
         loop {
-            let container = Container::load(&home)?;
+            let container = match Container::load(&home) {
+                // Of this one only the files are left.
+                Err(ContainerError::Damaged { .. }) => nameless(&home)?,
+                loaded => loaded?,
+            };
             let status = container.state.status;
             if status.is_alive() && removal == Removal::Ended {
                 let status = status.name();
@@ -115,4 +119,11 @@ impl Engine {
         let sizes = files.filter_map(|entry| entry.metadata().ok()).filter(std::fs::Metadata::is_file);
         sizes.map(|metadata| metadata.len()).sum()
     }
+}
+
+/// A container of which nobody knows any more what it was to be.
+fn nameless(home: &Home) -> Result<Container, ContainerError> {
+    let name = home::name_of(home.root(), &home.id).unwrap_or_default();
+    let config = Config { id: home.id.clone(), name, ..Config::default() };
+    Ok(Container { config, state: home.state()? })
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use executor::{Attachment, Join};
 use serde::{Deserialize, Serialize};
 
+use super::directory::{Directory, open_lock};
 use super::facts::Facts;
-use super::lifecycle::{Directory, open_lock};
 use super::{NetworkError, PREDEFINED};
 
 /// How often to start the switch of a network that ends at the very moment.

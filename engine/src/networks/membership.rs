@@ -6,9 +6,9 @@ use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::directory::Directory;
 use super::facts::Facts;
 use super::join::{Joined, Member, join_network};
-use super::lifecycle::Directory;
 use super::place::Place;
 use super::{NetworkError, NetworkRequest, PREDEFINED};
 use crate::Engine;

@@ -10,6 +10,7 @@
 //! A network on the disk is only a plan. What is real of it, a bridge in a namespace, exists while containers are in it, and
 //! belongs to a process, the switch: see the `executor` crate.
 
+mod directory;
 mod error;
 mod facts;
 mod filter;

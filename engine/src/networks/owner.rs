@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::NetworkError;
-use super::lifecycle::{DIRECTORY, Directory};
+use super::directory::{DIRECTORY, Directory};
 use crate::containers::user_namespace;
 use crate::sandbox::NamespaceError;
 

@@ -18,13 +18,13 @@ pub(super) fn with_address(volume: &str, fstype: &str, options: &str) -> Result<
     if !NETWORKED.contains(&fstype) {
         return Ok(options.to_owned());
     }
-    let resolved = options.split(',').map(|option| match option.strip_prefix(ADDRESS) {
+    let resolved = |option: &str| match option.strip_prefix(ADDRESS) {
         Some(host) if host.parse::<IpAddr>().is_err() => {
-            Ok(format!("{ADDRESS}{}", address_of(volume, host)?))
+            address_of(volume, host).map(|address| format!("{ADDRESS}{address}"))
         }
         _ => Ok(option.to_owned()),
-    });
-    Ok(resolved.collect::<Result<Vec<_>, _>>()?.join(","))
+    };
+    Ok(options.split(',').map(resolved).collect::<Result<Vec<_>, _>>()?.join(","))
 }
 
 fn address_of(volume: &str, host: &str) -> Result<IpAddr, VolumeError> {

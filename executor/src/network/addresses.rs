@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::links::Route;
+use super::routes::Route;
 
 /// Sandboxes have addresses of one of these, the first that no route of the host touches. They are away from what
 /// Docker (172.17.0.0/12, 192.168.0.0/16) and podman (10.88.0.0/16) hand out; the last is set aside for tests of

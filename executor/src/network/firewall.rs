@@ -245,3 +245,21 @@ pub(super) fn verdict(code: u32) -> Attributes {
     let verdict = Attributes::new().nested(2, &Attributes::new().be32(1, code));
     expression("immediate", &Attributes::new().be32(1, REGISTER_VERDICT).nested(2, &verdict))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_takes_the_rules_of_both_families() {
+        // Others have namespaces only after more than a thread can do.
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        // Of this thread alone.
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        let netlink = Netlink::open(Some(netlink::NETFILTER)).unwrap();
+        translate(&netlink, (Ipv4Addr::new(10, 0, 0, 0), 8), "eth0").unwrap();
+        translate6(&netlink, ("fd00::".parse().unwrap(), 64), "eth0").unwrap();
+    }
+}

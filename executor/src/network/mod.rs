@@ -24,6 +24,7 @@ mod passage;
 mod porter;
 mod ports;
 mod quiet;
+mod routes;
 mod switch;
 mod unconnected;
 mod usermode;

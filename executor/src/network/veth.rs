@@ -15,8 +15,9 @@ use super::addresses::{PREFIX, Pool, SANDBOXES_MAX};
 use super::firewall::Firewall;
 use super::forwarding::{Forwarding, switch};
 use super::keeper::Namespace;
-use super::links::{self, Link, Route};
+use super::links::{self, Link};
 use super::netlink::{Message, Netlink, ROUTE};
+use super::routes::{self, Route};
 use super::{NetworkError, OrNetwork};
 
 /// How the names of the host's interfaces for sandboxes begin.
@@ -44,7 +45,7 @@ impl Veth {
         let call = || String::from("netlink(RTM_GETLINK, RTM_GETROUTE)");
         let netlink = Netlink::open(ROUTE).or_network(call)?;
         let all = links::links(&netlink).or_network(call)?;
-        let routes = links::routes(&netlink).or_network(call)?;
+        let routes = routes::routes(&netlink).or_network(call)?;
         let own: Vec<u32> =
             all.iter().filter(|link| link.name.starts_with(INTERFACES)).map(|link| link.index).collect();
         let pool = Pool::unused(&routes, &own).ok_or(NetworkError::NoAddresses)?;
@@ -87,7 +88,7 @@ impl Veth {
         self.netlink.request(&messages).or_network(call)?;
         switch(&name, "1").or_network(|| format!("switch on forwarding of {name:?}"))?;
         let mut messages = set_up(inside, sandbox, host);
-        messages.push(links::default_route(inside, host));
+        messages.push(routes::default_route(inside, host));
         messages.extend(self.limit(namespace, inside));
         namespace.netlink.request(&messages).or_network(|| format!("netlink(RTM_NEWADDR, {INSIDE:?})"))?;
         Ok((outside, sandbox))
@@ -101,7 +102,7 @@ impl Veth {
 
     /// Lets the host reach further addresses behind a namespace. Somebody else may have a route to them: then it cannot.
     pub(crate) fn route(&self, (outside, gateway): (u32, Ipv4Addr), subnet: (Ipv4Addr, u8)) {
-        let _ = self.netlink.request(&[links::route_to(outside, gateway, subnet)]);
+        let _ = self.netlink.request(&[routes::route_to(outside, gateway, subnet)]);
     }
 
     fn make_pair(&mut self, namespace: &OwnedFd) -> Result<(u32, String), NetworkError> {

@@ -6,6 +6,7 @@
 
 mod at_rest;
 mod error;
+mod made;
 mod pack;
 mod place;
 mod root;

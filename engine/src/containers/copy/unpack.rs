@@ -1,29 +1,24 @@
 //! Makes the files of a tar in a directory that may have others already.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat,
-    fchmod, fchown, fsetxattr, futimens, linkat, makedev, mkdirat, mknodat, openat, statat, symlinkat,
-    unlinkat, utimensat,
+    AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chownat, linkat, mkdirat, utimensat,
 };
 use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType};
 
 use super::error::CopyError;
+use super::made::{Attributes, Made};
 use super::pack::{XATTR_RECORD, travels};
 use super::place::{Place, Tree, open_plain};
 
 /// Mode of directories that no entry speaks of.
 const DIRECTORY_MODE: u32 = 0o755;
-/// Mode of files until their owner is known.
-const PRIVATE_MODE: u32 = 0o600;
-
 /// Where files may land.
 #[derive(Clone, Copy)]
 pub(super) enum Within<'a> {
@@ -50,14 +45,6 @@ impl<'a> Within<'a> {
             Within::Plain(place) => open_plain(&place.directory, path, OFlags::PATH | OFlags::DIRECTORY),
         }
     }
-}
-
-/// What an entry says of a file beside its content.
-struct Attributes {
-    mode: Mode,
-    owner: (u32, u32),
-    times: Timestamps,
-    xattrs: Vec<(String, Vec<u8>)>,
 }
 
 /// The files of one tar on their way into a directory.
@@ -165,119 +152,6 @@ impl<'a> Unpacking<'a> {
         let time = Timespec { tv_sec, tv_nsec: 0 };
         let times = Timestamps { last_access: time, last_modification: time };
         Ok(Attributes { mode: Mode::from_raw_mode(header.mode()?), owner, times, xattrs })
-    }
-}
-
-/// One file in the making.
-struct Made<'a> {
-    directory: &'a OwnedFd,
-    name: &'a OsStr,
-    path: &'a Path,
-    attributes: &'a Attributes,
-}
-
-impl Made<'_> {
-    /// Removes what has the name, unless it is a directory.
-    fn make_room(&self) -> Result<(), CopyError> {
-        match unlinkat(self.directory, self.name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(Errno::ISDIR) => Err(CopyError::Refused(format!(
-                "cannot overwrite directory \"{}\" with non-directory",
-                self.path.display()
-            ))),
-            Err(errno) => Err(CopyError::at(self.path, errno)),
-        }
-    }
-
-    fn directory(&self) -> Result<(), CopyError> {
-        match mkdirat(self.directory, self.name, Mode::from_raw_mode(PRIVATE_MODE)) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => {
-                let stat = statat(self.directory, self.name, AtFlags::SYMLINK_NOFOLLOW)
-                    .map_err(CopyError::call(self.path))?;
-                if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-                    return Err(CopyError::Refused(format!(
-                        "cannot overwrite non-directory \"{}\" with directory",
-                        self.path.display()
-                    )));
-                }
-            }
-            Err(errno) => return Err(CopyError::at(self.path, errno)),
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd =
-            openat(self.directory, self.name, flags, Mode::empty()).map_err(CopyError::call(self.path))?;
-        self.dress(&fd)
-    }
-
-    fn file(&self, content: &mut impl Read) -> Result<(), CopyError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(self.directory, self.name, flags, Mode::from_raw_mode(PRIVATE_MODE))
-            .map_err(CopyError::call(self.path))?;
-        let mut file = File::from(fd);
-        if let Err(error) = io::copy(content, &mut file) {
-            // Half a file is of no use.
-            let _ = unlinkat(self.directory, self.name, AtFlags::empty());
-            return Err(CopyError::at(self.path, error));
-        }
-        let fd = OwnedFd::from(file);
-        self.dress(&fd)?;
-        futimens(&fd, &self.attributes.times).map_err(CopyError::call(self.path))
-    }
-
-    /// Owner first: a change of it takes the bits away that the mode may have.
-    fn dress(&self, fd: &OwnedFd) -> Result<(), CopyError> {
-        let (uid, gid) = self.owner();
-        fchown(fd, uid, gid).map_err(CopyError::call(self.path))?;
-        for (name, value) in &self.attributes.xattrs {
-            match fsetxattr(fd, name.as_str(), value, XattrFlags::empty()) {
-                // A file system that has none, or a user who may not give capabilities: the file is there all the same.
-                Err(errno @ (Errno::OPNOTSUPP | Errno::PERM)) => {
-                    tracing::warn!("`{}` does not get its attribute {name}: {errno}", self.path.display());
-                }
-                set => set.map_err(CopyError::call(self.path))?,
-            }
-        }
-        fchmod(fd, self.attributes.mode).map_err(CopyError::call(self.path))
-    }
-
-    fn owner(&self) -> (Option<Uid>, Option<Gid>) {
-        let (uid, gid) = self.attributes.owner;
-        (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-    }
-
-    fn symlink(&self, target: &[u8]) -> Result<(), CopyError> {
-        let make = || {
-            symlinkat(OsStr::from_bytes(target), self.directory, self.name)?;
-            let (uid, gid) = self.owner();
-            chownat(self.directory, self.name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
-            utimensat(self.directory, self.name, &self.attributes.times, AtFlags::SYMLINK_NOFOLLOW)
-        };
-        make().map_err(CopyError::call(self.path))
-    }
-
-    fn node(&self, kind: EntryType, entry: &Entry<'_, impl Read>) -> Result<(), CopyError> {
-        let number = |number: io::Result<Option<u32>>| number.ok().flatten().unwrap_or(0);
-        let header = entry.header();
-        let (kind, device) = match kind {
-            EntryType::Fifo => (FileType::Fifo, 0),
-            kind => {
-                let device = makedev(number(header.device_major()), number(header.device_minor()));
-                let is_block = kind == EntryType::Block;
-                (if is_block { FileType::BlockDevice } else { FileType::CharacterDevice }, device)
-            }
-        };
-        let make = || {
-            mknodat(self.directory, self.name, kind, Mode::from_raw_mode(PRIVATE_MODE), device)?;
-            let (uid, gid) = self.owner();
-            chownat(self.directory, self.name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let fd = openat(self.directory, self.name, flags, Mode::empty())?;
-            let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-            chmodat(CWD, path, self.attributes.mode, AtFlags::empty())?;
-            utimensat(self.directory, self.name, &self.attributes.times, AtFlags::SYMLINK_NOFOLLOW)
-        };
-        make().map_err(CopyError::call(self.path))
     }
 }
 

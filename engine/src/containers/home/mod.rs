@@ -32,13 +32,15 @@ use serde::de::DeserializeOwned;
 
 use super::config::Config;
 use super::error::ContainerError;
-use super::state::State;
+use super::state::{State, Status};
 pub(crate) use lock::{Claim, Retired};
 use lock::{lock_file, remove_orphan};
-pub(crate) use names::find;
+pub(crate) use names::{find, name_of};
 
 const CONTAINERS: &str = "containers";
 const NAMES: &str = "container-names";
+/// What a container says whose state was cut.
+const LOST: &str = "what has become of it was lost when the machine went down";
 const NEW: &str = ".new-";
 const GONE: &str = ".gone-";
 /// Mode of directories that only their owner has a business in.
@@ -147,18 +149,24 @@ impl Home {
 
     /// What its monitor has noted, which may be gone.
     pub(crate) fn state_as_it_is(&self) -> Result<State, ContainerError> {
-        self.read_json("state.json")
+        match self.read_json("state.json") {
+            // Cut when the machine went down: what is lost is only whether it still ran then.
+            Err(ContainerError::Damaged { .. }) => {
+                Ok(State { status: Status::Running, error: LOST.to_owned(), ..State::default() })
+            }
+            state => state,
+        }
     }
 
     /// What has become of it. If its monitor has been killed, that is noted.
     pub(crate) fn state(&self) -> Result<State, ContainerError> {
-        let state: State = self.read_json("state.json")?;
+        let state = self.state_as_it_is()?;
         if !state.status.is_alive() {
             return Ok(state);
         }
         let Some(_claim) = self.claim()? else { return Ok(state) };
         // It may have ended since.
-        let state: State = self.read_json("state.json")?;
+        let state = self.state_as_it_is()?;
         let settled = state.without_monitor(now_unix_ns());
         if settled != state {
             self.write_state(&settled)?;
@@ -178,7 +186,7 @@ impl Home {
             }
             bytes => bytes.map_err(|source| file(&path, source))?,
         };
-        serde_json::from_slice(&bytes).map_err(|error| file(&path, error.into()))
+        serde_json::from_slice(&bytes).map_err(|_| ContainerError::Damaged { id: self.id.clone(), path })
     }
 
     /// What the container has changed.

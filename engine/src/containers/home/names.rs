@@ -73,3 +73,10 @@ pub(crate) fn named(root: &Path, name: &str) -> Option<String> {
     let id = fs::read_link(root.join(NAMES).join(name)).ok()?;
     id.into_os_string().into_string().ok()
 }
+
+/// The name that means a container, for one that cannot say so itself.
+pub(crate) fn name_of(root: &Path, id: &str) -> Option<String> {
+    let entries = fs::read_dir(root.join(NAMES)).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.into_iter().find(|name| named(root, name).as_deref() == Some(id))
+}

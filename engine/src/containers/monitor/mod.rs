@@ -6,6 +6,7 @@
 
 mod client;
 mod end;
+mod execs;
 mod health;
 mod life;
 mod pump;

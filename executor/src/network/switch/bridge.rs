@@ -13,6 +13,7 @@ use super::super::firewall;
 use super::super::keeper::{self, Namespace, Way, in_child, open_own_namespace};
 use super::super::links::{self, up};
 use super::super::netlink::{Message, Netlink};
+use super::super::routes;
 use super::super::{NetworkError, OrNetwork};
 use super::NAME_SERVER;
 use super::endpoints::Block;
@@ -138,15 +139,15 @@ impl Bridge {
         let address6 = address6.map(|(address, prefix)| links::address6_in(inside, address, prefix));
         netlink.request(&addressed(inside, address, address6)).or_network(call)?;
         // One that runs and has a way out already keeps it.
-        let is_first = running.is_none() || !links::has_default_route(&netlink).or_network(call)?;
+        let is_first = running.is_none() || !routes::has_default_route(&netlink).or_network(call)?;
         if self.has_outlet && is_first {
             netlink
-                .request(&[links::default_route(inside, plan.gateway)])
+                .request(&[routes::default_route(inside, plan.gateway)])
                 .or_network(|| String::from("netlink(RTM_NEWROUTE)"))?;
         }
         if let Some(ipv6) = plan.ipv6.filter(|_| self.has_outlet6 && is_first) {
             netlink
-                .request(&[links::default_route6(inside, ipv6.gateway)])
+                .request(&[routes::default_route6(inside, ipv6.gateway)])
                 .or_network(|| String::from("netlink(RTM_NEWROUTE, IPv6)"))?;
         }
         let namespace = running.is_none().then_some(descriptor);
@@ -202,7 +203,7 @@ impl Family {
 /// Whether there is a way out by IPv6: then what leaves by it has the address of the uplink. Without, or where the kernel cannot
 /// translate, containers still reach each other.
 fn translated6(netlink: &Netlink, rules: &Netlink, subnet: (Ipv6Addr, u8)) -> bool {
-    links::has_default_route6(netlink).unwrap_or(false)
+    routes::has_default_route6(netlink).unwrap_or(false)
         && firewall::translate6(rules, subnet, UPLINK).is_ok()
         && fs::exists(IPV6).unwrap_or(false)
 }
@@ -280,21 +281,4 @@ fn container(running: Option<&OwnedFd>, family: Family) -> Result<Vec<OwnedFd>, 
         fds.extend([OwnedFd::from(datagrams), OwnedFd::from(streams)]);
     }
     Ok(fds)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernel_takes_the_rules_of_both_families() {
-        // Whoever is root has namespaces without more.
-        if !rustix::process::geteuid().is_root() {
-            return;
-        }
-        let fds = in_child(libc::CLONE_NEWNET as u64, || inside(Family::Both)).unwrap().wait().unwrap();
-        let rules = Netlink::from(fds.into_iter().next_back().unwrap());
-        firewall::translate(&rules, (Ipv4Addr::new(10, 0, 0, 0), 8), UPLINK).unwrap();
-        firewall::translate6(&rules, ("fd00::".parse().unwrap(), 64), UPLINK).unwrap();
-    }
 }

@@ -1,10 +1,13 @@
 //! Removes containers, and knows what they still need.
 
+use std::time::Instant;
+
 use image::ImageId;
 
-use super::ask::ask;
+use super::ask::{PATIENCE, PAUSE, ask};
 use super::error::ContainerError;
 use super::home::{self, Home};
+use super::session::monitor_error;
 use super::wire::Request;
 use super::{Config, Container, signal};
 use crate::Engine;
@@ -28,7 +31,8 @@ impl Engine {
     /// [`ContainerError::InTheWay`] for one that runs, unless it is to be killed.
     pub fn remove_container(&self, name: &str, removal: Removal) -> Result<Container, ContainerError> {
         let home = self.home(name)?;
-        loop {
+        let (begin, mut is_again) = (Instant::now(), false);
+        while begin.elapsed() < PATIENCE {
             let container = match Container::load(&home) {
                 // Of this one only the files are left.
                 Err(ContainerError::Damaged { .. }) => nameless(&home)?,
@@ -49,7 +53,11 @@ impl Engine {
             if !home.path.exists() {
                 return Ok(container);
             }
+            if std::mem::replace(&mut is_again, true) {
+                std::thread::sleep(PAUSE);
+            }
         }
+        Err(monitor_error(&home.id, "does not let go of it"))
     }
 
     /// Removes the volumes that were made for a container alone, after it.

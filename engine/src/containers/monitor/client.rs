@@ -22,6 +22,8 @@ pub(super) struct Client {
     inbox: Vec<u8>,
     outbox: Vec<u8>,
     is_gone: bool,
+    /// Whether it has asked for nothing, or has the last word on it.
+    is_told: bool,
     /// The command with whose streams it is connected, or which it has started.
     pub(super) source: Option<Source>,
     pub(super) streams: Streams,
@@ -37,6 +39,7 @@ impl Client {
             inbox: Vec::new(),
             outbox: Vec::new(),
             is_gone: false,
+            is_told: true,
             source: None,
             streams: Streams::default(),
             waits: false,
@@ -49,6 +52,20 @@ impl Client {
 
     pub(super) fn is_gone(&self) -> bool {
         self.is_gone
+    }
+
+    pub(super) fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    /// It has asked for something that will be answered later.
+    pub(super) fn expects_more(&mut self) {
+        self.is_told = false;
+    }
+
+    /// Whether something is on its way.
+    pub(super) fn has_more(&self) -> bool {
+        !self.outbox.is_empty()
     }
 
     pub(super) fn is_behind(&self) -> bool {
@@ -68,6 +85,7 @@ impl Client {
     }
 
     pub(super) fn reply(&mut self, reply: &Reply) {
+        self.is_told = !matches!(reply, Reply::Started { .. });
         let bytes = wire::message(Kind::Reply, reply);
         self.outbox.extend(bytes);
         self.flush();
@@ -75,6 +93,7 @@ impl Client {
 
     /// The same with a descriptor, for a client that has asked for nothing else.
     pub(super) fn reply_with(&mut self, reply: &Reply, descriptor: impl AsFd) {
+        self.is_told = true;
         let bytes = wire::message(Kind::Reply, reply);
         let descriptors = [descriptor.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

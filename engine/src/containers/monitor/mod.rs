@@ -63,7 +63,7 @@ fn run(with_network: bool) -> io::Result<()> {
     let Some((Kind::Request, path)) = wire::read_frame(&mut first)? else { return Ok(()) };
     let path = PathBuf::from(String::from_utf8(path).map_err(io::Error::other)?);
     match Monitor::of(&path, first)? {
-        Some(mut monitor) => monitor.run(),
+        Some(monitor) => monitor.run(),
         None => Ok(()),
     }
 }
@@ -140,6 +140,7 @@ impl Monitor {
     /// The monitor of the container in this directory, unless it has one.
     fn of(path: &Path, first: std::os::unix::net::UnixStream) -> io::Result<Option<Self>> {
         let mut first = Client::new(first.into())?;
+        first.expects_more();
         let home = Home::at(path).ok_or(io::ErrorKind::InvalidInput)?;
         let Some(claim) = home.claim().map_err(io::Error::other)? else {
             first.reply(&Reply::Refused(Refusal::Busy));

@@ -71,6 +71,7 @@ impl Monitor {
     pub(super) fn connect(&mut self, index: usize, source: Source, streams: Streams) {
         let client = &mut self.clients[index];
         (client.source, client.streams, client.waits) = (Some(source), streams, true);
+        client.expects_more();
     }
 
     fn attach(&mut self, index: usize, streams: Streams) {

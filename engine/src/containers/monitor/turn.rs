@@ -25,22 +25,27 @@ enum Token {
 }
 
 impl Monitor {
-    pub(super) fn run(&mut self) -> io::Result<()> {
+    pub(super) fn run(mut self) -> io::Result<()> {
         while self.has_work() {
             self.turn()?;
         }
-        if let Some(retired) = self.retired.take() {
+        let Self { home, retired, listener, claim, clients, .. } = self;
+        if let Some(retired) = retired {
             // Best effort: the next one that looks around does the same.
             let _ = retired.delete();
-        } else if let Ok((_directory, socket)) = self.home.socket() {
+        } else if let Ok((_directory, socket)) = home.socket() {
             // Whoever connects in this moment sees the end, and looks again.
             let _ = std::fs::remove_file(socket);
         }
+        // From here on another monitor may have the container, or somebody may remove it.
+        drop((listener, claim));
+        linger(clients);
         Ok(())
     }
 
     fn has_work(&self) -> bool {
-        self.running.is_some() || self.timers.restart.is_some() || !self.clients.is_empty()
+        let is_asked = || self.clients.iter().any(|client| !client.is_told());
+        self.running.is_some() || self.timers.restart.is_some() || is_asked()
     }
 
     /// Waits for something to happen, and handles it.
@@ -142,6 +147,23 @@ impl Monitor {
             self.start_again();
         }
         self.check_health(now);
+    }
+}
+
+/// Sends what clients were told and have not read, however long they take. Nobody else waits for them.
+fn linger(mut clients: Vec<Client>) {
+    clients.retain(Client::has_more);
+    while !clients.is_empty() {
+        let mut fds: Vec<_> = clients
+            .iter()
+            .map(|client| PollFd::from_borrowed_fd(client.descriptor(), PollFlags::OUT))
+            .collect();
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return,
+        }
+        clients.iter_mut().for_each(Client::flush);
+        clients.retain(|client| !client.is_gone() && client.has_more());
     }
 }
 

@@ -66,7 +66,7 @@ impl FromStr for AnySubnet {
 fn of_each<T: Copy, A, B>(
     what: &str,
     all: &[T],
-    kinds: (impl Fn(T) -> Option<A>, impl Fn(T) -> Option<B>),
+    kinds: &(impl Fn(T) -> Option<A>, impl Fn(T) -> Option<B>),
 ) -> Result<(Option<A>, Option<B>), Report> {
     let (mut first, mut second) = (None, None);
     for one in all {
@@ -94,9 +94,9 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
         |address| if let IpAddr::V4(address) = address { Some(address) } else { None },
         |address| if let IpAddr::V6(address) = address { Some(address) } else { None },
     );
-    let (subnet, subnet6) = of_each("subnet", &args.subnet, subnets)?;
-    let (range, range6) = of_each("ip-range", &args.ip_range, subnets)?;
-    let (gateway, gateway6) = of_each("gateway", &args.gateway, addresses)?;
+    let (subnet, subnet6) = of_each("subnet", &args.subnet, &subnets)?;
+    let (range, range6) = of_each("ip-range", &args.ip_range, &subnets)?;
+    let (gateway, gateway6) = of_each("gateway", &args.gateway, &addresses)?;
     let network = NewNetwork {
         name: args.name,
         driver: args.driver,

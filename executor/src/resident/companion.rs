@@ -28,7 +28,7 @@ impl Resident {
     ///
     /// # Errors
     ///
-    /// As those of [`reside`].
+    /// As those of [`crate::reside`].
     pub fn exec(&self, spec: &Spec, io: Io) -> Result<Companion, SandboxError> {
         let Connected { streams, theirs, ours: _ } = connect(io)?;
         let entrances = self.groups.as_ref().map(Cgroups::entrances).unwrap_or_default();

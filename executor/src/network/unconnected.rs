@@ -54,15 +54,19 @@ pub fn prepare_unconnected_network(outlet: Outlet) -> Result<(), NetworkError> {
 
 /// One for a sandbox.
 pub(crate) fn take_unconnected(outlet: Outlet) -> Result<Unconnected, NetworkError> {
-    let next = {
-        let mut state = state();
-        match state.idle.pop() {
-            Some(idle) => return Ok(idle),
-            None => state.next.take(),
+    // One that is not quiet is dropped, and the next is looked at.
+    while let Some(idle) = pop_idle() {
+        if idle.is_quiet() {
+            return Ok(idle);
         }
-    };
+    }
+    let next = state().next.take();
     let next = next.map_or_else(|| start(outlet), Ok)?;
     next.join().map_err(|_| NetworkError::Keeper { problem: String::from("lost a thread") })?
+}
+
+fn pop_idle() -> Option<Unconnected> {
+    state().idle.pop()
 }
 
 fn state() -> MutexGuard<'static, State> {
@@ -98,12 +102,16 @@ impl Unconnected {
         [self.descriptor.as_fd(), self.netlink.as_fd(), self.diagnosis.as_fd()]
     }
 
-    /// Keeps it for a later sandbox, if its last one left nothing behind in it.
+    /// Keeps it for a later sandbox. Who takes it looks whether the last one left something behind: the last of a
+    /// build need not wait for that.
     pub(crate) fn give_back(self) {
-        let is_quiet = self.diagnosis.try_clone().is_ok_and(|socket| is_quiet(socket).unwrap_or(false));
         let mut state = state();
-        if is_quiet && state.idle.len() < IDLE_MAX {
+        if state.idle.len() < IDLE_MAX {
             state.idle.push(self);
         }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.diagnosis.try_clone().is_ok_and(|socket| is_quiet(socket).unwrap_or(false))
     }
 }

@@ -30,7 +30,7 @@ const ATTEMPT_PAUSE: Duration = Duration::from_micros(100);
 /// Entries that one sweep removes, so that a command which sweeps on its way stays fast.
 const SWEEP_ENTRIES_MAX: u64 = 200_000;
 
-/// Directories in the staging area after which a sweep should not be put off.
+/// Directories in the staging area from which on a sweep should not be put off.
 const CROWD_MIN: u64 = 128;
 
 /// The directory of a session that has ended, empty. A new one costs as much as all else that starts a session, and now
@@ -117,11 +117,17 @@ fn is_worth_keeping() -> bool {
     number[0] % SPARE_USES_MEAN != 0
 }
 
-/// Whether the staging area has many directories, each of a living session or left to a sweep. Some file systems do
-/// not count the directories in a directory: then it always is crowded.
+/// Whether the staging area has many directories, each of a living session or left to a sweep. Where they cannot be
+/// counted it always is crowded.
 pub(crate) fn is_crowded(disk: &Disk) -> bool {
-    let links = statat(disk.fd(), "staging", AtFlags::SYMLINK_NOFOLLOW).map_or(0, |stat| stat.st_nlink);
-    links == 1 || links > CROWD_MIN
+    directories(disk).is_none_or(|directories| directories >= CROWD_MIN)
+}
+
+/// How many directories the staging area has, from the number of their links to it. Some file systems do not count them.
+pub(crate) fn directories(disk: &Disk) -> Option<u64> {
+    let links = statat(disk.fd(), "staging", AtFlags::SYMLINK_NOFOLLOW).map_or(2, |stat| stat.st_nlink);
+    #[allow(clippy::useless_conversion, reason = "a u32 on other architectures")]
+    u64::from(links).checked_sub(2)
 }
 
 /// The staging directory of a session.
@@ -265,8 +271,11 @@ fn remove(disk: &Disk, name: &str, budget: &mut Budget<'_>) -> rustix::io::Resul
 }
 
 impl Session {
-    /// Leaves a few empty directories in the staging directory to whoever sweeps next.
+    /// Removes a directory that should be empty, or leaves a few directories in it to whoever sweeps next.
     pub(crate) fn leave(&self, name: &str) {
+        if rustix::fs::unlinkat(self.disk.fd(), name, AtFlags::REMOVEDIR).is_ok() {
+            return;
+        }
         let is_one_of_few = self.left_over.fetch_add(1, Ordering::Relaxed) < LEFT_OVER_MAX;
         if !is_one_of_few || move_aside(&self.disk, name).is_err() {
             self.discard(name);

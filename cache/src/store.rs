@@ -179,6 +179,12 @@ impl Store {
         Ok(swept)
     }
 
+    /// Whether more lies in the staging area than what this store has there itself. Costs one system call.
+    pub fn may_need_sweep(&self) -> bool {
+        let own = u64::from(self.inner.session.get().is_some());
+        session::directories(self.disk()).is_none_or(|directories| directories > own)
+    }
+
     /// Whether so much lies in the staging area that a sweep should not be put off. Costs one system call.
     pub fn is_sweep_due(&self) -> bool {
         session::is_crowded(self.disk())

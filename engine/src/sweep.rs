@@ -20,7 +20,7 @@ pub(crate) struct Sweep {
 impl Sweep {
     /// Starts sweeping on another thread, at the first call: soon, or at once when a lot lies about.
     pub(crate) fn begin(&self, store: &Store) {
-        if self.begun.swap(true, Ordering::Relaxed) {
+        if self.begun.swap(true, Ordering::Relaxed) || !store.may_need_sweep() {
             return;
         }
         let (root, stop) = (store.root().to_owned(), self.stop.clone());

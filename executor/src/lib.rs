@@ -59,6 +59,7 @@ mod tree;
 mod uplink;
 mod user;
 mod wire;
+mod work;
 
 pub use capabilities::{Capabilities, Capability};
 pub use cgroup::{Account, Resources, Swap};

@@ -173,7 +173,8 @@ pub enum Rootfs {
         /// Takes the changes. Complete when [`crate::Child::wait`] returns.
         #[serde(with = "crate::wire::path")]
         upper: PathBuf,
-        /// An empty directory on the file system of `upper`, fresh for each run with `volatile`.
+        /// An empty directory on the file system of `upper`, fresh for each run with `volatile`. It is empty again afterwards, as
+        /// far as that is possible.
         #[serde(with = "crate::wire::path")]
         work: PathBuf,
         /// Whether the kernel may omit every sync of `upper`, also the one when it unmounts.

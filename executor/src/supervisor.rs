@@ -19,6 +19,7 @@ use crate::sharing::Neighbours;
 use crate::spec::Network;
 use crate::sys::{self, Fork};
 use crate::wire::{Job, NewJob, Report, from_memory_file, receive, report_failure, send};
+use crate::work::Work;
 
 /// The unit of the block counts of getrusage(2).
 const BLOCK_BYTES: u64 = 512;
@@ -61,7 +62,8 @@ fn supervise(control: &OwnedFd) -> Result<(), SandboxError> {
     // From here on only the command holds them: their readers see the end when it is gone.
     drop((standard, network));
     let started = send(control, &Report::Started, &[pidfd.as_fd()]);
-    let _mounts = mounts_of(pid);
+    let mounts = mounts_of(pid);
+    let work = Work::of(&job.spec.rootfs);
     if started.is_err() || outlived(control, &pidfd)? {
         sys::pidfd_send_signal(&pidfd, libc::SIGKILL)
             .or_kernel(|| String::from("pidfd_send_signal(SIGKILL)"))?;
@@ -70,6 +72,8 @@ fn supervise(control: &OwnedFd) -> Result<(), SandboxError> {
     let exited = Report::Exited { status, usage: used(&usage) };
     // An engine that is gone does not want to know.
     let _ = send(control, &exited, &[]);
+    drop(mounts);
+    work.empty();
     if !job.entrances.is_empty() {
         // The engine reads the account, and lets go of us. Killed before, it leaves the groups to us.
         dismissed(control)?;

@@ -117,6 +117,7 @@ fn main() -> std::process::ExitCode {
         EVERYBODY second_wall::streams_can_be_opened_again,
         EVERYBODY second_wall::files_move_between_directories,
         EVERYBODY lifetime::killing_the_engine_kills_the_tree,
+        EVERYBODY lifetime::the_work_directory_is_empty,
         EVERYBODY lifetime::killing_the_engine_at_any_time,
         EVERYBODY lifetime::killing_the_engine_leaves_no_groups,
         EVERYBODY lifetime::killing_the_helper_kills_the_tree,

@@ -70,13 +70,30 @@ fn work_directories_are_left_to_a_sweep_unless_there_are_many() {
 }
 
 #[test]
+fn a_work_directory_that_is_empty_is_not_left() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    assert!(!store.may_need_sweep());
+    let active = store.begin_layer().unwrap();
+    active.work_path().unwrap();
+    active.commit().unwrap();
+    assert!(!store.may_need_sweep());
+    assert_eq!(names(&fixture.root().join("staging")).len(), 1);
+    let active = store.begin_layer().unwrap();
+    fs::create_dir(active.work_path().unwrap().join("work")).unwrap();
+    active.commit().unwrap();
+    assert!(store.may_need_sweep());
+}
+
+#[test]
 fn a_sweep_is_due_when_there_is_a_lot() {
     let fixture = Fixture::new();
     for _ in 0..2 {
         let store = fixture.open();
         assert!(!store.is_sweep_due());
         for _ in 0..64 {
-            store.begin_layer().unwrap().work_path().unwrap();
+            let active = store.begin_layer().unwrap();
+            fs::create_dir(active.work_path().unwrap().join("work")).unwrap();
         }
     }
     assert!(fixture.open().is_sweep_due());

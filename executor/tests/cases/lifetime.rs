@@ -208,3 +208,13 @@ pub(crate) fn no_zombies(world: &World) {
         assert!(!stat.contains(") Z "), "{stat}");
     }
 }
+
+/// What the kernel needed to work is gone with the mount, white-outs that it kept at hand as well.
+pub(crate) fn the_work_directory_is_empty(world: &World) {
+    let spec = world.shell("rm /etc/group && mkdir /made && mv /made /moved && echo 1 > /file");
+    let Rootfs::Overlay { work, .. } = &spec.rootfs else { unreachable!("a world is an overlay") };
+    output(&spec);
+    let left: Vec<_> = fs::read_dir(work).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, Vec::<PathBuf>::new());
+    assert_eq!(world.upper_names(""), ["etc", "file", "moved"]);
+}

@@ -74,7 +74,7 @@ pub(super) async fn finish(
     let (id, all) = (images.named(), images.images.clone());
     let stored = images.stored.clone();
     // A name is of an image that is here. Whoever asks for it by name gets it from the registry.
-    if images.away.is_none() {
+    if images.away.is_none() && !tags.is_empty() {
         blocking(move || with_room(&store, || name(&store, &tags, id, (&all, &stored)))).await?;
     }
     worker.steps.complete(step);
@@ -172,8 +172,9 @@ async fn put_images(
         };
         let fewer = *fewer;
         let id = if is_here {
-            let put = move || with_room(&made.store.clone(), || made.put_with(fewer, time));
-            let (image, is_new) = blocking(put).await?;
+            let mut put = move || with_room(&made.store.clone(), || made.put_with(fewer, time));
+            // Two small files, whose digests are there: shorter than the way to another thread.
+            let (image, is_new) = if fewer.is_none() { put()? } else { blocking(put).await? };
             are_new &= is_new;
             stored.push(image);
             stored[stored.len() - 1].id
@@ -228,10 +229,7 @@ fn name(
     }
     // A name promises that the image survives a power cut; without one it is as good as its cache. Does
     // nothing when nothing was written.
-    if !tags.is_empty() {
-        store.make_durable()?;
-    }
-    Ok(())
+    store.make_durable()
 }
 
 /// Waits for the digests that are still being computed. If that takes long there is much to write as well:

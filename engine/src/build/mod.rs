@@ -29,7 +29,9 @@ use tokio::sync::Semaphore;
 use crate::context::{ContextRoot, RemoteFiles};
 use crate::fetch::Access;
 use crate::images::FileTimes;
-use crate::ops::{Ahead, BuildWorker, ContextSource, Output, STEPS_AT_ONCE_MAX, SourceText};
+use crate::ops::{
+    Ahead, BuildWorker, ContextSource, LookedInto, Output, RemainsOfSteps, STEPS_AT_ONCE_MAX, SourceText,
+};
 use crate::remote_cache::{Imports, Trail};
 use crate::report::{BuildReport, Ended, Reporting};
 use crate::steps::Steps;
@@ -111,12 +113,13 @@ impl Engine {
             journal: Arc::new(journal),
             meter: Arc::default(),
             ahead: Ahead::new(self.store.root(), &graph),
-            looked_into: crate::ops::LookedInto::new(&graph, &request.outputs),
+            looked_into: LookedInto::new(&graph, &request.outputs),
             resources: resources(&request),
             commits: Mutex::new(BTreeMap::new()),
             fetched: Mutex::new(BTreeMap::new()),
             contents: Mutex::default(),
             sweep: Sweep::default(),
+            remains: RemainsOfSteps::default(),
             slots: Semaphore::new(STEPS_AT_ONCE_MAX),
             hashing: Mutex::new(Vec::new()),
             imports,
@@ -135,6 +138,7 @@ impl Engine {
         };
         let result = finished.as_ref().map(|(finished, _)| finished.images.named());
         self.keep_and_report(&worker, &request, result, began);
+        worker.remains.end().await;
         let (finished, solved) = finished?;
         if let Err(error) = self.store.note_uses() {
             tracing::warn!(%error, "cannot note the use of cache records");

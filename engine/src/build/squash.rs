@@ -53,6 +53,11 @@ impl Fewer {
         Ok(Self { from, max: request.max_layers })
     }
 
+    /// Whether every layer stays.
+    pub(super) fn is_none(&self) -> bool {
+        self.from.is_none() && self.max.is_none()
+    }
+
     /// Makes the layers fewer. The history stays: entries whose layer became part of another one have none.
     pub(super) fn apply(
         &self,

@@ -13,6 +13,7 @@ mod looked_into;
 mod mount;
 mod owner;
 mod recorder;
+mod remains;
 mod run;
 mod secret;
 
@@ -45,10 +46,11 @@ use crate::why::Journal;
 use crate::{BuildError, Engine, StepId};
 use cutoff::Ran;
 
-pub(crate) use ahead::Ahead;
+pub(crate) use ahead::{Ahead, prepare_helper};
 pub(crate) use context::{ContextFiles, remember};
 pub(crate) use image::{BaseImage, BaseImages};
 pub(crate) use looked_into::LookedInto;
+pub(crate) use remains::RemainsOfSteps;
 
 /// How long to wait before asking again for a key that another process is making.
 const CLAIM_POLL: Duration = Duration::from_millis(5);
@@ -145,6 +147,8 @@ pub(crate) struct BuildWorker {
     /// Limits of each step that runs a process.
     pub(crate) resources: executor::Resources,
     pub(crate) sweep: Sweep,
+    /// What the kernel still takes apart of steps that have ended.
+    pub(crate) remains: RemainsOfSteps,
     /// Limits the steps that run at the same time.
     pub(crate) slots: Semaphore,
     /// How other machines are reached.

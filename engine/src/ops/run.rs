@@ -10,7 +10,7 @@ use graph::{Kept, Run, Security, Vertex, VertexId};
 
 use super::mount::Mounts;
 use super::recorder::Recorder;
-use super::{BuildWorker, Output, ahead, secret};
+use super::{BuildWorker, Output, prepare_helper, secret};
 use crate::agent::Forwarding;
 use crate::blocking::blocking;
 use crate::cdi::DeviceEdits;
@@ -57,15 +57,17 @@ pub(super) async fn execute(
     let (thread_recorder, thread_cancel, store) = (recorder.clone(), cancel.clone(), worker.store.clone());
     // The layer goes along: when nobody waits any more, it is thrown away after the process is gone.
     let meter = worker.meter.clone();
+    let remains_of_steps = worker.remains.clone();
     let (ended, committed, disk) = blocking(move || {
         let begin = Instant::now();
+        remains_of_steps.settle();
         let started =
             connect(store.root(), spec, network, &extra_hosts).map_err(StartError::from).and_then(|spec| {
                 let root = kept.as_ref().map_or(&layer, |kept| &kept.root);
                 start(&store, &spec, root, &thread_recorder)
             });
         if more_to_come {
-            ahead::prepare();
+            prepare_helper();
         }
         let (ended, copies) = match started {
             Ok((child, copies)) => (run_to_end(child, &thread_cancel, mounts.agents()), copies),
@@ -94,8 +96,7 @@ pub(super) async fn execute(
                 Some(kept) => kept.copy.map_or(Ok(()), WorkingCopy::keep_changes),
             };
             let committed = changed.and_then(|()| layer.commit_summarized(clamp));
-            // Whoever gets the layer may mount it.
-            drop(remains);
+            remains_of_steps.add(remains);
             meter.since(id, begin, |measured| &mut measured.commit);
             return (ended, Some(committed), DiskState::HasRoom);
         }

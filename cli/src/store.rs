@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, io};
 
-use engine::Engine;
 use engine::networks::Founder;
 use engine::space::{Ceiling, Share, ShareError};
+use engine::{BuildRequest, Engine};
 
 use crate::arguments::Global;
 use crate::report::Report;
@@ -55,6 +55,14 @@ pub(crate) fn open(global: &Global) -> Result<Engine, Report> {
     // Found before the namespace makes an ordinary user look like root.
     let root = root(global)?;
     engine::sandbox::become_root()?;
+    open_at(root, Limits::new())
+}
+
+/// The same for a build, which may need more than the store soon.
+pub(crate) fn open_to_build(global: &Global, request: &BuildRequest) -> Result<Engine, Report> {
+    let root = root(global)?;
+    engine::sandbox::become_root()?;
+    engine::sandbox::expect_step(&root, request);
     open_at(root, Limits::new())
 }
 

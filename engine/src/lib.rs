@@ -22,6 +22,7 @@ mod entitlement;
 mod error;
 mod event;
 pub mod events;
+mod expect;
 mod fetch;
 pub mod images;
 mod lines;
@@ -101,6 +102,8 @@ pub mod sandbox {
         Examination, Feature, NamespaceError, Presence, Rung, SandboxError, become_root, examine,
         inherited_descriptor,
     };
+
+    pub use crate::expect::expect_step;
 
     /// Does the work of one of our own helper processes if this process was started as one, and then never returns.
     ///

@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -362,7 +363,8 @@ impl Receiver {
     /// Passes on what has arrived, without waiting. A pipe at its end is closed.
     fn read(&mut self) -> Result<(), SandboxError> {
         let Self { output, pipes } = self;
-        let mut buffer = vec![0; OUTPUT_BYTES_MAX];
+        // Its pages are touched only as far as there is output.
+        let mut buffer = Vec::with_capacity(OUTPUT_BYTES_MAX);
         let mut open = Vec::with_capacity(pipes.len());
         for (stream, pipe) in pipes.drain(..) {
             if pass_on(stream, &pipe, &mut buffer, output)? {
@@ -378,13 +380,14 @@ impl Receiver {
 fn pass_on(
     stream: Stream,
     pipe: &OwnedFd,
-    buffer: &mut [u8],
+    buffer: &mut Vec<u8>,
     output: &mut crate::io::Output,
 ) -> Result<bool, SandboxError> {
     loop {
-        match rustix::io::read(pipe, &mut *buffer) {
+        buffer.clear();
+        match rustix::io::read(pipe, spare_capacity(buffer)) {
             Ok(0) => return Ok(false),
-            Ok(count) => output(stream, &buffer[..count]),
+            Ok(_) => output(stream, buffer),
             Err(Errno::AGAIN) => return Ok(true),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno).or_kernel(|| format!("read({stream:?} of the command)")),

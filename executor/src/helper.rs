@@ -10,6 +10,7 @@ use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
 use crate::dispatch::SANDBOX;
 use crate::engine_binary;
 use crate::error::{OrKernel, SandboxError};
+use crate::seccomp;
 use crate::wire::{Job, NewJob, send, to_memory_file};
 
 /// A helper without a job yet. It has no namespaces of its own and waits for its first message.
@@ -31,6 +32,8 @@ pub fn prepare() -> Result<(), SandboxError> {
     if spare.is_none() {
         *spare = Some(Helper::start()?);
     }
+    drop(spare);
+    seccomp::warm();
     Ok(())
 }
 

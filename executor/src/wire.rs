@@ -141,9 +141,22 @@ pub(crate) fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedF
     Ok(())
 }
 
+/// Waits for a message, and returns how long it is; nothing at the end of the socket. Messages are much smaller than the largest
+/// may be.
+fn next_bytes(socket: impl AsFd) -> io::Result<usize> {
+    let mut none = [0_u8; 0];
+    let flags = RecvFlags::PEEK | RecvFlags::TRUNC;
+    match rustix::io::retry_on_intr(|| rustix::net::recv(&socket, &mut none, flags)) {
+        Ok((_, bytes)) => Ok(bytes),
+        // As in what follows.
+        Err(rustix::io::Errno::CONNRESET) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Receives one message; `None` at the end of the socket.
 pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
-    let mut bytes = vec![0; MESSAGE_BYTES_MAX];
+    let mut bytes = vec![0; next_bytes(&socket)?.min(MESSAGE_BYTES_MAX)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received = rustix::io::retry_on_intr(|| {

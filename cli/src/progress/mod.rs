@@ -15,8 +15,8 @@ mod windows;
 mod tests;
 
 use std::io::IsTerminal;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -68,9 +68,16 @@ pub(crate) enum Mode {
 pub(crate) struct NoTerminal;
 
 /// The display of one build. Dropping it without [`Ui::finish`] leaves the terminal in order as well.
-pub(crate) struct Ui {
-    messages: SyncSender<Message>,
-    thread: Option<JoinHandle<Vec<Warning>>>,
+pub(crate) struct Ui(Place);
+
+/// Where the display works.
+enum Place {
+    /// On a thread of its own, which whoever makes events does not wait for.
+    Thread { messages: SyncSender<Message>, thread: JoinHandle<Vec<Warning>> },
+    /// Wherever something happens: it has next to nothing to show.
+    Here(Arc<Mutex<Display>>),
+    /// It has ended.
+    Nowhere,
 }
 
 enum Message {
@@ -85,19 +92,35 @@ impl Ui {
     /// Begins to show a build.
     pub(crate) fn start(mode: Mode) -> Result<Self, NoTerminal> {
         let display = Display::new(mode)?;
+        if let Display::Quiet(_) = display {
+            let display = Arc::new(Mutex::new(display));
+            let notes = display.clone();
+            crate::diagnostics::redirect(Some(Box::new(move |line| {
+                handle(&mut lock(&notes), Message::Note(line));
+            })));
+            return Ok(Self(Place::Here(display)));
+        }
         let (messages, queue) = sync_channel(EVENTS_MAX);
         let thread = std::thread::spawn(move || show(display, &queue));
         let notes = messages.clone();
         // Once the display has ended, its sink is gone as well.
         crate::diagnostics::redirect(Some(Box::new(move |line| drop(notes.send(Message::Note(line))))));
-        Ok(Self { messages, thread: Some(thread) })
+        Ok(Self(Place::Thread { messages, thread }))
     }
 
-    /// Where the events go.
+    /// Where the events go. After the end nobody listens, and nobody needs to.
     pub(crate) fn progress(&self) -> Progress {
-        let messages = self.messages.clone();
-        // After the end nobody listens, and nobody needs to.
-        Arc::new(move |event| drop(messages.send(Message::Event(event, SystemTime::now()))))
+        match &self.0 {
+            Place::Thread { messages, .. } => {
+                let messages = messages.clone();
+                Arc::new(move |event| drop(messages.send(Message::Event(event, SystemTime::now()))))
+            }
+            Place::Here(display) => {
+                let display = display.clone();
+                Arc::new(move |event| handle(&mut lock(&display), Message::Event(event, SystemTime::now())))
+            }
+            Place::Nowhere => Arc::new(drop),
+        }
     }
 
     /// Shows the end of the build; whatever still runs counts as canceled. Returns the remarks.
@@ -107,12 +130,23 @@ impl Ui {
 
     fn stop(&mut self) -> Vec<Warning> {
         crate::diagnostics::redirect(None);
-        let Some(thread) = self.thread.take() else { return Vec::new() };
-        // It is there to take it, unless it has panicked.
-        let _ = self.messages.send(Message::Stop);
-        thread.thread().unpark();
-        thread.join().unwrap_or_default()
+        match std::mem::replace(&mut self.0, Place::Nowhere) {
+            Place::Thread { messages, thread } => {
+                // It is there to take it, unless it has panicked.
+                let _ = messages.send(Message::Stop);
+                thread.thread().unpark();
+                thread.join().unwrap_or_default()
+            }
+            Place::Here(display) => {
+                end(std::mem::replace(&mut lock(&display), Display::Quiet(Trace::default())))
+            }
+            Place::Nowhere => Vec::new(),
+        }
     }
+}
+
+fn lock(display: &Mutex<Display>) -> MutexGuard<'_, Display> {
+    display.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Ui {
@@ -126,9 +160,8 @@ fn show(mut display: Display, queue: &Receiver<Message>) -> Vec<Warning> {
     'shown: loop {
         for message in queue.try_iter() {
             match message {
-                Message::Event(event, time) => display.apply(&event, time),
-                Message::Note(line) => print_error(&display.note(&line, SystemTime::now(), terminal_size())),
                 Message::Stop => break 'shown,
+                other => handle(&mut display, other),
             }
         }
         std::thread::park_timeout(LOOK);
@@ -137,6 +170,18 @@ fn show(mut display: Display, queue: &Receiver<Message>) -> Vec<Warning> {
             next = Instant::now() + INTERVAL;
         }
     }
+    end(display)
+}
+
+fn handle(display: &mut Display, message: Message) {
+    match message {
+        Message::Event(event, time) => display.apply(&event, time),
+        Message::Note(line) => print_error(&display.note(&line, SystemTime::now(), terminal_size())),
+        Message::Stop => {}
+    }
+}
+
+fn end(mut display: Display) -> Vec<Warning> {
     print_error(&display.finish(SystemTime::now(), terminal_size()));
     display.into_warnings()
 }

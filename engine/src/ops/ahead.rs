@@ -34,11 +34,11 @@ impl Ahead {
             let mut missed = self.missed.lock().expect("no holder of the lock panics");
             missed.insert(id) && missed.len() == 1
         };
-        if is_first {
+        if is_first && !crate::expect::is_expected(network) {
             let root = self.root.clone();
             // First, since it takes longer, and on its own.
             tokio::task::spawn_blocking(move || crate::network::prepare_for_step(&root, network));
-            tokio::task::spawn_blocking(prepare);
+            tokio::task::spawn_blocking(prepare_helper);
         }
     }
 
@@ -51,7 +51,7 @@ impl Ahead {
 }
 
 /// Best effort: what keeps a helper from starting is told when it is needed.
-pub(super) fn prepare() {
+pub(crate) fn prepare_helper() {
     if let Err(error) = executor::prepare() {
         tracing::debug!(%error, "cannot start a helper ahead of time");
     }

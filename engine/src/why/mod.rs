@@ -16,7 +16,7 @@ pub use written::Written;
 
 pub(crate) use in_place::explain_now;
 pub(crate) use journal::{FILES_MAX, Journal, Journaled};
-pub(crate) use log::{BuildLog, LoggedStep, Outcome, check_log, newest_first};
+pub(crate) use log::{BuildLog, LoggedStep, Outcome, check_log, directory as logs_directory, newest_first};
 pub(crate) use reason::reasons;
 
 use crate::Engine;

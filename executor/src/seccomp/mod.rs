@@ -41,9 +41,16 @@ const CLONE_NAMESPACES: u32 = (libc::CLONE_NEWNS
 /// Requests of ioctl(2) that put characters into the input of a terminal, or of the console.
 const IOCTL_INJECTIONS: &[u32] = &[libc::TIOCSTI as u32, libc::TIOCLINUX as u32];
 
+/// The filter of most specifications.
+static DEFAULT: OnceLock<Vec<u64>> = OnceLock::new();
+
+/// Compiles the filter of most specifications, for [`filter`].
+pub(crate) fn warm() {
+    DEFAULT.get_or_init(|| build(Capabilities::default()));
+}
+
 /// The compiled filter of a specification, empty for none.
 pub(crate) fn filter(spec: &Spec) -> Vec<u64> {
-    static DEFAULT: OnceLock<Vec<u64>> = OnceLock::new();
     match &spec.seccomp {
         Seccomp::Unconfined => Vec::new(),
         Seccomp::Program(program) => program.clone(),

@@ -277,7 +277,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
     // An archive on standard output has no place for anything else.
     let prints_id = is_quiet && !request.outputs.iter().any(destination::goes_to_stdout);
     files.remove_old()?;
-    let engine = store::open(global)?.with_registries(settings);
+    let engine = store::open_to_build(global, &request)?.with_registries(settings);
     if checks_first && reproduce::check(&engine, &request, mode, global)?.is_err() {
         return Ok(Exit::Interrupted);
     }

@@ -172,15 +172,23 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// Builds an index, node by node.
-#[derive(Default)]
 pub(super) struct Builder {
-    nodes: Vec<u8>,
+    /// Room for the head, and the nodes.
+    bytes: Vec<u8>,
     names: Vec<u8>,
 }
 
 impl Builder {
+    /// For about so many nodes.
+    pub(super) fn new(nodes: usize) -> Self {
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + nodes * NODE_BYTES);
+        bytes.resize(HEAD_BYTES, 0);
+        Self { bytes, names: Vec::new() }
+    }
+
     pub(super) fn count(&self) -> u32 {
-        u32::try_from(self.nodes.len() / NODE_BYTES).expect("an index has fewer than 2^32 nodes")
+        let nodes = (self.bytes.len() - HEAD_BYTES) / NODE_BYTES;
+        u32::try_from(nodes).expect("an index has fewer than 2^32 nodes")
     }
 
     fn begin(&mut self, name: &[u8], kind: u8) -> [u8; NODE_BYTES] {
@@ -198,16 +206,16 @@ impl Builder {
     pub(super) fn add_directory(&mut self, name: &[u8]) -> u32 {
         let at = self.count();
         let node = self.begin(name, 0);
-        self.nodes.extend_from_slice(&node);
+        self.bytes.extend_from_slice(&node);
         at
     }
 
     /// The nodes added from `first` on are the children of `directory`.
     pub(super) fn set_children(&mut self, directory: u32, first: u32) {
         let count = self.count() - first;
-        let at = directory as usize * NODE_BYTES;
-        self.nodes[at + 8..at + 12].copy_from_slice(&first.to_le_bytes());
-        self.nodes[at + 12..at + 16].copy_from_slice(&count.to_le_bytes());
+        let at = HEAD_BYTES + directory as usize * NODE_BYTES;
+        self.bytes[at + 8..at + 12].copy_from_slice(&first.to_le_bytes());
+        self.bytes[at + 12..at + 16].copy_from_slice(&count.to_le_bytes());
     }
 
     pub(super) fn add_file(&mut self, name: &[u8], stat: &FileStat, digest: &Digest) {
@@ -222,25 +230,27 @@ impl Builder {
         put(52, &stat.changed.nanoseconds.to_le_bytes());
         put(56, &stat.mode.to_le_bytes());
         put(60, &digest.0);
-        self.nodes.extend_from_slice(&node);
+        self.bytes.extend_from_slice(&node);
     }
 
     /// Adds a file as it is in another index.
     pub(super) fn add_copy(&mut self, file: &Node<'_>) {
         let head = self.begin(file.name, 1);
-        self.nodes.extend_from_slice(&head[..8]);
-        self.nodes.extend_from_slice(&file.bytes[8..]);
+        self.bytes.extend_from_slice(&head[..8]);
+        self.bytes.extend_from_slice(&file.bytes[8..]);
     }
 
     pub(super) fn finish(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + self.nodes.len() + self.names.len() + CHECKSUM_BYTES);
-        bytes.extend_from_slice(&KIND);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&self.count().to_le_bytes());
-        let names = u32::try_from(self.names.len()).expect("names of fewer than 2^32 nodes are short");
-        bytes.extend_from_slice(&names.to_le_bytes());
-        bytes.extend_from_slice(&self.nodes);
-        bytes.extend_from_slice(&self.names);
+        let count = self.count();
+        let Self { mut bytes, names } = self;
+        let length = u32::try_from(names.len()).expect("names of fewer than 2^32 nodes are short");
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        head.extend_from_slice(&KIND);
+        head.extend_from_slice(&VERSION.to_le_bytes());
+        head.extend_from_slice(&count.to_le_bytes());
+        head.extend_from_slice(&length.to_le_bytes());
+        bytes[..HEAD_BYTES].copy_from_slice(&head);
+        bytes.extend_from_slice(&names);
         let checksum = xxh3_64(&bytes);
         bytes.extend_from_slice(&checksum.to_le_bytes());
         bytes
@@ -267,7 +277,7 @@ mod tests {
     }
 
     fn sample() -> Vec<u8> {
-        let mut builder = Builder::default();
+        let mut builder = Builder::new(0);
         builder.add_directory(b"");
         builder.set_children(0, 1);
         let first = builder.count();

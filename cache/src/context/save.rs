@@ -32,7 +32,8 @@ impl ContextTree {
 
     /// Breadth first, so that the children of each directory are adjacent.
     fn encode(&self) -> Vec<u8> {
-        let mut builder = Builder::default();
+        let entries = self.directories.iter().map(|directory| directory.entries.len());
+        let mut builder = Builder::new(1 + entries.sum::<usize>());
         builder.add_directory(b"");
         let mut open = std::collections::VecDeque::from([(0, Source::Tree(ROOT))]);
         while let Some((node, source)) = open.pop_front() {

@@ -68,7 +68,7 @@ fn lists_are_filtered() {
     insta::assert_snapshot!(world.run(["images", "-f", "color=blue"]), @"
     exit code 1
     ---- stderr
-    ERROR: invalid filter `color=blue`, expected one of before, dangling, label, reference, since, until as NAME=VALUE
+    ERROR: invalid filter `color=blue`, expected one of before, dangling, label, label!, reference, since, until as NAME=VALUE
     ");
     insta::assert_snapshot!(world.run(["images", "--format", "{{.Nope}}"]), @r#"
     exit code 1

@@ -104,6 +104,22 @@ fn what_nobody_uses_goes_with_all_that_was_made_for_it() {
 }
 
 #[test]
+fn what_has_a_label_can_stay() {
+    let world = World::new();
+    world.context("Dockerfile", "FROM bb\nCOPY file /\n");
+    world.context("file", "content\n");
+    world.ok(["build", "-q", "-t", "kept", "--label", "keep=yes", "context"]);
+    world.ok(["build", "-q", "-t", "other", "--label", "keep=no", "context"]);
+    let names = || {
+        world.ok(["images", "--format", "{{.Repository}}", "-f", "reference=kept", "-f", "reference=other"])
+    };
+    world.ok(["image", "prune", "-a", "-f", "--filter", "label!=keep"]);
+    assert_eq!(names().lines().count(), 2);
+    world.ok(["system", "prune", "-a", "-f", "--filter", "label!=keep=yes"]);
+    assert_eq!(names(), "kept\n");
+}
+
+#[test]
 fn what_a_container_uses_stays() {
     let world = built();
     let mut command = world.command(["run", "--rm", "-i", "demo", "sh", "-c", "read line; cat copy"]);
@@ -141,7 +157,7 @@ fn mistakes_are_explained() {
     insta::assert_snapshot!(shown(&["image", "prune", "-f", "--filter", "reference=x"]), @"
     exit code 1
     ---- stderr
-    ERROR: invalid filter `reference=...`, expected one of dangling, label, until where images are pruned
+    ERROR: invalid filter `reference=...`, expected one of dangling, label, label!, until where images are pruned
     ");
 }
 

@@ -87,7 +87,7 @@ pub enum ImageError {
     },
     /// A filter that does not exist, or is not `NAME=VALUE`.
     #[error(
-        "invalid filter `{text}`, expected one of before, dangling, label, reference, since, until as NAME=VALUE"
+        "invalid filter `{text}`, expected one of before, dangling, label, label!, reference, since, until as NAME=VALUE"
     )]
     Filter {
         /// As given.

@@ -15,6 +15,8 @@ pub struct Filters {
     pub dangling: Option<bool>,
     /// `label=KEY` or `label=KEY=VALUE`.
     pub labels: Vec<(String, Option<String>)>,
+    /// `label!=KEY` or `label!=KEY=VALUE`: images that do not have it.
+    pub other_labels: Vec<(String, Option<String>)>,
     /// `reference=PATTERN`.
     pub references: Vec<Pattern>,
     /// `before=IMAGE`: made before that image.
@@ -60,10 +62,8 @@ impl Filters {
                 }
                 self.dangling = Some(dangling);
             }
-            "label" => self.labels.push(match value.split_once('=') {
-                Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-                None => (value.to_owned(), None),
-            }),
+            "label" => self.labels.push(label(value)),
+            "label!" => self.other_labels.push(label(value)),
             "reference" => {
                 let expected = "a pattern whose brackets are closed";
                 self.references.push(Pattern::parse(value).ok_or_else(|| wrong("reference", expected))?);
@@ -99,6 +99,13 @@ impl Filters {
     }
 }
 
+fn label(text: &str) -> (String, Option<String>) {
+    match text.split_once('=') {
+        Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+        None => (text.to_owned(), None),
+    }
+}
+
 pub(super) struct Period {
     after: Option<i64>,
     before: Option<i64>,
@@ -122,10 +129,12 @@ mod tests {
 
     #[test]
     fn filters_are_read() {
-        let filters = parse(&["dangling=true", "label=a", "label= b=c=d", "Until=10m", "before=x"]);
+        let filters =
+            parse(&["dangling=true", "label=a", "label= b=c=d", "label!=e=f", "Until=10m", "before=x"]);
         let expected = Filters {
             dangling: Some(true),
             labels: vec![("a".into(), None), ("b".into(), Some("c=d".into()))],
+            other_labels: vec![("e".into(), Some("f".into()))],
             until_unix_s: vec![999_400],
             before: vec!["x".into()],
             ..Filters::default()
@@ -135,8 +144,8 @@ mod tests {
 
     #[test]
     fn wrong_filters_are_named() {
-        insta::assert_snapshot!(parse(&["dangling"]).expect_err("no value"), @"invalid filter `dangling`, expected one of before, dangling, label, reference, since, until as NAME=VALUE");
-        insta::assert_snapshot!(parse(&["colour=red"]).expect_err("unknown"), @"invalid filter `colour=red`, expected one of before, dangling, label, reference, since, until as NAME=VALUE");
+        insta::assert_snapshot!(parse(&["dangling"]).expect_err("no value"), @"invalid filter `dangling`, expected one of before, dangling, label, label!, reference, since, until as NAME=VALUE");
+        insta::assert_snapshot!(parse(&["colour=red"]).expect_err("unknown"), @"invalid filter `colour=red`, expected one of before, dangling, label, label!, reference, since, until as NAME=VALUE");
         insta::assert_snapshot!(parse(&["dangling=maybe"]).expect_err("no boolean"), @"invalid filter `dangling=maybe`, expected true or false");
         insta::assert_snapshot!(parse(&["reference=[a"]).expect_err("open bracket"), @"invalid filter `reference=[a`, expected a pattern whose brackets are closed");
         insta::assert_snapshot!(parse(&["until=soon"]).expect_err("no time"), @"invalid filter `until=soon`, expected a time (2026-01-31, 2026-01-31T12:00:00Z, seconds since 1970) or an age (10m, 1h30m)");

@@ -78,6 +78,7 @@ fn summary(image: &StoredImage, mut references: Vec<Reference>, filters: &Filter
         summary.labels.get(key).is_some_and(|own| value.as_ref().is_none_or(|value| value == own))
     };
     let passes = filters.labels.iter().all(label_holds)
+        && !filters.other_labels.iter().any(label_holds)
         && filters.dangling.is_none_or(|dangling| dangling == summary.is_dangling());
     passes.then_some(summary)
 }

@@ -28,7 +28,7 @@ const ONLY_ORPHANS: PruneOptions = PruneOptions {
     all: false,
 };
 
-/// The filters have to be those of Docker's `image prune`: `dangling`, `label`, `until`.
+/// The filters have to be those of Docker's `image prune`: `dangling`, `label`, `label!`, `until`.
 ///
 /// Images that containers stand on stay. `note` is told what is gone of each image.
 pub(super) fn prune(
@@ -44,7 +44,7 @@ pub(super) fn prune(
         ("since", !filters.since.is_empty()),
     ];
     if let Some((name, _)) = others.into_iter().find(|(_, is_given)| *is_given) {
-        let expected = "one of dangling, label, until where images are pruned";
+        let expected = "one of dangling, label, label!, until where images are pruned";
         return Err(ImageError::FilterValue { name, value: "...".to_owned(), expected });
     }
     let all = all || filters.dangling == Some(false);

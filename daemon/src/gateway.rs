@@ -21,7 +21,7 @@ use tonic::Status;
 use crate::Daemon;
 use crate::bridge::Returned;
 use crate::builds::Build;
-use crate::control::worker_json;
+use crate::control::{COMMAND_LINE, SYNTAX, worker_json};
 use crate::failure::{self, chain};
 use crate::feed::OwnStep;
 use crate::proto::pb::{Definition, Input, Op, SourceOp, op};
@@ -126,7 +126,11 @@ fn process(
     env.push(("BUILDKIT_SESSION_ID".to_owned(), session.to_owned()));
     env.push(("BUILDKIT_WORKERS".to_owned(), worker_json(daemon)));
     env.push(("BUILDKIT_EXPORTEDPRODUCT".to_owned(), String::new()));
-    let sorted: BTreeMap<_, _> = attributes.iter().collect();
+    let mut sorted: BTreeMap<&str, &str> =
+        attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    if let Some(words) = attributes.get(SYNTAX) {
+        sorted.entry(COMMAND_LINE).or_insert(words);
+    }
     for (number, (name, value)) in sorted.into_iter().enumerate() {
         env.push((format!("BUILDKIT_FRONTEND_OPT_{number}"), format!("{name}={value}")));
     }

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     /// Remove all unused images, not just dangling ones
     #[arg(short, long)]
     all: bool,
-    /// Provide filter values (e.g. "until=24h"; dangling, label, label!, until)
+    /// Provide filter values (e.g. "until=24h"; dangling, label, until)
     #[arg(long, value_name = "NAME=VALUE")]
     filter: Vec<String>,
     /// Do not prompt for confirmation

@@ -21,7 +21,7 @@ use crate::proto::control::{
 use crate::server::unimplemented;
 use crate::wire::{self, Replies};
 
-pub(crate) use solve::{Frontend, frontend};
+pub(crate) use solve::{COMMAND_LINE, Frontend, SYNTAX, frontend};
 pub(crate) use worker::{json as worker_json, record};
 
 /// Answers a call of a method.

@@ -25,6 +25,10 @@ use crate::session::files::joined;
 const DOCKERFILE: &str = "dockerfile.v0";
 /// The one that runs others.
 const GATEWAY: &str = "gateway.v0";
+/// With this build argument a client asks for another frontend: for its image, with more words for it behind that.
+pub(crate) const SYNTAX: &str = "build-arg:BUILDKIT_SYNTAX";
+/// What a frontend that was asked for so is told. It may want ours in turn, with the same build arguments.
+pub(crate) const COMMAND_LINE: &str = "cmdline";
 /// Images that have our frontend in them, in BuildKit's form.
 const DOCKERFILE_IMAGES: [&str; 2] = ["docker/dockerfile", "docker/dockerfile-upstream"];
 
@@ -189,8 +193,13 @@ pub(crate) fn frontend<'a>(
         let repository = source.trim_start_matches("docker.io/").split([':', '@']).next().unwrap_or_default();
         source == DOCKERFILE || DOCKERFILE_IMAGES.contains(&repository)
     };
+    let asked_for = attributes.get(SYNTAX).filter(|_| !attributes.contains_key(COMMAND_LINE));
+    let asked_for = asked_for.and_then(|words| words.split_whitespace().next());
     match (frontend, attributes.get("source").map(String::as_str)) {
-        (DOCKERFILE, _) => Ok(Frontend::Dockerfile),
+        (DOCKERFILE, _) => match asked_for.filter(|image| !is_ours(image)) {
+            Some(image) => Ok(Frontend::Image(image)),
+            None => Ok(Frontend::Dockerfile),
+        },
         (GATEWAY, Some(source)) if is_ours(source) => Ok(Frontend::Dockerfile),
         (GATEWAY, Some(source)) if !source.is_empty() => Ok(Frontend::Image(source)),
         (GATEWAY, _) => Err(Status::invalid_argument("`gateway.v0` needs the attribute `source`")),

@@ -210,7 +210,8 @@ fn actions<'a>(
 }
 
 fn owner_of(text: Option<&str>, base: &TreeView) -> Result<Option<(u32, u32)>, Failure> {
-    text.map(|text| owner::resolve(text, base.root()))
+    let note = |unknown| tracing::warn!("{unknown}: what is to belong to it belongs to root");
+    text.map(|text| owner::resolve(text, base.root(), note))
         .transpose()
         .map_err(|error| Failure::Bad(error.to_string()))
 }

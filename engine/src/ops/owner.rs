@@ -12,7 +12,7 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Why a text is no owner.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OwnerError {
-    /// The name is not in the image.
+    /// The name is not in the image. As in BuildKit that is no error.
     #[error("no {kind} `{name}` in the image's `{file}`")]
     Unknown {
         /// `user` or `group`.
@@ -50,25 +50,34 @@ const USERS: Table = Table { kind: "user", file: "/etc/passwd" };
 const GROUPS: Table = Table { kind: "group", file: "/etc/group" };
 
 /// Resolves `user[:group]` beneath `root`. Without a group it is the user's own for a name, and the same
-/// number for a number, as in BuildKit.
-pub(super) fn resolve(text: &str, root: BorrowedFd<'_>) -> Result<(u32, u32), OwnerError> {
+/// number for a number, as in BuildKit. As there root has what belongs to a name that is not in the image; `note` is told.
+pub(super) fn resolve(
+    text: &str,
+    root: BorrowedFd<'_>,
+    note: impl Fn(OwnerError),
+) -> Result<(u32, u32), OwnerError> {
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
         None => (text, None),
     };
+    let known = |found: Result<(u32, Option<u32>), OwnerError>| match found {
+        Ok(ids) => Ok(Some(ids)),
+        Err(unknown @ OwnerError::Unknown { .. }) => {
+            note(unknown);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    };
     let (uid, own_gid) = match (user.is_empty(), number(user, &USERS)?) {
         (true, _) => (0, 0),
         (_, Some(uid)) => (uid, uid),
-        (_, None) => {
-            let entry = USERS.find(user, root)?;
-            (entry.0, entry.1.unwrap_or(entry.0))
-        }
+        (_, None) => known(USERS.find(user, root))?.map_or((0, 0), |(uid, gid)| (uid, gid.unwrap_or(uid))),
     };
     let gid = match group {
         None => own_gid,
         Some(group) => match number(group, &GROUPS)? {
             Some(gid) => gid,
-            None => GROUPS.find(group, root)?.0,
+            None => known(GROUPS.find(group, root))?.map_or(own_gid, |(gid, _)| gid),
         },
     };
     Ok((uid, gid))
@@ -133,30 +142,41 @@ mod tests {
 
     use super::*;
 
-    fn resolve(text: &str) -> Result<(u32, u32), String> {
+    fn resolve(text: &str) -> Result<((u32, u32), Vec<String>), String> {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("etc")).unwrap();
         std::fs::write(root.path().join("etc/passwd"), "app:x:100:200::/:/bin/sh\nbad:x:y:z\n").unwrap();
         std::fs::write(root.path().join("etc/group"), "staff:x:50:\n").unwrap();
         let root = std::fs::File::open(root.path()).unwrap();
-        super::resolve(text, root.as_fd()).map_err(|error| error.to_string())
+        let notes = std::cell::RefCell::new(Vec::new());
+        let ids = super::resolve(text, root.as_fd(), |note| notes.borrow_mut().push(note.to_string()));
+        Ok((ids.map_err(|error| error.to_string())?, notes.into_inner()))
+    }
+
+    fn known(text: &str) -> (u32, u32) {
+        let (ids, notes) = resolve(text).unwrap();
+        assert_eq!(notes, Vec::<String>::new());
+        ids
     }
 
     #[test]
     fn names_and_numbers() {
-        assert_eq!(resolve("app"), Ok((100, 200)));
-        assert_eq!(resolve("app:staff"), Ok((100, 50)));
-        assert_eq!(resolve("7"), Ok((7, 7)));
-        assert_eq!(resolve("7:8"), Ok((7, 8)));
-        assert_eq!(resolve(":staff"), Ok((0, 50)));
-        assert_eq!(resolve("app:"), Ok((100, 200)));
+        assert_eq!(known("app"), (100, 200));
+        assert_eq!(known("app:staff"), (100, 50));
+        assert_eq!(known("7"), (7, 7));
+        assert_eq!(known("7:8"), (7, 8));
+        assert_eq!(known(":staff"), (0, 50));
+        assert_eq!(known("app:"), (100, 200));
     }
 
     #[test]
-    fn what_is_not_there_is_named() {
-        insta::assert_snapshot!(resolve("nobody").unwrap_err(), @"no user `nobody` in the image's `/etc/passwd`");
-        insta::assert_snapshot!(resolve("0:x").unwrap_err(), @"no group `x` in the image's `/etc/group`");
-        insta::assert_snapshot!(resolve("bad").unwrap_err(), @"no user `bad` in the image's `/etc/passwd`");
+    fn what_is_not_there_is_named_and_belongs_to_root() {
+        let no_user = |name: &str| vec![format!("no user `{name}` in the image's `/etc/passwd`")];
+        let no_group = vec!["no group `x` in the image's `/etc/group`".to_owned()];
+        assert_eq!(resolve("nobody"), Ok(((0, 0), no_user("nobody"))));
+        assert_eq!(resolve("bad:staff"), Ok(((0, 50), no_user("bad"))));
+        assert_eq!(resolve("7:x"), Ok(((7, 7), no_group.clone())));
+        assert_eq!(resolve("app:x"), Ok(((100, 200), no_group)));
         insta::assert_snapshot!(
             resolve("4294967296").unwrap_err(),
             @"user id `4294967296` is not between 0 and 2147483647"
@@ -171,7 +191,7 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, root.path().join("etc/passwd"), FileType::Fifo, mode, 0)
             .unwrap();
         let root = std::fs::File::open(root.path()).unwrap();
-        let error = super::resolve("app", root.as_fd()).unwrap_err();
+        let error = super::resolve("app", root.as_fd(), |_| {}).unwrap_err();
         insta::assert_snapshot!(error, @"the image's `/etc/passwd` is not a regular file");
     }
 }

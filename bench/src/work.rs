@@ -211,6 +211,11 @@ impl<'a> Context<'a> {
         Ok(Self { work, directory })
     }
 
+    /// What it is for.
+    pub(crate) fn work(&self) -> &'a Work {
+        self.work
+    }
+
     /// Writes what is different in this round.
     pub(crate) fn enter(&self, round: u64) -> Result<&Path, Error> {
         if let Files::Fresh(write) | Files::Changed { change: write, .. } = self.work.files {

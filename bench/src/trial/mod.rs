@@ -2,6 +2,7 @@
 
 mod collection;
 mod containers;
+mod door;
 mod memory;
 
 use std::fmt;
@@ -21,6 +22,8 @@ pub(crate) enum Trial {
     Memory,
     /// The commands for containers, many of them at once, and what they write.
     Containers,
+    /// The daemon that serves clients of BuildKit.
+    Door,
 }
 
 /// How large the trials are.
@@ -32,7 +35,7 @@ pub(crate) struct Extent {
 }
 
 /// Everything that can be measured.
-pub(crate) const TRIALS: [Trial; 3] = [Trial::Collection, Trial::Memory, Trial::Containers];
+pub(crate) const TRIALS: [Trial; 4] = [Trial::Collection, Trial::Memory, Trial::Containers, Trial::Door];
 
 /// What was measured of one trial.
 pub(crate) struct TrialRow {
@@ -61,6 +64,7 @@ impl Trial {
             Self::Collection => "P13",
             Self::Memory => "P11",
             Self::Containers => "P12b",
+            Self::Door => "P1d",
         }
     }
 
@@ -68,6 +72,7 @@ impl Trial {
         match self {
             Self::Collection => "a store with many records, and builds during their collection",
             Self::Memory => "a large layer, built, pushed, saved, loaded and pulled",
+            Self::Door => "the daemon: cached builds, its memory, and its start after it was killed",
             Self::Containers => "containers that start, are entered and end, 200 at once, and their logs",
         }
     }
@@ -80,6 +85,7 @@ impl Trial {
             Self::Collection => collection::measure(&setup, rounds, extent.records)?,
             Self::Memory => memory::measure(&setup, extent.layer_gigabytes << 30)?,
             Self::Containers => containers::measure(&setup, rounds)?,
+            Self::Door => door::measure(&setup, rounds)?,
         };
         std::fs::remove_dir_all(&setup.directory).map_err(Error::at(&setup.directory))?;
         Ok(TrialRow { trial: self, findings })

@@ -1,17 +1,19 @@
 //! Remote caches that clients name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 use engine::remote_cache::{
     CacheExport, CacheFailure, CacheFormat, CacheImport, CacheMode, CachePlace, CacheShape, InlineCache,
 };
-use image::Reference;
+use image::{BlobDigest, Reference};
 use serde::Deserialize;
 use tonic::Status;
 
 use crate::attributes::{Attributes, invalid};
 use crate::form;
 use crate::proto::control::{CacheOptions, CacheOptionsEntry};
+use crate::session::layout::{self, TAG};
 
 /// Caches of one build, in each direction.
 const CACHES_MAX: usize = 64;
@@ -19,11 +21,46 @@ const CACHES_MAX: usize = 64;
 const REGISTRY: &str = "registry";
 /// The same in our own format.
 const SLIPWAY: &str = "slipway";
+/// One in a directory of the client.
+const LOCAL: &str = "local";
+
+/// Reads what clients say of caches in object stores and services like them, which the environment says more of.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyedCaches {
+    /// The kinds that there are.
+    pub kinds: &'static [&'static str],
+    /// Those to read.
+    pub imports: fn(&str, &Pairs) -> Result<Vec<CacheImport>, String>,
+    /// One to write.
+    pub export: fn(&str, &Pairs) -> Result<CacheExport, String>,
+}
+
+/// What is said of a cache beside its kind.
+pub type Pairs = BTreeMap<String, String>;
+
+/// A cache to read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Import {
+    /// One that the engine finds itself.
+    Elsewhere(CacheImport),
+    /// One in a directory of the client's, by the digest of its manifest.
+    OfClient { source: String, digest: BlobDigest },
+}
+
+/// A cache in a directory of the client's that is written.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ClientExport {
+    /// The directory.
+    pub(crate) destination: String,
+    /// How it is written; the place is yet to be found.
+    pub(crate) export: CacheExport,
+}
 
 /// Where the results of the steps go.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct CacheExports {
     pub(crate) exports: Vec<CacheExport>,
+    pub(crate) of_client: Vec<ClientExport>,
     pub(crate) inline: InlineCache,
 }
 
@@ -67,8 +104,9 @@ fn entry_of(kind: &str, attrs: HashMap<String, String>) -> CacheOptionsEntry {
 /// Caches to read, each once. One that cannot be had does not fail a build: `refused` hears what it is, and why not.
 pub(crate) fn imports(
     entries: &[CacheOptionsEntry],
+    keyed: Option<KeyedCaches>,
     refused: &mut dyn FnMut(&str, &str),
-) -> Result<Vec<CacheImport>, Status> {
+) -> Result<Vec<Import>, Status> {
     if entries.len() > CACHES_MAX {
         return Err(Status::invalid_argument(format!("more than {CACHES_MAX} caches to import")));
     }
@@ -81,12 +119,24 @@ pub(crate) fn imports(
         match entry.r#type.as_str() {
             REGISTRY | SLIPWAY => {
                 let place = CachePlace::Registry(reference(entry)?);
-                imports.push(CacheImport { place, timeout: None });
+                imports.push(Import::Elsewhere(CacheImport { place, timeout: None }));
+            }
+            LOCAL => {
+                let source = needed(entry, "src", "a directory of the client, which `type=local` needs")?;
+                let digest = needed(entry, "digest", "a digest, which `type=local` needs")?;
+                let digest = layout::digest(&digest)?;
+                imports.push(Import::OfClient { source, digest });
             }
             other => {
                 let named = |name: &str| entry.attrs.get(name).map(String::as_str);
                 let what = named("ref").or(named("src")).or(named("name")).unwrap_or(other);
-                refused(what, &format!("unknown cache importer: {other}"));
+                match keyed.filter(|keyed| keyed.kinds.contains(&other)) {
+                    None => refused(what, &format!("unknown cache importer: {other}")),
+                    Some(keyed) => match (keyed.imports)(other, &pairs(entry)) {
+                        Ok(found) => imports.extend(found.into_iter().map(Import::Elsewhere)),
+                        Err(why) => refused(what, &why),
+                    },
+                }
             }
         }
     }
@@ -94,7 +144,10 @@ pub(crate) fn imports(
 }
 
 /// Caches to write. One that cannot be written fails the build, as in BuildKit, unless the client says otherwise.
-pub(crate) fn exports(options: Option<&CacheOptions>) -> Result<CacheExports, Status> {
+pub(crate) fn exports(
+    options: Option<&CacheOptions>,
+    keyed: Option<KeyedCaches>,
+) -> Result<CacheExports, Status> {
     let Some(options) = options else { return Ok(CacheExports::default()) };
     let mut entries = options.exports.clone();
     if !options.export_ref_deprecated.is_empty() {
@@ -109,24 +162,50 @@ pub(crate) fn exports(options: Option<&CacheOptions>) -> Result<CacheExports, St
     for entry in &entries {
         match entry.r#type.as_str() {
             "inline" => found.inline = InlineCache::Present,
-            REGISTRY | SLIPWAY => found.exports.push(export(entry)?),
-            other => return Err(Status::unimplemented(format!("unknown cache exporter: {other}"))),
+            REGISTRY | SLIPWAY => {
+                let place = CachePlace::Registry(written_reference(entry)?);
+                found.exports.push(export(entry, place)?);
+            }
+            LOCAL => {
+                let destination =
+                    needed(entry, "dest", "a directory of the client, which `type=local` needs")?;
+                let place = CachePlace::Directory { path: PathBuf::new(), tag: TAG.to_owned() };
+                found.of_client.push(ClientExport { destination, export: export(entry, place)? });
+            }
+            other => {
+                let known = keyed.filter(|keyed| keyed.kinds.contains(&other));
+                let unknown = || Status::unimplemented(format!("unknown cache exporter: {other}"));
+                let export = (known.ok_or_else(unknown)?.export)(other, &pairs(entry));
+                found.exports.push(export.map_err(Status::invalid_argument)?);
+            }
         }
     }
     Ok(found)
 }
 
-fn export(entry: &CacheOptionsEntry) -> Result<CacheExport, Status> {
+fn pairs(entry: &CacheOptionsEntry) -> Pairs {
+    entry.attrs.clone().into_iter().collect()
+}
+
+fn needed(entry: &CacheOptionsEntry, name: &str, expected: &str) -> Result<String, Status> {
+    let value = entry.attrs.get(name).filter(|value| !value.is_empty());
+    value.cloned().ok_or_else(|| invalid(name, "", expected))
+}
+
+/// A name that something can be written under.
+fn written_reference(entry: &CacheOptionsEntry) -> Result<Reference, Status> {
+    let name = reference(entry)?;
+    match name.digest() {
+        None => Ok(name),
+        Some(_) => {
+            Err(invalid("ref", &name.to_string(), "a name without a digest: what is written has none yet"))
+        }
+    }
+}
+
+fn export(entry: &CacheOptionsEntry, place: CachePlace) -> Result<CacheExport, Status> {
     let attributes = &entry.attrs;
     let is_ours = entry.r#type == SLIPWAY;
-    let name = reference(entry)?;
-    if name.digest().is_some() {
-        return Err(invalid(
-            "ref",
-            &name.to_string(),
-            "a name without a digest: what is written has none yet",
-        ));
-    }
     let mode = match attributes.get("mode").map(String::as_str) {
         None | Some("") if is_ours => CacheMode::Max,
         None | Some("" | "min") => CacheMode::Min,
@@ -135,7 +214,7 @@ fn export(entry: &CacheOptionsEntry) -> Result<CacheExport, Status> {
     };
     let is_index = attributes.contains_key("image-manifest") && !form::is_on(attributes, "image-manifest")?;
     Ok(CacheExport {
-        place: CachePlace::Registry(name),
+        place,
         format: if is_ours { CacheFormat::Slipway } else { CacheFormat::BuildKit },
         mode,
         layers: form::layers(attributes)?,
@@ -166,8 +245,12 @@ mod tests {
 
     fn shown(entries: &[CacheOptionsEntry]) -> (String, String) {
         let mut unknown = String::new();
-        let found = imports(entries, &mut |what, why| unknown += &format!("{what}: {why}"));
-        let found = found.map(|all| all.iter().map(|it| it.place.to_string()).collect::<Vec<_>>().join(" "));
+        let found = imports(entries, None, &mut |what, why| unknown += &format!("{what}: {why}"));
+        let shown = |import: &Import| match import {
+            Import::Elsewhere(import) => import.place.to_string(),
+            Import::OfClient { source, digest } => format!("{source}@{digest}"),
+        };
+        let found = found.map(|all| all.iter().map(shown).collect::<Vec<_>>().join(" "));
         (found.unwrap_or_else(|status| status.message().to_owned()), unknown)
     }
 
@@ -197,7 +280,7 @@ mod tests {
     #[test]
     fn exports_say_what_goes_where() {
         let read = |entries: &[CacheOptionsEntry]| {
-            exports(Some(&CacheOptions { exports: entries.to_vec(), ..CacheOptions::default() }))
+            exports(Some(&CacheOptions { exports: entries.to_vec(), ..CacheOptions::default() }), None)
         };
         let found = read(&[
             named("inline", &[]),

@@ -7,18 +7,22 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::images::{ArchiveKind, ImageError, ImageForm, ImageSet, OnTransfer, PushAs, PushRequest, Stage};
-use engine::{Engine, PlatformSplit};
+use engine::{Archive, ArchivePlace, Engine, Output, PlatformSplit};
 use image::{Descriptor, ImageId, Reference};
 use serde_json::json;
 use tonic::Status;
 
 use crate::attributes::invalid;
+use crate::content::EXPORT;
 use crate::failure::chain;
 use crate::feed::{Feed, OwnStep};
-use crate::form::{form, is_on, is_true};
+use crate::form::{form, is_on};
+use crate::layouts;
 use crate::proto::control::Exporter;
-use crate::session::Session;
+use crate::session::content::ClientStore;
+use crate::session::files::joined;
 use crate::session::output::{ClientOutput, SendError};
+use crate::session::{KeptDirectories, Session, layout};
 
 /// Exporters of one build.
 const EXPORTERS_MAX: usize = 64;
@@ -30,6 +34,8 @@ pub(crate) enum Export {
     Image { names: Vec<Reference>, push: Option<PushAs>, form: ImageForm },
     /// To the client, as an archive.
     Archive { kind: ArchiveKind, names: Vec<Reference>, form: ImageForm },
+    /// To the client, as the blobs of an OCI layout that it has.
+    Layout { names: Vec<Reference>, form: ImageForm },
     /// To the client, as a tar of its files.
     Tar,
     /// To the client, as files.
@@ -93,8 +99,8 @@ fn read_one(exporter: &Exporter) -> Result<Export, Status> {
             Ok(Export::Image { names: names(attributes)?, push, form: form()? })
         }
         kind @ ("oci" | "docker") => {
-            if attributes.get("tar").is_some_and(|value| !is_true(value).unwrap_or(true)) {
-                return Err(Status::unimplemented(format!("`tar=false` of `type={kind}` is not supported")));
+            if attributes.contains_key("tar") && !is_on(attributes, "tar")? {
+                return Ok(Export::Layout { names: names(attributes)?, form: form()? });
             }
             let kind = if kind == "oci" { ArchiveKind::Oci } else { ArchiveKind::Docker };
             Ok(Export::Archive { kind, names: names(attributes)?, form: form()? })
@@ -115,7 +121,7 @@ fn names(attributes: &HashMap<String, String>) -> Result<Vec<Reference>, Status>
 pub(crate) fn stored_names(exports: &[Export]) -> Vec<Reference> {
     let names = |export: &Export| match export {
         Export::Image { names, .. } => names.clone(),
-        Export::Archive { .. } | Export::Tar | Export::Files => Vec::new(),
+        Export::Archive { .. } | Export::Layout { .. } | Export::Tar | Export::Files => Vec::new(),
     };
     exports.iter().flat_map(names).collect()
 }
@@ -134,7 +140,7 @@ pub(crate) fn are_files(exports: &[Export]) -> bool {
 pub(crate) fn are_described(exports: &[Export]) -> bool {
     exports.iter().any(|export| match export {
         Export::Image { push, .. } => push.is_some(),
-        Export::Archive { .. } => true,
+        Export::Archive { .. } | Export::Layout { .. } => true,
         Export::Tar | Export::Files => false,
     })
 }
@@ -144,6 +150,7 @@ pub(crate) struct Exporting<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) session: Option<&'a Arc<Session>>,
     pub(crate) feed: &'a Arc<Feed>,
+    pub(crate) kept: &'a Arc<KeptDirectories>,
     /// The image that a name alone means.
     pub(crate) image: ImageId,
     /// All images, one for each platform.
@@ -161,6 +168,7 @@ impl Exporting<'_> {
                 Export::Archive { kind, names, form } => {
                     self.archive(exporter, (*kind, names, form), &mut facts).await?;
                 }
+                Export::Layout { names, form } => self.layout((names, form), &mut facts).await?,
                 Export::Tar => self.tar(exporter, &facts).await?,
                 Export::Files => self.files(exporter, &facts).await?,
             }
@@ -230,6 +238,39 @@ impl Exporting<'_> {
         if let Ok(manifest) = told.try_recv() {
             tell_manifest(&manifest, facts);
         }
+        Ok(())
+    }
+
+    /// Written here first, and then what of it the client does not have.
+    async fn layout(
+        &self,
+        (names, form): (&[Reference], &ImageForm),
+        facts: &mut Facts,
+    ) -> Result<(), Status> {
+        let without = || Status::failed_precondition("the client takes no blobs: it names no directory");
+        let session = self.session.ok_or_else(without)?;
+        let store = ClientStore::new(session, EXPORT)?;
+        let directory = layouts::kept(session, self.kept, EXPORT).await?;
+        tell_names(names, facts);
+        let step = self.feed.begin("exporting to oci image format");
+        let path = directory.path().to_owned();
+        let (engine, set, names) = (self.engine.clone(), self.set.clone(), names.to_vec());
+        let archive =
+            Archive { to: ArchivePlace::Directory(path.clone()), names: names.clone(), form: form.clone() };
+        let written = tokio::task::spawn_blocking(move || {
+            layout::clear(&path)?;
+            let written = engine.export_image(&set, &names, &Output::Oci(archive), &|_, _, _| ());
+            written.map_err(|error| failed(&error))
+        });
+        let sent = match joined(written).await.flatten() {
+            Ok(()) => layout::send(&store, directory.path()).await,
+            Err(status) => Err(status),
+        };
+        // What the client has takes no room here.
+        let path = directory.path().to_owned();
+        joined(tokio::task::spawn_blocking(move || layout::clear(&path))).await??;
+        step.end(sent.as_ref().err().map(|status| status.message().to_owned()));
+        tell_manifest(&sent?, facts);
         Ok(())
     }
 
@@ -325,6 +366,7 @@ mod tests {
         assert_eq!(form.layers.compression, Some(Compression::Zstd { level: Some(9) }));
         assert_eq!(form.layers.existing, Existing::Recompress);
         assert_eq!(form.annotations.0[0].value, "v");
+        assert!(matches!(read("oci", &[("tar", "false")]), Export::Layout { .. }));
         assert_eq!(read("tar", &[]), Export::Tar);
         assert_eq!(read("local", &[("dest", "x")]), Export::Files);
     }
@@ -333,7 +375,7 @@ mod tests {
     fn what_cannot_be_is_refused_by_name() {
         for (kind, attributes, expected) in [
             ("zip", vec![], "exporter `zip` could not be found"),
-            ("oci", vec![("tar", "false")], "`tar=false` of `type=oci` is not supported"),
+            ("oci", vec![("tar", "maybe")], "invalid value `maybe` of `tar`, expected true or false"),
             (
                 "image",
                 vec![("registry.insecure", "true")],

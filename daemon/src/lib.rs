@@ -9,12 +9,14 @@ mod bridge;
 mod builds;
 mod caches;
 pub mod client;
+mod content;
 mod control;
 mod exporters;
 mod failure;
 mod feed;
 mod form;
 mod gateway;
+mod layouts;
 mod listen;
 pub mod llb;
 mod local;
@@ -37,6 +39,7 @@ use tokio_rustls::TlsAcceptor;
 use tonic::Status;
 
 use builds::Builds;
+pub use caches::{KeyedCaches, Pairs};
 use failure::chain;
 use listen::Listener;
 pub use listen::{Address, InvalidAddress, SocketOwner};
@@ -65,6 +68,8 @@ pub struct Settings {
     pub platforms: Vec<Platform>,
     /// Steps of all builds together that run at the same time.
     pub max_parallelism: Option<NonZeroUsize>,
+    /// Who reads what clients say of caches in object stores. Without, there are none.
+    pub keyed_caches: Option<KeyedCaches>,
 }
 
 /// Why a daemon does not start.

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use engine::remote_cache::RemoteCaches;
+use engine::remote_cache::{CacheImport, CachePlace, RemoteCaches};
 use engine::report::Reporting;
 use engine::{
     Agents, BuildOutcome, BuildRequest, Client, Context, ContextMode, DeviceGrant, DockerfileSource, Engine,
@@ -21,9 +21,10 @@ use tonic::Status;
 use crate::attestations::{self, Attestations};
 use crate::attributes::{Attributes, ContextAttribute, invalid};
 use crate::bridge::BridgeResult;
-use crate::caches::{self, CacheExports};
+use crate::caches::{self, CacheExports, Import};
 use crate::failure::{self, SourceText, chain};
 use crate::feed::Feed;
+use crate::layouts::{self, Held, LayoutImage};
 use crate::llb::{self, Lowered, Unnamed};
 use crate::proto::control::CacheOptionsEntry;
 use crate::proto::pb;
@@ -31,6 +32,7 @@ use crate::session::Session;
 use crate::session::agents::ForwardedAgents;
 use crate::session::auth::ClientCredentials;
 use crate::session::files::joined;
+use crate::session::layout::TAG;
 use crate::session::upload::SESSION_URL;
 use crate::{Daemon, local};
 
@@ -44,6 +46,9 @@ pub(crate) struct Prepared {
     /// Results that it stands on, which stay as long as it does.
     #[allow(dead_code, reason = "they are held, not looked at")]
     below: Vec<Arc<BridgeResult>>,
+    /// Directories with what it has of layouts of the client, as long as it is there.
+    #[allow(dead_code, reason = "they are held, not looked at")]
+    held: Held,
     session: Option<Arc<Session>>,
 }
 
@@ -102,6 +107,8 @@ struct Place<'a> {
     session: Option<&'a Arc<Session>>,
     attributes: Attributes<'a>,
     inputs: &'a BTreeMap<String, HandedBack>,
+    /// For which images of many platforms are needed.
+    platforms: Vec<Platform>,
 }
 
 impl Place<'_> {
@@ -172,7 +179,11 @@ impl Place<'_> {
         }
     }
 
-    async fn named_context(&self, context: &ContextAttribute<'_>) -> Result<NamedContext, Status> {
+    async fn named_context(
+        &self,
+        context: &ContextAttribute<'_>,
+        held: &mut Held,
+    ) -> Result<NamedContext, Status> {
         let ContextAttribute { name, value } = context;
         let wrong = |expected| invalid(&format!("context:{name}"), value, expected);
         if let Some(text) = value.strip_prefix("docker-image://") {
@@ -193,13 +204,17 @@ impl Place<'_> {
                 .map(NamedContext::Built)
                 .ok_or_else(|| wrong("a result that comes with the build"));
         }
-        if value.starts_with("oci-layout://") {
-            return Err(Status::unimplemented(format!("context `{name}`: `oci-layout://` is not supported")));
+        if let Some(text) = value.strip_prefix("oci-layout://") {
+            let image = LayoutImage::parse(text)?;
+            let kept = &self.daemon.kept;
+            let (context, directory) = layouts::image(self.session()?, kept, &image, &self.platforms).await?;
+            held.push(directory);
+            return Ok(context);
         }
         match RemoteFiles::parse(value) {
             Ok(Some(remote)) => Ok(NamedContext::Remote(remote)),
             Ok(None) => Err(wrong(
-                "docker-image://, local:, target:, input:, or the URL of a file or a git repository",
+                "docker-image://, oci-layout://, local:, target:, input:, or the URL of a file or a git repository",
             )),
             Err(error) => Err(Status::invalid_argument(error.to_string())),
         }
@@ -235,11 +250,10 @@ pub(crate) async fn prepare(
     let attributes = Attributes(attributes);
     let attestations = attestations::read(attributes)?;
     imports.extend(caches::attribute_imports(attributes)?);
-    let imports = caches::imports(&imports, &mut |what, why| {
-        feed.begin(&format!("importing cache manifest from {what}")).end(Some(why.to_owned()));
-    })?;
-    let place = Place { daemon, session, attributes, inputs: &inputs };
+    let (imports, mut held) = cache_imports(daemon, session, &imports, feed).await?;
     let platforms = attributes.platforms()?;
+    let wanted = platforms.iter().cloned().chain([default_platform()]).collect();
+    let place = Place { daemon, session, attributes, inputs: &inputs, platforms: wanted };
     let network = attributes.network()?;
     if network == Network::Host && !entitlements.contains(&Entitlement::NetworkHost) {
         return Err(Status::permission_denied("network.host is not allowed"));
@@ -256,7 +270,7 @@ pub(crate) async fn prepare(
     let mut named_contexts = BTreeMap::new();
     let build_platform = platforms.first().cloned().unwrap_or_else(default_platform);
     for context in attributes.contexts(&build_platform) {
-        named_contexts.insert(context.name.to_owned(), place.named_context(&context).await?);
+        named_contexts.insert(context.name.to_owned(), place.named_context(&context, &mut held).await?);
     }
     let request = BuildRequest {
         named_contexts,
@@ -273,7 +287,7 @@ pub(crate) async fn prepare(
         ..plain(context, dockerfile, entitlements)
     };
     let below = inputs.into_values().map(|input| input.result).collect();
-    Ok(Prepared { request, source, attestations, below, session: session.cloned() })
+    Ok(Prepared { request, source, attestations, below, held, session: session.cloned() })
 }
 
 /// A build of which nothing is said but what it is made from.
@@ -317,6 +331,55 @@ pub(crate) struct Defined<'a> {
     pub(crate) imports: Vec<CacheOptionsEntry>,
 }
 
+/// The session with an id, or that of the build.
+async fn session_or(
+    daemon: &Daemon,
+    session: Option<&Arc<Session>>,
+    id: Option<&str>,
+) -> Result<Arc<Session>, Status> {
+    let of_build = || Status::invalid_argument("the build needs files of a client without a session");
+    match id {
+        Some(id) => Ok(daemon.sessions.get(id).await),
+        None => session.cloned().ok_or_else(of_build),
+    }
+}
+
+/// The caches that a build reads, and directories in which those of the client are. One that cannot be had is told of, and
+/// left out.
+async fn cache_imports(
+    daemon: &Daemon,
+    session: Option<&Arc<Session>>,
+    entries: &[CacheOptionsEntry],
+    feed: &Arc<Feed>,
+) -> Result<(Vec<CacheImport>, Held), Status> {
+    let mut refused = |what: &str, why: &str| {
+        feed.begin(&format!("importing cache manifest from {what}")).end(Some(why.to_owned()));
+    };
+    let keyed = daemon.settings.keyed_caches;
+    let imports = caches::imports(entries, keyed, &mut refused)?;
+    let (mut found, mut held) = (Vec::new(), Held::new());
+    for import in imports {
+        match import {
+            Import::Elsewhere(import) => found.push(import),
+            Import::OfClient { source, digest } => {
+                let Some(session) = session else {
+                    refused(&source, "a directory of the client needs a session");
+                    continue;
+                };
+                match layouts::cache(session, &daemon.kept, &source, &digest).await {
+                    Ok((path, directory)) => {
+                        held.push(directory);
+                        let place = CachePlace::Directory { path, tag: TAG.to_owned() };
+                        found.push(CacheImport { place, timeout: None });
+                    }
+                    Err(status) => refused(&source, status.message()),
+                }
+            }
+        }
+    }
+    Ok((found, held))
+}
+
 /// Finds out what a definition needs. Nothing runs.
 pub(crate) async fn prepare_definition(
     daemon: &Daemon,
@@ -328,24 +391,30 @@ pub(crate) async fn prepare_definition(
     let lowered = llb::lower(definition, &default_platform());
     let lowered = lowered.map_err(|error| Status::invalid_argument(chain(&error)))?;
     let Lowered { graph, target, locals, unnamed, pulled, platform, source, cgroup_parent } = lowered;
-    let imports = caches::imports(&imports, &mut |what, why| {
-        feed.begin(&format!("importing cache manifest from {what}")).end(Some(why.to_owned()));
-    })?;
+    let (imports, mut held) = cache_imports(daemon, session, &imports, feed).await?;
     let mut named_contexts = BTreeMap::new();
     for (context, local) in locals {
-        let of_build = || Status::invalid_argument("the build needs files of a client without a session");
-        let session = match &local.session {
-            Some(id) => daemon.sessions.get(id).await,
-            None => session.cloned().ok_or_else(of_build)?,
-        };
+        let session = session_or(daemon, session, local.session.as_deref()).await?;
         named_contexts.insert(context, NamedContext::Client(local::chosen(&session, &daemon.kept, local)));
     }
     let (mut images, mut below) = (BTreeMap::new(), Vec::new());
-    for (reference, Unnamed::Result { build, result }) in unnamed {
-        let build = daemon.builds.get(&build).await?;
-        let result = build.bridge.get(&result)?;
-        images.insert(reference, NamedContext::Built(result.images(daemon, &build).await?));
-        below.push(result);
+    for (reference, unnamed) in unnamed {
+        let image = match unnamed {
+            Unnamed::Result { build, result } => {
+                let build = daemon.builds.get(&build).await?;
+                let result = build.bridge.get(&result)?;
+                let images = result.images(daemon, &build).await?;
+                below.push(result);
+                NamedContext::Built(images)
+            }
+            Unnamed::Layout { image, session: of, platform } => {
+                let session = session_or(daemon, session, of.as_deref()).await?;
+                let (image, directory) = layouts::image(&session, &daemon.kept, &image, &[platform]).await?;
+                held.push(directory);
+                image
+            }
+        };
+        images.insert(reference, image);
     }
     if let Some(info) = definition.source.as_ref().and_then(|source| source.infos.first()) {
         feed.set_source(info.clone());
@@ -360,7 +429,7 @@ pub(crate) async fn prepare_definition(
         ..plain(Context::Empty, DockerfileSource::Graph(Arc::new(given)), entitlements)
     };
     let attestations = Attestations::default();
-    Ok(Prepared { request, source, attestations, below, session: session.cloned() })
+    Ok(Prepared { request, source, attestations, below, held, session: session.cloned() })
 }
 
 /// The engine as a client sees it: with its credentials, secrets and agents.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use daemon::{Address, DaemonError, Settings, SocketOwner, TlsFiles};
 use engine::Entitlement;
 
+use super::build::cache_clients::OF_CLIENTS;
 use crate::arguments::Global;
 use crate::console;
 use crate::registries::RegistryArgs;
@@ -75,6 +76,7 @@ pub(crate) fn tls_files(
 /// The same with settings that come from elsewhere.
 pub(crate) fn serve(settings: Settings, global: &Global, limits: Limits) -> Result<Exit, Report> {
     let engine = store::open_with_limits(global, limits)?;
+    let settings = Settings { keyed_caches: Some(OF_CLIENTS), ..settings };
     warn_of_open_doors(&settings);
     let on_ready = |places: &[String]| {
         for place in places {

@@ -29,7 +29,7 @@ fn text(served: &Served, arguments: &[&str]) -> String {
     String::from_utf8(ok(served, arguments).stdout).unwrap()
 }
 
-fn fails(served: &Served, arguments: &[&str]) -> String {
+pub(crate) fn fails(served: &Served, arguments: &[&str]) -> String {
     let output = output(served, arguments);
     assert_eq!(output.status.code(), Some(1), "buildctl {arguments:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()

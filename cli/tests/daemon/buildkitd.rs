@@ -48,7 +48,7 @@ fn it_starts_as_a_harness_starts_it() {
         "--root",
     ]);
     command.arg(home.store()).args(["--addr", &format!("unix://{}", socket.display()), "--debug"]);
-    let Some(mut served) = Served::of(home, command, &[]) else { return };
+    let mut served = Served::of(home, command, &[]);
     assert!(
         served.told.contains(
             "slipway as buildkitd ignores `worker.oci.networkMode`, `otel`, `provenanceEnvDir`, --oci-worker-snapshotter\n"

@@ -13,7 +13,7 @@ pub(crate) fn cached(shown: &str) -> usize {
 
 #[test]
 fn a_context_is_sent_once_and_its_ignore_file_counts() {
-    let Some(served) = Served::start(&[]) else { return };
+    let served = Served::start(&[]);
     let text = "FROM base\nCOPY . /src\nRUN ls -A /src /src/sub && cat /src/sub/f";
     let context = served.home.context(text, &[("sub/f", "one\n"), ("x.o", "no"), (".dockerignore", "*.o\n")]);
     let first = served.build(&[&context]);
@@ -28,7 +28,7 @@ fn a_context_is_sent_once_and_its_ignore_file_counts() {
 
 #[test]
 fn a_context_that_no_step_reads_is_not_sent() {
-    let Some(served) = Served::start(&[]) else { return };
+    let served = Served::start(&[]);
     let context = served.home.context("FROM base\nRUN true", &[("f", "one\n")]);
     let shown = served.build(&[&context]);
     assert!(!shown.contains("transferring context"), "{shown}");
@@ -36,7 +36,7 @@ fn a_context_that_no_step_reads_is_not_sent() {
 
 #[test]
 fn the_line_that_failed_is_shown() {
-    let Some(served) = Served::start(&[]) else { return };
+    let served = Served::start(&[]);
     let context = served.home.context("FROM base\nRUN echo said && exit 3\n", &[]);
     let shown = served.fails(&[&context]);
     for expected in [
@@ -60,7 +60,7 @@ fn the_line_that_failed_is_shown() {
 
 #[test]
 fn secrets_and_arguments_and_named_contexts_come_from_the_client() {
-    let Some(served) = Served::start(&[]) else { return };
+    let served = Served::start(&[]);
     let text = "FROM base\nARG WHO\nRUN --mount=type=secret,id=s test \"$(cat /run/secrets/s)\" = hidden && echo for $WHO\n\
                 COPY --from=more f /f\nRUN cat /f\nLABEL a=b";
     let context = served.home.context(text, &[]);
@@ -77,7 +77,7 @@ fn secrets_and_arguments_and_named_contexts_come_from_the_client() {
 
 #[test]
 fn a_dockerfile_on_standard_input_has_no_context() {
-    let Some(served) = Served::start(&[]) else { return };
+    let served = Served::start(&[]);
     let file = served.home.path("piped");
     fs::write(&file, "FROM base\nRUN echo piped && exit 0\n").unwrap();
     let mut client = served.client(&["build", "--progress=plain", "-"]);
@@ -89,10 +89,10 @@ fn a_dockerfile_on_standard_input_has_no_context() {
 #[test]
 fn what_the_daemon_does_not_allow_is_refused() {
     let context = |served: &Served| served.home.context("FROM base\nRUN --network=host true", &[]);
-    let Some(served) = Served::start(&[]) else { return };
+    let served = Served::start(&[]);
     let shown = served.fails(&["--allow=network.host", &context(&served)]);
     assert!(shown.contains("entitlement network.host is not allowed"), "{shown}");
-    let Some(served) = Served::start(&["--allow=network.host"]) else { return };
+    let served = Served::start(&["--allow=network.host"]);
     let shown = served.fails(&[&context(&served)]);
     assert!(shown.contains("network.host is not allowed"), "{shown}");
     served.build(&["--allow=network.host", &context(&served)]);
@@ -100,7 +100,7 @@ fn what_the_daemon_does_not_allow_is_refused() {
 
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
-    let Some(served) = Served::start(&[]) else { return };
+    let served = Served::start(&[]);
     let context = served.home.context("FROM base\n", &[]);
     for (argument, expected) in [
         ("--attest=type=sbom,generator=other", "there is no other generator, `other` included"),
@@ -113,7 +113,7 @@ fn what_is_not_supported_is_refused_by_name() {
 
 #[test]
 fn questions_are_answered_without_a_build() {
-    let Some(served) = Served::start(&[]) else { return };
+    let served = Served::start(&[]);
     let context = served.home.context("FROM base AS one\nARG A=1\nFROM one AS two\n", &[]);
     let ask = |arguments: &[&str]| {
         let mut client = served.client(&[&["build"], arguments, &[context.as_str()]].concat());
@@ -138,7 +138,7 @@ fn questions_are_answered_without_a_build() {
 
 #[test]
 fn builders_can_be_looked_at_and_pruned() {
-    let Some(served) = Served::start(&[]) else { return };
+    let served = Served::start(&[]);
     let context = served.home.context("FROM base\nRUN head -c 4000000 /dev/zero > /file", &[]);
     let bytes = || {
         let sum = check(Command::new("du").arg("-sb").arg(served.home.store().join("layers")));
@@ -161,7 +161,7 @@ fn builders_can_be_looked_at_and_pruned() {
 
 #[test]
 fn the_daemon_and_other_commands_share_a_store() {
-    let Some(served) = Served::start(&[]) else { return };
+    let served = Served::start(&[]);
     let context = served.home.context("FROM base\nRUN echo once > /file", &[]);
     served.build(&["-t", "from-client", "--output=type=image", &context]);
     insta::assert_snapshot!(served.home.log(&[&context]), @"hit [2/2] RUN echo once > /file");

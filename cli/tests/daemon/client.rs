@@ -9,16 +9,16 @@ use crate::support::Home;
 /// Where Debian's package has it.
 const BUILDX: &str = "/usr/libexec/docker/cli-plugins/docker-buildx";
 
-/// The client; none when it is not on this machine. Where CI promises it, that is a failure.
-pub(crate) fn buildx() -> Option<PathBuf> {
+/// The client. Without one, nothing is shown of how it is served: that is a failure.
+fn buildx() -> PathBuf {
     let given = std::env::var_os("SLIPWAY_BUILDX").map(PathBuf::from);
     let found = given.unwrap_or_else(|| BUILDX.into());
-    if found.exists() {
-        return Some(found);
-    }
-    assert!(std::env::var_os("CI").is_none(), "`{}` is not there: run `cargo xtask test`", found.display());
-    eprintln!("skipped: buildx is not on this machine, `cargo xtask test` brings it");
-    None
+    assert!(
+        found.exists(),
+        "`{}` is not there: `cargo xtask test` brings buildx and says where it is in SLIPWAY_BUILDX",
+        found.display()
+    );
+    found
 }
 
 /// A daemon with a store, and a client that is told where it is. It ends with this value.
@@ -32,12 +32,10 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// None where there is no client.
-    pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
-        buildx()?;
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let served = Self::alone(arguments);
         served.create("slipway", &[]);
-        Some(served)
+        served
     }
 
     /// Without a client of others.
@@ -51,11 +49,10 @@ impl Served {
     }
 
     /// Of a daemon that this command starts, whose client needs these options as well.
-    pub(crate) fn of(home: Home, command: Command, driver_options: &[&str]) -> Option<Self> {
-        buildx()?;
+    pub(crate) fn of(home: Home, command: Command, driver_options: &[&str]) -> Self {
         let served = Self::listening(home, command);
         served.create("slipway", driver_options);
-        Some(served)
+        served
     }
 
     /// Of a daemon that this command starts, without a client of others.
@@ -83,7 +80,7 @@ impl Served {
     }
 
     pub(crate) fn client(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(buildx().expect("who has started it has a client"));
+        let mut command = Command::new(buildx());
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", self.home.path("user"));
         command.env("BUILDX_BUILDER", "slipway");
         // There is no daemon of Docker's.

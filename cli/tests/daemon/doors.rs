@@ -28,7 +28,7 @@ fn activated(home: Home, socket: OwnedFd) -> Served {
 fn clients_come_over_tcp() {
     let home = Home::new();
     let command = home.command(&["daemon", "--addr=tcp://127.0.0.1:0"]);
-    let Some(served) = Served::of(home, command, &[]) else { return };
+    let served = Served::of(home, command, &[]);
     // This machine trusts itself.
     assert_eq!(served.told, "");
     let context = served.home.context("FROM base\nCOPY f /\nRUN cat /f", &[("f", "over the wire\n")]);

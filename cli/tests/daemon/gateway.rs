@@ -59,7 +59,7 @@ fn a_frontend_of_others_builds_and_returns_what_it_made() {
 
 #[test]
 fn a_client_that_asks_for_a_frontend_gets_its_result() {
-    let Some(served) = Served::start(&[]) else { return };
+    let served = Served::start(&[]);
     make_image(&served, DOCKERFILE);
     let context = served.home.context("# not read\n", &[]);
     let arguments = ["--build-arg=BUILDKIT_SYNTAX=my/frontend", "--build-arg=base=base"];

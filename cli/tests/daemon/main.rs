@@ -9,6 +9,10 @@ mod support;
 #[allow(dead_code, reason = "shared with the tests of registries, which use the rest")]
 mod server;
 
+#[path = "../registries/object_server.rs"]
+#[allow(dead_code, reason = "shared with the tests of registries, which use the rest")]
+mod object_server;
+
 mod buildctl;
 mod buildkitd;
 mod buildx;
@@ -20,6 +24,7 @@ mod frontend;
 mod gateway;
 mod image;
 mod kubernetes;
+mod layouts;
 mod llb;
 mod marshal;
 mod outputs;

@@ -36,7 +36,7 @@ fn alone(count: usize) -> String {
 
 #[test]
 fn steps_of_all_builds_together_are_limited() {
-    let Some(served) = Served::start(&["--max-parallelism=1"]) else { return };
+    let served = Served::start(&["--max-parallelism=1"]);
     let context = served.home.context(&alone(4), &[]);
     let build = || served.build(&["--no-cache", &context]);
     std::thread::scope(|scope| {

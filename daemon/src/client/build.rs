@@ -12,8 +12,10 @@ use engine::{Agents, OfferedAgents, Progress, Secrets};
 use image::Hasher;
 use prost::Message as _;
 
+use super::layouts::Layouts;
 use super::news::News;
 use super::offer::Offer;
+use super::stores::Stores;
 use super::take::Target;
 use super::{Client, ClientError};
 use crate::proto::control::{
@@ -55,6 +57,8 @@ pub struct BuildOrder {
     pub agents: Agents,
     /// Who we are for registries.
     pub credentials: Credentials,
+    /// OCI layouts, by the names that the build has for them.
+    pub layouts: BTreeMap<String, PathBuf>,
 }
 
 /// An output of a build.
@@ -90,8 +94,9 @@ impl Client {
     ) -> Result<BTreeMap<String, String>, ClientError> {
         let unknown = |source| ClientError::Offer { what: "a session".to_owned(), source };
         let (build, session) = (random().map_err(unknown)?, random().map_err(unknown)?);
-        let request = request(&order, &build, &session)?;
-        let offer = offer(order, session)?;
+        let layouts = Layouts::of(&order)?;
+        let request = request(&order, &layouts, &build, &session)?;
+        let offer = offer(order, &layouts, session)?;
         let serving = tokio::task::spawn_local(offer.serve(self.caller.clone()));
         let _serving = Aborting(&serving);
         let mut news = News::new(progress);
@@ -117,7 +122,9 @@ impl Client {
             }
             () = &mut following => solving.await,
         };
-        Ok(solved?.exporter_response.into_iter().collect())
+        let facts = solved?.exporter_response.into_iter().collect();
+        layouts.name(&facts)?;
+        Ok(facts)
     }
 }
 
@@ -134,7 +141,12 @@ fn random() -> io::Result<String> {
     Ok(fs::read_to_string(RANDOM)?.chars().filter(char::is_ascii_alphanumeric).collect())
 }
 
-fn request(order: &BuildOrder, build: &str, session: &str) -> Result<SolveRequest, ClientError> {
+fn request(
+    order: &BuildOrder,
+    layouts: &Layouts,
+    build: &str,
+    session: &str,
+) -> Result<SolveRequest, ClientError> {
     let entry = |cache: &CacheOrder| CacheOptionsEntry {
         r#type: cache.kind.clone(),
         attrs: cache.attributes.clone().into_iter().collect(),
@@ -163,7 +175,7 @@ fn request(order: &BuildOrder, build: &str, session: &str) -> Result<SolveReques
         frontend_attrs,
         cache: Some(CacheOptions {
             exports: order.cache_exports.iter().map(entry).collect(),
-            imports: order.cache_imports.iter().map(entry).collect(),
+            imports: layouts.cache_imports.iter().map(entry).collect(),
             ..CacheOptions::default()
         }),
         entitlements: order.entitlements.clone(),
@@ -186,7 +198,7 @@ fn definition(bytes: &[u8], is_uncached: bool) -> Result<Definition, ClientError
     Ok(definition)
 }
 
-fn offer(order: BuildOrder, id: String) -> Result<Arc<Offer>, ClientError> {
+fn offer(order: BuildOrder, layouts: &Layouts, id: String) -> Result<Arc<Offer>, ClientError> {
     let failed = |source| ClientError::Offer { what: "agents".to_owned(), source };
     let shared = order.directories.iter().fold(Hasher::new("shared-key/v1"), |hasher, (name, path)| {
         hasher.field("name", name.as_bytes()).field("path", path.as_os_str().as_encoded_bytes())
@@ -199,5 +211,6 @@ fn offer(order: BuildOrder, id: String) -> Result<Arc<Offer>, ClientError> {
         agents: OfferedAgents::new(&order.agents).map_err(failed)?,
         credentials: order.credentials,
         targets: order.outputs.into_iter().map(|output| output.target).collect(),
+        stores: Stores(layouts.stores.clone()),
     }))
 }

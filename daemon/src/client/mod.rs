@@ -5,8 +5,10 @@
 mod build;
 mod choose;
 mod definition;
+mod layouts;
 mod news;
 mod offer;
+mod stores;
 mod take;
 
 use std::collections::BTreeMap;
@@ -33,6 +35,7 @@ use crate::tls::{ClientTls, TlsError};
 use crate::wire::{Caller, client};
 pub use build::{BuildOrder, CacheOrder, OutputOrder};
 pub use definition::{Described, describe_definition};
+pub use stores::{Access, Store};
 pub use take::Target;
 
 const INFO: &str = "/moby.buildkit.v1.Control/Info";

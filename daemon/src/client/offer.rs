@@ -21,7 +21,9 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status, Streaming};
 
 use super::choose::{Chosen, values};
+use super::stores::Stores;
 use super::take::{self, Target};
+use crate::content;
 use crate::proto::filesync::{BytesMessage, CredentialsRequest, CredentialsResponse};
 use crate::proto::secrets::{GetSecretRequest, GetSecretResponse};
 use crate::proto::ssh::{CheckAgentRequest, CheckAgentResponse};
@@ -32,7 +34,8 @@ use crate::server::unimplemented;
 use crate::session::agents::{CHECK_AGENT, FORWARD_AGENT, ID as AGENT_ID, next};
 use crate::session::auth::{CREDENTIALS, HUB, HUB_HOST};
 use crate::session::kept::open_root;
-use crate::session::output::{DIFF_COPY as SEND, EXPORTER_ID, MESSAGES_WAITING_MAX, receiving};
+use crate::session::output::{DIFF_COPY as SEND, EXPORTER_ID};
+use crate::session::packets;
 use crate::session::receive::Others;
 use crate::session::secrets::GET_SECRET;
 use crate::session::send_tree::send_tree;
@@ -56,6 +59,7 @@ pub(super) struct Offer {
     pub(super) credentials: Credentials,
     /// By the numbers of the outputs.
     pub(super) targets: Vec<Option<Target>>,
+    pub(super) stores: Stores,
 }
 
 impl Offer {
@@ -67,6 +71,11 @@ impl Offer {
         metadata.insert(SHARED_KEY, text(&self.shared_key));
         for method in [files::DIFF_COPY, SEND, CREDENTIALS, GET_SECRET, CHECK_AGENT, FORWARD_AGENT, HEALTH] {
             metadata.append(METHOD, text(method));
+        }
+        if !self.stores.0.is_empty() {
+            for method in [content::INFO, content::READ, content::WRITE] {
+                metadata.append(METHOD, text(method));
+            }
         }
         metadata
     }
@@ -110,6 +119,15 @@ impl Offer {
             GET_SECRET => wire::unary(request, |request| self.secret(request)).await,
             CHECK_AGENT => wire::unary(request, |request| self.check_agent(request)).await,
             FORWARD_AGENT => wire::bidi(request, |request| self.agent(request)).await,
+            content::INFO => {
+                wire::unary(request, |request| async move { self.stores.info(request).await }).await
+            }
+            content::READ => {
+                wire::stream(request, |request| async move { self.stores.read(request).await }).await
+            }
+            content::WRITE => {
+                wire::bidi(request, |request| async move { self.stores.write(request).await }).await
+            }
             HEALTH => wire::unary(request, |_: Request<HealthCheckRequest>| healthy()).await,
             _ => unimplemented(&path),
         }
@@ -121,7 +139,7 @@ impl Offer {
         let unknown = || Status::not_found(format!("no access allowed to dir `{name}`"));
         let root = self.directories.get(&name).ok_or_else(unknown)?.clone();
         let asked = request.metadata().clone();
-        let (send, sent) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let (send, sent) = mpsc::channel(packets::WAITING_MAX);
         let (ask, mut arriving) = mpsc::unbounded_channel();
         let mut packets = request.into_inner();
         tokio::task::spawn_local(async move {
@@ -146,10 +164,10 @@ impl Offer {
                     ..Packet::default()
                 };
                 // Who no longer listens knows why.
-                let _ = send.blocking_send(packet);
+                let _ = send.blocking_send(vec![packet]);
             }
         });
-        Ok(Box::pin(receiving(sent).map(Ok)))
+        Ok(Box::pin(packets::leaving(sent).map(Ok)))
     }
 
     /// Takes a result.

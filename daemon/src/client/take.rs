@@ -12,12 +12,11 @@ use tonic::{Status, Streaming};
 use crate::proto::Packet;
 use crate::proto::filesync::BytesMessage;
 use crate::session::files::joined;
+use crate::session::packets;
 use crate::session::receive::{Others, Receiving, receive};
 
 /// What is allowed before the umask.
 const MODE: u32 = 0o666;
-/// Messages that wait for a disk that is slower than the line.
-const PACKETS_WAITING_MAX: usize = 64;
 
 /// Where a result goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +32,8 @@ pub enum Target {
         /// Whether what is in it goes.
         is_replaced: bool,
     },
+    /// An OCI layout in a directory, beside the images that it has already.
+    Layout(PathBuf),
 }
 
 /// A file that something is written to.
@@ -95,22 +96,14 @@ pub(super) async fn files(
     mut arriving: Streaming<Packet>,
     ask: mpsc::UnboundedSender<Packet>,
 ) -> Result<(), Status> {
-    let (bring, brought) = mpsc::channel(PACKETS_WAITING_MAX);
+    let (bring, brought) = mpsc::channel(packets::WAITING_MAX);
     let received = tokio::task::spawn_blocking(move || {
         let failed = |error: io::Error| format!("cannot write to `{}`: {error}", path.display());
         fs::create_dir_all(&path).map_err(failed)?;
         let receiving = Receiving::open(&path, brought, ask, others);
         receiving.and_then(|mut it| receive(&mut it, &|_| ())).map_err(|error| error.to_string())
     });
-    let pump = async {
-        while let Some(packet) = arriving.message().await? {
-            if bring.send(packet).await.is_err() {
-                break;
-            }
-        }
-        drop(bring);
-        Ok::<_, Status>(())
-    };
+    let pump = packets::pass_on(&mut arriving, bring);
     let (pumped, received) = futures_util::future::join(pump, joined(received)).await;
     match (pumped, received?) {
         (_, Ok(())) => Ok(()),

@@ -16,11 +16,14 @@ use crate::caches::{self, CacheExports, named_imports};
 use crate::exporters::{self, Export, Exporting, Facts};
 use crate::failure::chain;
 use crate::gateway::{self, Wish};
+use crate::layouts::Outgoing;
 use crate::proto::control::{Exporter, SolveRequest, SolveResponse};
 use crate::run::{self, Asked, Defined, Leaving, Prepared};
 use crate::session::Session;
 use crate::session::files::joined;
 
+/// The manifest of a cache that the client has in a directory now: it gives it its name there.
+const CACHE_MANIFEST: &str = "cache.manifest";
 /// The frontend that is ours.
 const DOCKERFILE: &str = "dockerfile.v0";
 /// The one that runs others.
@@ -82,7 +85,7 @@ async fn solved(
     let exports = exporters::read(exporters)?;
     let entitlements = run::entitlements(daemon, &request.entitlements)?;
     refuse_unsupported(request)?;
-    let caches = caches::exports(request.cache.as_ref())?;
+    let caches = caches::exports(request.cache.as_ref(), daemon.settings.keyed_caches)?;
     let definition = request.definition.as_ref().filter(|definition| !definition.def.is_empty());
     let results = if let Some(definition) = definition {
         let imports = build.about.imports.clone();
@@ -108,17 +111,18 @@ async fn solved(
     };
     match results.is_empty() {
         true => Ok(Facts::new()),
-        false => built(daemon, &results, (&exports, &caches), session, build).await,
+        false => built(daemon, &results, (&exports, caches), session, build).await,
     }
 }
 
 async fn built(
     daemon: &Daemon,
     results: &[Arc<Prepared>],
-    (exports, caches): (&[Export], &CacheExports),
+    (exports, mut caches): (&[Export], CacheExports),
     session: Option<&Arc<Session>>,
     build: &Build,
 ) -> Result<Facts, Status> {
+    let outgoing = Outgoing::begin(session, &daemon.kept, &mut caches).await?;
     // Each engine keeps the layers of what it built in the store.
     let mut done = Vec::new();
     for prepared in results {
@@ -132,9 +136,16 @@ async fn built(
         let outcome = prepared.build(&engine, leaving, &build.feed).await?;
         done.push((engine, outcome));
     }
-    let facts = match exports.is_empty() {
+    let exported = match exports.is_empty() {
         true => Ok(Facts::new()),
-        false => exported(&done, exports, session, build).await,
+        false => exported(daemon, &done, exports, session, build).await,
+    };
+    let facts = match exported {
+        Ok(mut facts) => outgoing.send(&build.feed).await.map(|manifest| {
+            facts.extend(manifest.map(|manifest| (CACHE_MANIFEST.to_owned(), manifest)));
+            facts
+        }),
+        failed => failed,
     };
     if !exporters::keep_image(exports) {
         for (engine, outcome) in &done {
@@ -146,6 +157,7 @@ async fn built(
 
 /// Sends what was built everywhere.
 async fn exported(
+    daemon: &Daemon,
     done: &[(Engine, BuildOutcome)],
     exports: &[Export],
     session: Option<&Arc<Session>>,
@@ -158,7 +170,7 @@ async fn exported(
     let (naming, names) = (engine.clone(), exporters::stored_names(exports));
     let named = tokio::task::spawn_blocking(move || naming.name_images(&names, &images));
     let image = joined(named).await?.map_err(|error| Status::internal(chain(&error)))?;
-    Exporting { engine, session, feed: &build.feed, image, set }.run(exports).await
+    Exporting { engine, session, feed: &build.feed, kept: &daemon.kept, image, set }.run(exports).await
 }
 
 /// What is attested of a result that goes to these places.

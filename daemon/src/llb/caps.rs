@@ -2,7 +2,7 @@
 //! operation which it needs.
 
 /// All that works. `soruce` is how BuildKit writes it.
-pub(crate) const IDS: [&str; 61] = [
+pub(crate) const IDS: [&str; 62] = [
     "constraints",
     "diffop",
     "exec.meta.base",
@@ -64,4 +64,5 @@ pub(crate) const IDS: [&str; 61] = [
     "source.local.sessionid",
     "source.local.sharedkeyhint",
     "source.local.unique",
+    "source.ocilayout",
 ];

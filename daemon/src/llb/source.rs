@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use engine::operations::{ContextSource, GitSource, HttpSource, ImageSource, Op, VertexId, of_repository};
-use image::{Digest, Reference};
+use image::{Digest, Platform, Reference};
 
 use super::LlbError;
 use super::lower::{Lowering, of_message, unsupported, wrong};
 use super::read::Operation;
+use crate::layouts::LayoutImage;
 use crate::proto::pb::SourceOp;
 
 /// What the names of results of builds begin with.
@@ -37,6 +38,13 @@ pub(crate) struct Local {
 pub(crate) enum Unnamed {
     /// A result of a build, by their names.
     Result { build: String, result: String },
+    /// One of a client's layout.
+    Layout {
+        image: LayoutImage,
+        /// The session that has it, where that is another one.
+        session: Option<String>,
+        platform: Platform,
+    },
 }
 
 /// Attributes that have been looked at.
@@ -104,6 +112,7 @@ pub(super) fn lower(
     let op = match scheme {
         "docker-image" => image(lowering, name, attributes)?,
         "local" => local(lowering, name, attributes)?,
+        "oci-layout" => layout(lowering, name, attributes)?,
         "git" => Op::Git(git(name, attributes)?),
         "http" | "https" => Op::Http(http(&source.identifier, attributes)?),
         RESULT => result(lowering, name, attributes)?,
@@ -219,16 +228,41 @@ fn http(url: &str, mut attributes: Attributes<'_>) -> Result<HttpSource, LlbErro
     Ok(HttpSource { checksum, filename, mode, owner, ..HttpSource::new(url) })
 }
 
+/// An image of a layout of the client's: `NAME@DIGEST`, in the store of that name unless another one is named.
+fn layout(lowering: &mut Lowering, name: &str, mut attributes: Attributes<'_>) -> Result<Op, LlbError> {
+    let operation = attributes.operation;
+    let not_one = |_| wrong(operation, "oci-layout", name, "NAME@DIGEST");
+    let mut image = LayoutImage::parse(name).map_err(not_one)?;
+    if let Some(store) = attributes.take("oci.store") {
+        store.clone_into(&mut image.store);
+    }
+    let session = attributes.take("oci.session").map(str::to_owned);
+    attributes.end()?;
+    let platform = operation.op.platform.as_ref();
+    let platform = platform.map_or_else(|| lowering.out.platform.clone(), of_message);
+    let reference = unnamed(lowering, Unnamed::Layout { image, session, platform: platform.clone() });
+    Ok(Op::Image(ImageSource { reference, platform }))
+}
+
+/// What the graph calls an image that no registry has.
+fn unnamed(lowering: &mut Lowering, image: Unnamed) -> Reference {
+    if let Some((reference, _)) = lowering.out.unnamed.iter().find(|(_, known)| *known == image) {
+        return reference.clone();
+    }
+    // No registry can have this name, see RFC 2606, section 2.
+    let reference = format!("{RESULT}.invalid/{}", lowering.out.unnamed.len());
+    let reference: Reference = reference.parse().expect("a host and a number");
+    lowering.out.unnamed.push((reference.clone(), image));
+    reference
+}
+
 /// A result of a build that a client got from us.
 fn result(lowering: &mut Lowering, name: &str, attributes: Attributes<'_>) -> Result<Op, LlbError> {
     let operation = attributes.operation;
     attributes.end()?;
     let (build, result) = name.split_once('/').ok_or_else(|| unsupported(operation, "source", name))?;
-    // No registry can have this name, see RFC 2606, section 2.
-    let reference = format!("{RESULT}.invalid/{}", lowering.out.unnamed.len());
-    let reference: Reference = reference.parse().expect("a host and a number");
     let result = Unnamed::Result { build: build.to_owned(), result: result.to_owned() };
-    lowering.out.unnamed.push((reference.clone(), result));
+    let reference = unnamed(lowering, result);
     let platform = operation.op.platform.as_ref();
     let platform = platform.map_or_else(|| lowering.out.platform.clone(), of_message);
     Ok(Op::Image(ImageSource { reference, platform }))

@@ -9,13 +9,12 @@ use tokio::sync::mpsc;
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tonic::{Request, Status};
 
+use super::packets;
 use super::receive::{Others, Receiving, receive};
 use super::{KeptDirectories, KeptDirectory, Session};
 use crate::proto::Packet;
 
 pub(crate) const DIFF_COPY: &str = "/moby.filesync.v1.FileSync/DiffCopy";
-/// Messages that wait for a disk that is slower than the line.
-const PACKETS_WAITING_MAX: usize = 64;
 
 /// Which files of a client's directory are wanted.
 #[derive(Debug, Clone, Default)]
@@ -108,7 +107,7 @@ impl Session {
         // Requests are small and as many as there are files; one that waited for the client could wait for ever, since
         // that waits for us to take its data.
         let (ask, asked) = mpsc::unbounded_channel::<Packet>();
-        let (bring, brought) = mpsc::channel(PACKETS_WAITING_MAX);
+        let (bring, brought) = mpsc::channel(packets::WAITING_MAX);
         let asked = stream::unfold(asked, |mut asked| async { Some((asked.recv().await?, asked)) });
         let mut request = Request::new(asked);
         *request.metadata_mut() = wanted.metadata();
@@ -117,15 +116,7 @@ impl Session {
             let mut receiving = Receiving::open(directory.path(), brought, ask, Others::Removed)?;
             receive(&mut receiving, &on_bytes).map(|()| directory)
         });
-        let pump = async {
-            while let Some(packet) = arriving.message().await? {
-                if bring.send(packet).await.is_err() {
-                    break;
-                }
-            }
-            drop(bring);
-            Ok::<_, Status>(())
-        };
+        let pump = packets::pass_on(&mut arriving, bring);
         let (pumped, received) = futures_util::future::join(pump, joined(received)).await;
         match (pumped, received?) {
             (_, Ok(directory)) => Ok(directory),

@@ -5,9 +5,12 @@
 
 pub(crate) mod agents;
 pub(crate) mod auth;
+pub(crate) mod content;
 pub(crate) mod files;
 pub(crate) mod kept;
+pub(crate) mod layout;
 pub(crate) mod output;
+pub(crate) mod packets;
 pub(crate) mod receive;
 pub(crate) mod secrets;
 pub(crate) mod send_tree;

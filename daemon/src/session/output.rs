@@ -11,6 +11,7 @@ use tonic::{Request, Status, Streaming};
 
 use super::Session;
 use super::files::joined;
+use super::packets;
 use super::send_tree::{Everything, send_tree};
 use crate::proto::filesync::BytesMessage;
 use crate::proto::{Packet, PacketType};
@@ -121,8 +122,8 @@ impl Session {
         output: &ClientOutput<'_>,
         with_root: impl FnOnce(&mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>) -> Result<(), E> + Send + 'static,
     ) -> Result<(), SendError<E>> {
-        let (send, sent) = mpsc::channel(MESSAGES_WAITING_MAX);
-        let messages = output.request(receiving(sent));
+        let (send, sent) = mpsc::channel(packets::WAITING_MAX);
+        let messages = output.request(packets::leaving(sent));
         // As many as there are files; see where files are received.
         let (ask, mut asked) = mpsc::unbounded_channel();
         let written = tokio::task::spawn_blocking(move || {

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+use std::vec::IntoIter;
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat as FileStat, Timespec, Timestamps, UTIME_OMIT,
@@ -19,6 +20,7 @@ use rustix::io::Errno;
 use tokio::sync::mpsc::{Receiver, UnboundedSender};
 
 use super::kept::open_root;
+use super::packets::Packets;
 use crate::proto::{Packet, PacketType, Stat};
 
 /// Files and directories of one client's directory.
@@ -66,7 +68,9 @@ pub(crate) enum Others {
 /// A directory that files arrive in.
 pub(crate) struct Receiving {
     root: OwnedFd,
-    packets: Receiver<Packet>,
+    packets: Receiver<Packets>,
+    /// What has arrived with others.
+    arrived: IntoIter<Packet>,
     ask: UnboundedSender<Packet>,
     others: Others,
     /// From the root to where the last entry was.
@@ -98,7 +102,7 @@ struct WantedFile {
 impl Receiving {
     pub(crate) fn open(
         root: &Path,
-        packets: Receiver<Packet>,
+        packets: Receiver<Packets>,
         ask: UnboundedSender<Packet>,
         others: Others,
     ) -> Result<Self, ReceiveError> {
@@ -110,11 +114,21 @@ impl Receiving {
         };
         let root = open_root(root).map_err(failed)?;
         let (wanted, wanted_ids) = (HashMap::new(), HashMap::new());
-        Ok(Self { root, packets, ask, others, open: vec![top], wanted, wanted_ids, times: Vec::new() })
+        let (arrived, open, times) = (Packets::new().into_iter(), vec![top], Vec::new());
+        Ok(Self { root, packets, arrived, ask, others, open, wanted, wanted_ids, times })
+    }
+
+    fn packet(&mut self) -> Option<Packet> {
+        loop {
+            match self.arrived.next() {
+                Some(packet) => return Some(packet),
+                None => self.arrived = self.packets.blocking_recv()?.into_iter(),
+            }
+        }
     }
 
     fn next(&mut self) -> Result<(PacketType, Packet), ReceiveError> {
-        let packet = self.packets.blocking_recv().ok_or(ReceiveError::Ended)?;
+        let packet = self.packet().ok_or(ReceiveError::Ended)?;
         let Ok(kind) = PacketType::try_from(packet.r#type) else {
             return protocol(format!("a packet of type {}", packet.r#type));
         };
@@ -162,7 +176,7 @@ pub(crate) fn receive(receiving: &mut Receiving, on_bytes: &dyn Fn(u64)) -> Resu
     receiving.set_times()?;
     receiving.send(PacketType::PacketFin, 0)?;
     // The client says the same and ends.
-    while receiving.packets.blocking_recv().is_some_and(|it| it.r#type != PacketType::PacketFin as i32) {}
+    while receiving.packet().is_some_and(|it| it.r#type != PacketType::PacketFin as i32) {}
     Ok(())
 }
 

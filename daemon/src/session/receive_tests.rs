@@ -10,9 +10,9 @@ fn sync(root: &Path, entries: &[(Stat, &str)]) -> Result<Vec<String>, ReceiveErr
     let (bring, brought) = mpsc::channel(1024);
     let (ask, mut asked) = mpsc::unbounded_channel();
     for (stat, _) in entries {
-        bring.try_send(Packet { stat: Some(stat.clone()), ..Packet::default() }).unwrap();
+        bring.try_send(vec![Packet { stat: Some(stat.clone()), ..Packet::default() }]).unwrap();
     }
-    bring.try_send(Packet::default()).unwrap();
+    bring.try_send(vec![Packet::default()]).unwrap();
     let contents: Vec<_> =
         entries.iter().map(|(stat, text)| (stat.path.clone(), (*text).to_owned())).collect();
     let answer = std::thread::spawn(move || {
@@ -20,19 +20,15 @@ fn sync(root: &Path, entries: &[(Stat, &str)]) -> Result<Vec<String>, ReceiveErr
         while let Some(Packet { r#type, id, .. }) = asked.blocking_recv() {
             if r#type == PacketType::PacketFin as i32 {
                 let fin = Packet { r#type: PacketType::PacketFin.into(), ..Packet::default() };
-                let _ = bring.blocking_send(fin);
+                let _ = bring.blocking_send(vec![fin]);
                 break;
             }
             let (path, text) = &contents[id as usize];
             sent.push(path.clone());
             for data in [text.as_bytes(), b""] {
                 let data = data.to_vec();
-                let _ = bring.blocking_send(Packet {
-                    r#type: PacketType::PacketData.into(),
-                    id,
-                    data,
-                    stat: None,
-                });
+                let packet = Packet { r#type: PacketType::PacketData.into(), id, data, stat: None };
+                let _ = bring.blocking_send(vec![packet]);
             }
         }
         sent

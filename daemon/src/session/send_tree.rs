@@ -11,6 +11,7 @@ use rustix::fs::{
 };
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 
+use super::packets::{self, Packets};
 use crate::proto::{Packet, PacketType, Stat};
 
 /// Bytes in one message, as in BuildKit.
@@ -59,7 +60,7 @@ impl Choose for Everything {
 
 struct Sending<'a> {
     root: BorrowedFd<'a>,
-    send: &'a Sender<Packet>,
+    send: packets::Sending<'a>,
     choose: &'a dyn Choose,
     /// Directories around what is looked at that are described when something in them is.
     pending: Vec<Stat>,
@@ -74,20 +75,30 @@ struct Sending<'a> {
 pub(crate) fn send_tree(
     root: BorrowedFd<'_>,
     choose: &dyn Choose,
-    send: &Sender<Packet>,
+    send: &Sender<Packets>,
     asked: &mut UnboundedReceiver<Packet>,
 ) -> io::Result<()> {
     let (files, names) = (HashMap::new(), HashMap::new());
+    let send = packets::Sending::new(send);
     let mut sending = Sending { root, send, choose, pending: Vec::new(), files, count: 0, names };
     let top =
         openat2(root, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), beneath())?;
     sending.directory(&top, "")?;
     sending.packet(PacketType::PacketStat, Packet::default())?;
     loop {
-        let packet = asked.blocking_recv().ok_or(io::ErrorKind::ConnectionAborted)?;
+        let packet = match asked.try_recv() {
+            Ok(packet) => packet,
+            Err(_) => {
+                sending.send.flush()?;
+                asked.blocking_recv().ok_or(io::ErrorKind::ConnectionAborted)?
+            }
+        };
         match PacketType::try_from(packet.r#type) {
             Ok(PacketType::PacketReq) => sending.content(packet.id)?,
-            Ok(PacketType::PacketFin) => return sending.packet(PacketType::PacketFin, Packet::default()),
+            Ok(PacketType::PacketFin) => {
+                sending.packet(PacketType::PacketFin, Packet::default())?;
+                return sending.send.flush();
+            }
             Ok(PacketType::PacketErr) => {
                 return Err(io::Error::other(String::from_utf8_lossy(&packet.data).into_owned()));
             }
@@ -103,9 +114,8 @@ fn beneath() -> ResolveFlags {
 }
 
 impl Sending<'_> {
-    fn packet(&self, kind: PacketType, packet: Packet) -> io::Result<()> {
-        let packet = Packet { r#type: kind.into(), ..packet };
-        self.send.blocking_send(packet).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    fn packet(&mut self, kind: PacketType, packet: Packet) -> io::Result<()> {
+        self.send.send(Packet { r#type: kind.into(), ..packet })
     }
 
     /// Describes what is in a directory, in the order of the names, and each directory before what is in it.
@@ -169,7 +179,7 @@ impl Sending<'_> {
     }
 
     /// The content of a file, and an empty packet at its end.
-    fn content(&self, id: u32) -> io::Result<()> {
+    fn content(&mut self, id: u32) -> io::Result<()> {
         let unknown =
             || io::Error::new(io::ErrorKind::InvalidData, format!("the client asked for file {id}"));
         let path = self.files.get(&id).ok_or_else(unknown)?;

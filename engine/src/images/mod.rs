@@ -52,7 +52,7 @@ use image::{Descriptor, Digest, ImageId, Platform, Reference};
 use crate::{BuildOutcome, Engine, Output, PlatformSplit};
 
 pub use annotations::{Annotation, AnnotationLevel, Annotations};
-pub use archive::{ArchiveError, LayoutName, Source};
+pub use archive::{ArchiveError, LayoutName, Source, name_in_layout, named_in_layout};
 pub(crate) use archive::{LayoutLock, layout, read_index};
 pub(crate) use blob_source::{remember, repositories};
 pub use bundle::ArchiveKind;

@@ -88,6 +88,11 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
+    /// Of a kind that is known.
+    pub(super) fn of(kind: &str, pairs: Vec<(String, String)>) -> Self {
+        Self { kind: kind.to_owned(), pairs }
+    }
+
     fn parse(text: &str, known: &'static [&'static str]) -> Result<Self, CacheError> {
         let fields = fields(text)?;
         if let [only] = fields.as_slice()
@@ -201,7 +206,13 @@ impl FromStr for FromSpec {
 
 impl FromSpec {
     pub(super) fn parse(text: &str, environment: &Environment) -> Result<Self, CacheError> {
-        let pairs = Pairs::parse(text, &["azblob", "gcs", "gha", "local", "registry", "s3", "slipway"])?;
+        Self::of(
+            &Pairs::parse(text, &["azblob", "gcs", "gha", "local", "registry", "s3", "slipway"])?,
+            environment,
+        )
+    }
+
+    pub(super) fn of(pairs: &Pairs, environment: &Environment) -> Result<Self, CacheError> {
         let others: &[&str] = match pairs.is_keyed() {
             true => &["type", "timeout"],
             false => &["type", "tag", "timeout"],
@@ -210,7 +221,7 @@ impl FromSpec {
         let timeout = pairs.timeout()?;
         let places = match pairs.kind.as_str() {
             cache_actions::KIND => {
-                cache_actions::read(&pairs, environment)?.into_iter().map(CachePlace::Actions).collect()
+                cache_actions::read(pairs, environment)?.into_iter().map(CachePlace::Actions).collect()
             }
             _ => vec![pairs.place("src", environment)?],
         };
@@ -228,8 +239,13 @@ impl FromStr for ToSpec {
 
 impl ToSpec {
     pub(super) fn parse(text: &str, environment: &Environment) -> Result<Self, CacheError> {
-        let pairs =
-            Pairs::parse(text, &["azblob", "gcs", "gha", "inline", "local", "registry", "s3", "slipway"])?;
+        Self::of(
+            &Pairs::parse(text, &["azblob", "gcs", "gha", "inline", "local", "registry", "s3", "slipway"])?,
+            environment,
+        )
+    }
+
+    pub(super) fn of(pairs: &Pairs, environment: &Environment) -> Result<Self, CacheError> {
         match pairs.is_keyed() {
             true => {
                 let own = cache_objects::export_options(&pairs.kind);

@@ -4,6 +4,7 @@ mod annotation;
 mod attest;
 mod cache_actions;
 mod cache_auto;
+pub(crate) mod cache_clients;
 mod cache_objects;
 mod caches;
 mod call;

@@ -28,8 +28,9 @@ use Kind::{Switch, Value};
 #[rustfmt::skip]
 const FLAGS: &[Flag] = &[
     ("allow", None, Value), ("export-cache", None, Value), ("frontend", None, Value), ("import-cache", None, Value),
-    ("local", None, Value), ("metadata-file", None, Value), ("no-cache", None, Switch), ("opt", None, Value),
-    ("output", Some('o'), Value), ("progress", None, Value), ("secret", None, Value), ("ssh", None, Value),
+    ("local", None, Value), ("metadata-file", None, Value), ("no-cache", None, Switch), ("oci-layout", None, Value),
+    ("opt", None, Value), ("output", Some('o'), Value), ("progress", None, Value), ("secret", None, Value),
+    ("ssh", None, Value),
 ];
 /// What changes nothing in the result.
 const IGNORED: &[Flag] = &[("debug-json-cache-metrics", None, Value), ("trace", None, Value)];
@@ -84,7 +85,8 @@ fn order(flags: &Flags) -> Result<BuildOrder, Report> {
         frontend,
         attributes: pairs(flags, "opt")?.collect(),
         is_uncached: flags.is_on("no-cache"),
-        directories: directories(flags)?,
+        directories: directories(flags, "local")?,
+        layouts: directories(flags, "oci-layout")?,
         outputs: flags.all("output").map(output).collect::<Result<_, _>>()?,
         cache_exports: flags
             .all("export-cache")
@@ -129,15 +131,15 @@ fn pairs<'a>(
     Ok(flags.all(name).map(split).collect::<Result<Vec<_>, _>>()?.into_iter())
 }
 
-fn directories(flags: &Flags) -> Result<BTreeMap<String, std::path::PathBuf>, Report> {
+fn directories(flags: &Flags, name: &'static str) -> Result<BTreeMap<String, std::path::PathBuf>, Report> {
     let mut found = BTreeMap::new();
-    for (name, path) in pairs(flags, "local")? {
+    for (known_as, path) in pairs(flags, name)? {
         let absolute =
             std::fs::canonicalize(&path).map_err(|error| Report::file(Path::new(&path), &error))?;
         if !absolute.is_dir() {
-            return Err(wrong("local", &path, "it is not a directory"));
+            return Err(wrong(name, &path, "it is not a directory"));
         }
-        found.insert(name, absolute);
+        found.insert(known_as, absolute);
     }
     Ok(found)
 }
@@ -156,8 +158,9 @@ fn kind(name: &str, text: &str) -> Result<(String, BTreeMap<String, String>), Re
 
 fn cache(name: &str, text: &str) -> Result<CacheOrder, Report> {
     let (kind, attributes) = kind(name, text)?;
-    if kind == "local" {
-        return Err(wrong(name, text, "directories of this machine cannot be caches of a daemon"));
+    let directory = if name == "import-cache" { "src" } else { "dest" };
+    if kind == "local" && !attributes.contains_key(directory) {
+        return Err(wrong(name, text, &format!("`type=local` needs `{directory}=DIRECTORY`")));
     }
     Ok(CacheOrder { kind, attributes })
 }
@@ -165,13 +168,13 @@ fn cache(name: &str, text: &str) -> Result<CacheOrder, Report> {
 fn output(text: &str) -> Result<OutputOrder, Report> {
     let (kind, mut attributes) = kind("output", text)?;
     let is_directory = kind == DIRECTORY
-        || (FILES.contains(&kind.as_str()) && attributes.get("tar").is_some_and(|tar| tar == "false"));
-    if is_directory && kind != DIRECTORY {
-        return Err(wrong("output", text, "`tar=false` is not supported"));
-    }
+        || (FILES.contains(&kind.as_str())
+            && kind != "tar"
+            && attributes.get("tar").is_some_and(|tar| tar == "false"));
     let is_file = FILES.contains(&kind.as_str());
     let destination = attributes.get("dest").cloned();
     let target = match destination.filter(|path| path != "-" && !path.is_empty()) {
+        Some(path) if is_directory && kind != DIRECTORY => Some(Target::Layout(path.into())),
         Some(path) if is_directory => {
             let is_replaced = attributes.get("mode").is_some_and(|mode| mode == "delete");
             Some(Target::Directory { path: path.into(), is_replaced })

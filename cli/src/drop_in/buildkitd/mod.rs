@@ -102,6 +102,7 @@ fn settings(options: Options) -> Result<Settings, Report> {
         labels: options.labels,
         platforms: options.platforms,
         max_parallelism: options.max_parallelism,
+        ..Settings::default()
     })
 }
 

@@ -66,6 +66,26 @@ pub(crate) fn read_index(root: &Path) -> io::Result<Index> {
     Index::parse(&bytes).map_err(io::Error::other)
 }
 
+/// Makes a layout name a document whose blobs are there, beside what it names already; the layout is made when it is missing.
+///
+/// # Errors
+///
+/// When the layout cannot be read or written.
+pub fn name_in_layout(root: &Path, descriptor: Descriptor) -> io::Result<()> {
+    let mut members = JoiningWriter::new(root)?;
+    members.bytes(INDEX, &Index::new(vec![descriptor]).to_json())
+}
+
+/// What a layout has a tag for; none where it has not.
+///
+/// # Errors
+///
+/// When there is an index that cannot be read.
+pub fn named_in_layout(root: &Path, tag: &str) -> io::Result<Option<Descriptor>> {
+    let is_it = |it: &Descriptor| it.annotations.get(REF_NAME_ANNOTATION).is_some_and(|name| name == tag);
+    Ok(read_index(root)?.manifests.into_iter().rev().find(is_it))
+}
+
 /// A directory with the members as files, in which what the index names already stays, unless one of them has its name.
 pub(crate) struct JoiningWriter {
     members: DirectoryWriter,

@@ -17,6 +17,7 @@ pub(crate) use docker::{
     MANIFEST, REPOSITORIES, docker_image, docker_images, manifest_json, repositories_json,
 };
 pub(crate) use join::{JoiningWriter, LayoutLock, read_index};
+pub use join::{name_in_layout, named_in_layout};
 pub use layout::LayoutName;
 pub(crate) use layout::{
     INDEX, LAYOUT, LAYOUT_JSON, NAME_ANNOTATION, REF_NAME_ANNOTATION, is_attestation, oci_image, oci_images,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::base;
-use crate::builder::Builder;
+use crate::builder::{Builder, Network};
 use crate::error::Error;
 use crate::random::Random;
 
@@ -43,7 +43,7 @@ enum Verb {
     /// To build the Dockerfile.
     Build,
     /// To run the base image.
-    Run,
+    Run(Network),
 }
 
 impl Work {
@@ -51,7 +51,7 @@ impl Work {
     pub(crate) fn command(&self, builder: &dyn Builder, files: &Path) -> Option<Command> {
         match self.verb {
             Verb::Build => Some(builder.build(files)),
-            Verb::Run => builder.run(),
+            Verb::Run(network) => builder.run(network),
         }
     }
 }
@@ -71,7 +71,7 @@ enum Files {
 }
 
 /// Everything that can be measured.
-pub(crate) const WORK: [Work; 12] = [
+pub(crate) const WORK: [Work; 13] = [
     Work {
         id: "P1",
         title: "fully cached rebuild, 12 steps, small context",
@@ -167,7 +167,15 @@ pub(crate) const WORK: [Work; 12] = [
         id: "P12",
         title: "a container that runs `true`",
         target: Target::Milliseconds(15),
-        verb: Verb::Run,
+        verb: Verb::Run(Network::Host),
+        dockerfile: |_| from_base(),
+        files: Files::None,
+    },
+    Work {
+        id: "P12n",
+        title: "the same in a network of its own",
+        target: Target::Milliseconds(15),
+        verb: Verb::Run(Network::Own),
         dockerfile: |_| from_base(),
         files: Files::None,
     },

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::daemon::{Daemon, Places};
-use super::{Builder, Runner, Setup};
+use super::{Builder, Network, Runner, Setup};
 use crate::base;
 use crate::error::Error;
 use crate::process;
@@ -81,7 +81,11 @@ impl Builder for Docker {
         command
     }
 
-    fn run(&self) -> Option<Command> {
+    fn run(&self, network: Network) -> Option<Command> {
+        // The daemon has no bridge here.
+        if network == Network::Own {
+            return None;
+        }
         let mut command = self.command();
         command.args(["run", "--rm", "--network", "host", base::NAME, "true"]);
         Some(command)

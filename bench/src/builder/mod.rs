@@ -23,11 +23,19 @@ pub(crate) trait Builder {
     /// The command that builds the Dockerfile in `context` to an image in the builder's own store.
     fn build(&self, context: &Path) -> Command;
 
-    /// The command that runs `true` in a new container of the base image, in the host's network; `None` for a builder that runs
-    /// no containers.
-    fn run(&self) -> Option<Command> {
+    /// The command that runs `true` in a new container of the base image; `None` for a builder that runs no containers, or none
+    /// in such a network.
+    fn run(&self, _network: Network) -> Option<Command> {
         None
     }
+}
+
+/// The network of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    Host,
+    /// One of its own, with a way out.
+    Own,
 }
 
 /// Something that runs containers, with the commands of `docker`.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Builder, Runner, Setup};
+use super::{Builder, Network, Runner, Setup};
 use crate::base;
 use crate::error::Error;
 use crate::process;
@@ -54,9 +54,13 @@ impl Builder for Slipway {
         command
     }
 
-    fn run(&self) -> Option<Command> {
+    fn run(&self, network: Network) -> Option<Command> {
         let mut command = self.command();
-        command.args(["run", "--rm", "--network", "host", base::NAME, "true"]);
+        let network = match network {
+            Network::Host => "host",
+            Network::Own => "bridge",
+        };
+        command.args(["run", "--rm", "--network", network, base::NAME, "true"]);
         Some(command)
     }
 }

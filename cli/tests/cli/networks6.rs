@@ -1,7 +1,10 @@
 //! Networks with IPv6 addresses, as root, with subordinate ids and with a single one.
 
+use std::process::Command;
+
+use crate::rootless::is_root;
 use crate::sharing::everybody;
-use crate::support::World;
+use crate::support::{Ran, World, binary};
 
 #[test]
 fn containers_have_ipv6_addresses_beside_the_others() {
@@ -29,6 +32,47 @@ fn containers_have_ipv6_addresses_beside_the_others() {
          fd00:abc::2/64\nfd00:abc::77/64\nhello\nPING one (fd00:abc::2): 56 data bytes\nfd00:abc::2\none.six\n\
          fd00:abc::2\nhello\n1\n1\none\ntwo\nsix\nown\n",
     );
+}
+
+/// A host that has IPv6, and an Internet that is another namespace, with a server.
+const HOST: &str = r#"
+    mount -t tmpfs run /run && ip link set lo up && mkdir /run/www && echo hello > /run/www/file || exit 90
+    unshare --net sh -c 'ip link set lo up && echo up && exec sleep 1000' > /run/internet &
+    internet=$!
+    until grep -q up /run/internet; do sleep 0.01; done
+    ip link add up0 type veth peer name eth0 netns $internet && ip addr add 192.0.2.2/24 dev up0 &&
+    ip addr add 2001:db8::2/64 dev up0 nodad && ip link set up0 up && ip route add default via 192.0.2.1 || exit 91
+    nsenter --net=/proc/$internet/ns/net sh -c '
+        ip addr add 192.0.2.1/24 dev eth0 && ip addr add 2001:db8::1/64 dev eth0 nodad && ip link set eth0 up &&
+        ip addr add 198.51.100.7/32 dev lo && ip addr add 2001:db8:1::7/128 dev lo nodad || exit 92
+        exec busybox httpd -f -p 80 -h /run/www' < /dev/null > /dev/null 2>&1 &
+    until nsenter --net=/proc/$internet/ns/net grep -q ':0050 ' /proc/net/tcp6; do sleep 0.01; done
+    eval "$1"
+"#;
+
+#[test]
+fn ipv6_leads_out_as_root_where_the_host_has_it() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    let script = r#"
+        get() { "$SLIPWAY" run --rm --network "$1" bb busybox wget -qO- "http://$2/file" 2> /dev/null || echo none; }
+        "$SLIPWAY" network create --ipv6 before > /run/id && "$SLIPWAY" network create plain > /run/id
+        get before 198.51.100.7; get before '[2001:db8:1::7]'
+        ip route add default via 2001:db8::1
+        "$SLIPWAY" network create --ipv6 six > /run/id && "$SLIPWAY" network create --ipv6 --internal inside > /run/id
+        for network in six plain inside; do get $network 198.51.100.7; get $network '[2001:db8:1::7]'; done
+        cat /proc/sys/net/ipv6/conf/all/forwarding
+        "$SLIPWAY" network rm before plain six inside > /run/id"#;
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "--mount-proc", "--pid", "--fork", "--kill-child=KILL"]);
+    command.args(["sh", "-c", HOST, "sh", script]).current_dir(world.path("")).env_clear();
+    command.env("SLIPWAY", binary()).env("SLIPWAY_ROOT", world.path("store")).env("HOME", world.path(""));
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let ran = Ran::of(&command.output().unwrap());
+    let expected = "hello\nnone\nhello\nhello\nhello\nnone\nnone\nnone\n0\n";
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, expected), "{ran}");
 }
 
 #[test]

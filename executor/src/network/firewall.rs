@@ -3,6 +3,8 @@
 //! nf_tables tables with an owner exist since Linux 5.12, as do the mount calls that every sandbox needs.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::netlink;
@@ -12,6 +14,7 @@ use super::netlink::{Attributes, Message, Netlink};
 // `linux/netfilter/nf_tables.h` and `nfnetlink.h`.
 const SUBSYSTEM: u16 = 10;
 const NEW_TABLE: u16 = 0;
+const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 pub(super) const NEW_RULE: u16 = 6;
 pub(super) const GET_CHAIN: u16 = 4;
@@ -56,10 +59,35 @@ enum Comparison {
     Other = 1,
 }
 
-/// The rules. Dropping it removes them, which takes the kernel some milliseconds.
+/// The kernel needs so long to free what was removed, unless it is very busy.
+const REMOVAL_TIME: Duration = Duration::from_millis(50);
+
+/// A socket for rules. To close one makes every other change of rules wait, for whatever the kernel has still to free: so each
+/// keeper has a single one.
+pub(crate) fn open() -> Result<Netlink, Errno> {
+    let netlink = Netlink::open(Some(netlink::NETFILTER))?;
+    // The kernel gives each socket a number that no other one of this network has.
+    rustix::net::bind(&netlink.socket, &netlink::SocketAddrNetlink::new(0, 0))?;
+    Ok(netlink)
+}
+
+/// The rules. They go with the socket, and dropping this removes them before: the kernel holds all other changes of rules up
+/// while it removes those of a socket that was closed, some milliseconds on a quiet machine, and the next keeper may be about to
+/// add its own.
 #[derive(Debug)]
 pub(crate) struct Firewall {
-    _owner: Netlink,
+    owner: Rc<Netlink>,
+    table: String,
+}
+
+impl Drop for Firewall {
+    fn drop(&mut self) {
+        let removal = deletion(DELETE_TABLE, Attributes::new().text(1, &self.table));
+        if self.owner.request(&transaction([removal])).is_ok() {
+            // Nobody waits for the end of a keeper.
+            std::thread::sleep(REMOVAL_TIME);
+        }
+    }
 }
 
 impl Firewall {
@@ -67,10 +95,12 @@ impl Firewall {
     /// sandbox are only made from this host: neither from other hosts nor from other sandboxes.
     ///
     /// `uplinks` forward nothing else, where they did not forward anything before us.
-    pub(crate) fn set_up(interfaces: &str, pool: (Ipv4Addr, u8), uplinks: &[String]) -> Result<Self, Errno> {
-        let netlink = Netlink::open(Some(netlink::NETFILTER))?;
-        // The kernel gives each socket a number that no other one of this network has.
-        rustix::net::bind(&netlink.socket, &netlink::SocketAddrNetlink::new(0, 0))?;
+    pub(crate) fn set_up(
+        netlink: Rc<Netlink>,
+        interfaces: &str,
+        pool: (Ipv4Addr, u8),
+        uplinks: &[String],
+    ) -> Result<Self, Errno> {
         let table = format!("slipway-{}", address_of(&netlink)?);
         let mut messages = vec![
             addition(NEW_TABLE, Attributes::new().text(1, &table).be32(2, TABLE_OWNED)),
@@ -90,7 +120,7 @@ impl Firewall {
             messages.push(rule(&table, "forward", parts));
         }
         netlink.request(&transaction(messages))?;
-        Ok(Self { _owner: netlink })
+        Ok(Self { owner: netlink, table })
     }
 }
 
@@ -156,6 +186,10 @@ pub(super) fn message(kind: u16, family: u8, flags: i32, attributes: Attributes)
 /// A message that is none of a transaction.
 pub(super) fn question(kind: u16, family: u8, attributes: Attributes) -> Message {
     Message { kind: SUBSYSTEM << 8 | kind, flags: 0, header: header(family, 0), attributes }
+}
+
+fn deletion(kind: u16, attributes: Attributes) -> Message {
+    message(kind, libc::NFPROTO_IPV4 as u8, 0, attributes)
 }
 
 fn addition(kind: u16, attributes: Attributes) -> Message {
@@ -258,7 +292,7 @@ mod tests {
         }
         // Of this thread alone.
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-        let netlink = Netlink::open(Some(netlink::NETFILTER)).unwrap();
+        let netlink = open().unwrap();
         translate(&netlink, (Ipv4Addr::new(10, 0, 0, 0), 8), "eth0").unwrap();
         translate6(&netlink, ("fd00::".parse().unwrap(), 64), "eth0").unwrap();
     }

@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::netlink::Netlink;
 use super::passage;
 
 /// Where the switches of the interfaces are.
@@ -26,6 +28,8 @@ pub(crate) struct Forwarding {
     /// Locked, shared, by every keeper that needs it.
     users: File,
     state: State,
+    /// How other firewalls are told.
+    netfilter: Rc<Netlink>,
     /// What this keeper has switched on.
     pub(crate) switched_on: Vec<String>,
 }
@@ -36,7 +40,7 @@ struct State(PathBuf);
 impl Forwarding {
     /// Switches it on for `uplinks` where it is off, and makes other firewalls let through what comes from
     /// interfaces whose names begin with `sandboxes`, or goes to them.
-    pub(crate) fn switch_on(uplinks: &[String], sandboxes: &str) -> io::Result<Self> {
+    pub(crate) fn switch_on(netfilter: Rc<Netlink>, uplinks: &[String], sandboxes: &str) -> io::Result<Self> {
         let state = State(PathBuf::from(STATE));
         fs::create_dir_all(&state.0)?;
         let users = open(&state.0.join("network.users"))?;
@@ -44,7 +48,7 @@ impl Forwarding {
         flock(&users, FlockOperation::LockShared)?;
         let mut names = read(&mut list)?;
         let mut switched_on = Vec::new();
-        passage::open(sandboxes)?;
+        passage::open(&netfilter, sandboxes)?;
         for name in uplinks {
             if is_on(name)? {
                 continue;
@@ -55,7 +59,7 @@ impl Forwarding {
             switch(name, "1")?;
             switched_on.push(name.clone());
         }
-        Ok(Self { users, state, switched_on })
+        Ok(Self { users, state, netfilter, switched_on })
     }
 
     fn leave(&self) -> io::Result<()> {
@@ -65,7 +69,7 @@ impl Forwarding {
             Err(Errno::WOULDBLOCK) => return Ok(()),
             result => result?,
         }
-        passage::close()?;
+        passage::close(&self.netfilter)?;
         // Somebody else has switched it on for the whole host meanwhile, and needs it.
         let is_wanted = is_on("all")?;
         for name in read(&mut list)? {

@@ -5,7 +5,6 @@
 //! `iptables` writes its own, which therefore goes on showing them. What may go to a sandbox, our own table says.
 
 use rustix::io::Errno;
-use rustix::net::netlink;
 
 use super::firewall::{
     self, DELETE_RULE, GET_CHAIN, GET_RULE, HOOK_FORWARD, META_INPUT_NAME, META_OUTPUT_NAME, VERDICT_DROP,
@@ -30,10 +29,9 @@ struct Chain {
 }
 
 /// Adds the rules where they are needed and not there yet.
-pub(crate) fn open(interfaces: &str) -> Result<(), Errno> {
-    let netlink = Netlink::open(Some(netlink::NETFILTER))?;
-    for chain in strict_chains(&netlink)? {
-        if our_rules(&netlink, &chain)?.is_empty() {
+pub(crate) fn open(netlink: &Netlink, interfaces: &str) -> Result<(), Errno> {
+    for chain in strict_chains(netlink)? {
+        if our_rules(netlink, &chain)?.is_empty() {
             let rules = [META_INPUT_NAME, META_OUTPUT_NAME].map(|key| pass(&chain, key, interfaces));
             netlink.request(&firewall::transaction(rules))?;
         }
@@ -42,10 +40,9 @@ pub(crate) fn open(interfaces: &str) -> Result<(), Errno> {
 }
 
 /// Removes the rules.
-pub(crate) fn close() -> Result<(), Errno> {
-    let netlink = Netlink::open(Some(netlink::NETFILTER))?;
-    for chain in strict_chains(&netlink)? {
-        let rules = our_rules(&netlink, &chain)?;
+pub(crate) fn close(netlink: &Netlink) -> Result<(), Errno> {
+    for chain in strict_chains(netlink)? {
+        let rules = our_rules(netlink, &chain)?;
         if !rules.is_empty() {
             let messages = rules.iter().map(|handle| {
                 let attributes = named(&chain).bytes(firewall::RULE_HANDLE, handle);

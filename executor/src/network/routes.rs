@@ -70,14 +70,6 @@ pub(crate) fn has_default_route6(netlink: &Netlink) -> Result<bool, Errno> {
     Ok(netlink.dump(&request)?.iter().any(leads_out))
 }
 
-/// Sends everything by IPv6 without a better route to `gateway`.
-pub(crate) fn default_route6(index: u32, gateway: Ipv6Addr) -> Message {
-    let mut message = default_route(index, Ipv4Addr::UNSPECIFIED);
-    message.header[0] = libc::AF_INET6 as u8;
-    message.attributes = Attributes::new().u32(RTA_OIF, index).bytes(RTA_GATEWAY, &gateway.octets());
-    message
-}
-
 /// Whether the namespace has a route to everywhere.
 pub(crate) fn has_default_route(netlink: &Netlink) -> Result<bool, Errno> {
     Ok(routes(netlink)?.iter().any(|route| route.prefix == 0))
@@ -85,28 +77,25 @@ pub(crate) fn has_default_route(netlink: &Netlink) -> Result<bool, Errno> {
 
 /// Sends what is for a subnet to `gateway`, which is behind an interface.
 pub(crate) fn route_to(index: u32, gateway: Ipv4Addr, (destination, prefix): (Ipv4Addr, u8)) -> Message {
-    let mut header = vec![0; ROUTE_HEADER_BYTES];
-    header[0] = libc::AF_INET as u8;
-    header[1] = prefix;
-    header[4] = libc::RT_TABLE_MAIN;
-    header[5] = libc::RTPROT_BOOT;
-    header[6] = libc::RT_SCOPE_UNIVERSE;
-    header[7] = libc::RTN_UNICAST;
-    Message {
-        kind: libc::RTM_NEWROUTE,
-        flags: libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL,
-        header,
-        attributes: Attributes::new()
-            .u32(RTA_OIF, index)
-            .bytes(RTA_GATEWAY, &gateway.octets())
-            .bytes(RTA_DST, &destination.octets()),
-    }
+    let mut message = default_route(index, gateway);
+    message.header[1] = prefix;
+    message.attributes = message.attributes.bytes(RTA_DST, &destination.octets());
+    message
 }
 
 /// Sends everything without a better route to `gateway`.
 pub(crate) fn default_route(index: u32, gateway: Ipv4Addr) -> Message {
+    through(libc::AF_INET, index, &gateway.octets())
+}
+
+/// The same by IPv6.
+pub(crate) fn default_route6(index: u32, gateway: Ipv6Addr) -> Message {
+    through(libc::AF_INET6, index, &gateway.octets())
+}
+
+fn through(family: i32, index: u32, gateway: &[u8]) -> Message {
     let mut header = vec![0; ROUTE_HEADER_BYTES];
-    header[0] = libc::AF_INET as u8;
+    header[0] = family as u8;
     header[4] = libc::RT_TABLE_MAIN;
     header[5] = libc::RTPROT_BOOT;
     header[6] = libc::RT_SCOPE_UNIVERSE;
@@ -115,6 +104,6 @@ pub(crate) fn default_route(index: u32, gateway: Ipv4Addr) -> Message {
         kind: libc::RTM_NEWROUTE,
         flags: libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL,
         header,
-        attributes: Attributes::new().u32(RTA_OIF, index).bytes(RTA_GATEWAY, &gateway.octets()),
+        attributes: Attributes::new().u32(RTA_OIF, index).bytes(RTA_GATEWAY, gateway),
     }
 }

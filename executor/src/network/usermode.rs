@@ -62,6 +62,16 @@ impl Tool {
         }
     }
 
+    /// The command for a namespace with this name, whose IPv6 leaves through an interface of this name. Otherwise the namespace is
+    /// left as it is.
+    fn command6(program: &Path, name: &Path, interface: &str) -> Command {
+        let mut command = Command::new(program);
+        command.args(["--ipv6-only", "--config-net", "--quiet", "--ns-ifname", interface, "--no-map-gw"]);
+        command.args(["--runas", "0", "-t", "none", "-u", "none", "-T", "none", "-U", "none"]);
+        command.args(["--netns-only", "--netns"]).arg(name);
+        command
+    }
+
     /// The command for a namespace with this name. Neither lets a sandbox reach what listens on the loopback
     /// interface of the host, or the other way round.
     fn command(self, program: &Path, name: &Path, ready: &OwnedFd) -> Command {
@@ -85,6 +95,8 @@ impl Tool {
 pub(crate) struct UserMode {
     tool: Tool,
     program: PathBuf,
+    /// The interface of IPv6, if the program connects that alone.
+    only_ipv6: Option<&'static str>,
     /// Namespaces that were given names so far.
     count: u32,
 }
@@ -95,7 +107,12 @@ impl UserMode {
         let program = find_program(tool.outlet().name()).ok_or("is not installed")?;
         File::options().read(true).write(true).open(TUN).map_err(|error| format!("`{TUN}`: {error}"))?;
         hide_names().map_err(|error| crate::error::chain(&error))?;
-        Ok(Self { tool, program, count: 0 })
+        Ok(Self { tool, program, only_ipv6: None, count: 0 })
+    }
+
+    /// The program that connects only IPv6, through an interface of this name beside those that are there.
+    pub(crate) fn open_ipv6(interface: &'static str) -> Result<Self, String> {
+        Ok(Self { only_ipv6: Some(interface), ..Self::open(Tool::Pasta)? })
     }
 
     /// Starts to connect a namespace. `opener` is closed when it is connected, and says why when it cannot be;
@@ -106,8 +123,10 @@ impl UserMode {
         opener: &OwnedFd,
         end: &OwnedFd,
     ) -> Result<(), NetworkError> {
-        // The program brings the interface itself.
-        namespace.clear()?;
+        if self.only_ipv6.is_none() {
+            // The program brings the interface itself.
+            namespace.clear()?;
+        }
         let name = Path::new(NAMES).join(self.count.to_string());
         self.count += 1;
         let source = format!("/proc/self/fd/{}", namespace.descriptor.as_raw_fd());
@@ -141,7 +160,10 @@ impl UserMode {
         let log = name.with_extension("log");
         let (waiting, ready) = rustix::pipe::pipe().map_err(|errno| format!("pipe(): {errno}"))?;
         let file = File::create(&log).map_err(|error| format!("`{}`: {error}", log.display()))?;
-        let mut command = self.tool.command(&self.program, name, &ready);
+        let mut command = match self.only_ipv6 {
+            None => self.tool.command(&self.program, name, &ready),
+            Some(interface) => Tool::command6(&self.program, name, interface),
+        };
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::from(file));
         let mut child = command.spawn().map_err(|error| error.to_string())?;
         drop(ready);

@@ -7,12 +7,13 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use rustix::io::Errno;
 use rustix::net::netdevice::name_to_index;
 
 use super::addresses::{PREFIX, Pool, SANDBOXES_MAX};
-use super::firewall::Firewall;
+use super::firewall::{self, Firewall};
 use super::forwarding::{Forwarding, switch};
 use super::keeper::Namespace;
 use super::links::{self, Link};
@@ -51,9 +52,11 @@ impl Veth {
         let pool = Pool::unused(&routes, &own).ok_or(NetworkError::NoAddresses)?;
         let uplinks = uplinks(&all, &routes, &own);
         let names: Vec<String> = uplinks.iter().map(|link| link.name.clone()).collect();
-        let forwarding = Forwarding::switch_on(&names, INTERFACES)
+        let rules = firewall::open().or_network(|| String::from("socket(NETLINK_NETFILTER)"))?;
+        let rules = Rc::new(rules);
+        let forwarding = Forwarding::switch_on(Rc::clone(&rules), &names, INTERFACES)
             .or_network(|| format!("switch on forwarding of {names:?}"))?;
-        let firewall = Firewall::set_up(INTERFACES, (pool.0, PREFIX), &forwarding.switched_on)
+        let firewall = Firewall::set_up(rules, INTERFACES, (pool.0, PREFIX), &forwarding.switched_on)
             .or_network(|| String::from("netlink(NFT_MSG_NEWTABLE)"))?;
         let mtu = uplinks.iter().map(|link| link.mtu).min().unwrap_or(MTU_DEFAULT).min(MTU_DEFAULT);
         Ok(Self { netlink, forwarding, _firewall: firewall, pool, mtu, next: 0 })
@@ -98,6 +101,12 @@ impl Veth {
     fn limit(&self, namespace: &Namespace, index: u32) -> Option<Message> {
         let is_too_large = namespace.pair.is_some() && self.mtu != MTU_DEFAULT;
         is_too_large.then(|| links::mtu(index, self.mtu))
+    }
+
+    /// Whether the host has a way out by IPv6, which namespaces do not get here: the kernel forwards IPv6 for all interfaces of a
+    /// host or for none, and a host that forwards no longer listens to its router.
+    pub(crate) fn lacks_ipv6(&self) -> bool {
+        routes::has_default_route6(&self.netlink).unwrap_or(false)
     }
 
     /// Lets the host reach further addresses behind a namespace. Somebody else may have a route to them: then it cannot.

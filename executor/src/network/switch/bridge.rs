@@ -14,6 +14,7 @@ use super::super::keeper::{self, Namespace, Way, in_child, open_own_namespace};
 use super::super::links::{self, up};
 use super::super::netlink::{Message, Netlink};
 use super::super::routes;
+use super::super::usermode::UserMode;
 use super::super::{NetworkError, OrNetwork};
 use super::NAME_SERVER;
 use super::endpoints::Block;
@@ -23,6 +24,8 @@ use super::message::{Join, SwitchPlan};
 const BRIDGE: &str = "bridge0";
 /// The name of the way out there, as outlets make it.
 const UPLINK: &str = "eth0";
+/// The interface by which IPv6 leaves the network, where another one has the rest.
+const UPLINK6: &str = "out6";
 /// How the names of the bridge's ports begin.
 const PORT: &str = "veth";
 /// Largest packet of an Ethernet.
@@ -39,8 +42,7 @@ pub(super) struct Bridge {
     netlink: Netlink,
     index: u32,
     /// What keeps the way out.
-    _way: Option<Way>,
-    _end: Option<OwnedFd>,
+    _outside: Outside,
     _namespace: OwnedFd,
     /// Numbers given to ports so far.
     ports: u32,
@@ -73,16 +75,15 @@ impl Bridge {
             pair: None,
         };
         let rules = Netlink::from(next()?);
-        let Outside { way, end, host } =
-            if plan.is_internal { Outside::default() } else { connect(plan, &namespace)? };
-        let has_outlet = way.is_some();
+        let outside = if plan.is_internal { Outside::default() } else { connect(plan, &namespace)? };
+        let (has_outlet, host) = (outside.way.is_some(), outside.host);
         if has_outlet {
             firewall::translate(&rules, plan.subnet, UPLINK)
                 .or_network(|| String::from("netlink(NFT_MSG_NEWTABLE)"))?;
         }
         let Namespace { descriptor, netlink, .. } = namespace;
         let has_outlet6 = match &plan.ipv6 {
-            Some(ipv6) if has_outlet => translated6(&netlink, &rules, ipv6.subnet),
+            Some(ipv6) if has_outlet => translated6(&netlink, &rules, ipv6.subnet, outside.uplink6()),
             _ => false,
         };
         let call = || format!("netlink(RTM_NEWLINK, {BRIDGE:?})");
@@ -95,8 +96,7 @@ impl Bridge {
         Ok(Self {
             netlink,
             index,
-            _way: way,
-            _end: end,
+            _outside: outside,
             _namespace: descriptor,
             ports: 0,
             has_outlet,
@@ -202,9 +202,9 @@ impl Family {
 
 /// Whether there is a way out by IPv6: then what leaves by it has the address of the uplink. Without, or where the kernel cannot
 /// translate, containers still reach each other.
-fn translated6(netlink: &Netlink, rules: &Netlink, subnet: (Ipv6Addr, u8)) -> bool {
+fn translated6(netlink: &Netlink, rules: &Netlink, subnet: (Ipv6Addr, u8), uplink: &str) -> bool {
     routes::has_default_route6(netlink).unwrap_or(false)
-        && firewall::translate6(rules, subnet, UPLINK).is_ok()
+        && firewall::translate6(rules, subnet, uplink).is_ok()
         && fs::exists(IPV6).unwrap_or(false)
 }
 
@@ -216,35 +216,57 @@ fn addressed(index: u32, address: Message, address6: Option<Message>) -> Vec<Mes
     }
 }
 
-/// What leads out of a network.
+/// What leads out of a network, for as long as this is there.
 #[derive(Default)]
 struct Outside {
     way: Option<Way>,
     /// Keeps what connects it.
-    end: Option<OwnedFd>,
+    _end: Option<OwnedFd>,
+    /// The same for IPv6, where that is something else.
+    end6: Option<OwnedFd>,
     host: Option<Ipv4Addr>,
+}
+
+impl Outside {
+    fn uplink6(&self) -> &'static str {
+        if self.end6.is_some() { UPLINK6 } else { UPLINK }
+    }
 }
 
 /// The way out, if the machine has one: without, containers still reach each other.
 fn connect(plan: &SwitchPlan, namespace: &Namespace) -> Result<Outside, NetworkError> {
     let Ok((mut way, network)) = keeper::open() else { return Ok(Outside::default()) };
-    let (gate, opener) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).or_network(|| String::from("pipe2()"))?;
-    let (end, lifeline) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).or_network(|| String::from("pipe2()"))?;
-    match &mut way {
+    let (end, end6) = match &mut way {
         Way::Veth(veth) => {
             let outside = veth.connect(namespace)?;
             veth.route(outside, plan.subnet);
+            (None, if plan.ipv6.is_some() && veth.lacks_ipv6() { by_ipv6(namespace) } else { None })
         }
-        Way::UserMode(mode) => mode.connect(namespace, &opener, &end)?,
-    }
+        Way::UserMode(mode) => match through(mode, namespace)? {
+            None => return Ok(Outside::default()),
+            end => (end, None),
+        },
+    };
+    Ok(Outside { way: Some(way), _end: end, end6, host: network.host })
+}
+
+/// A way out by IPv6 alone, on a machine with the program for it.
+fn by_ipv6(namespace: &Namespace) -> Option<OwnedFd> {
+    let mut mode = UserMode::open_ipv6(UPLINK6).ok()?;
+    through(&mut mode, namespace).ok().flatten()
+}
+
+/// Lets a program connect the namespace. What keeps it connected; nothing when it cannot.
+fn through(mode: &mut UserMode, namespace: &Namespace) -> Result<Option<OwnedFd>, NetworkError> {
+    let pipe =
+        || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).or_network(|| String::from("pipe2()"));
+    let ((gate, opener), (end, lifeline)) = (pipe()?, pipe()?);
+    mode.connect(namespace, &opener, &end)?;
     drop(opener);
     let mut reason = [0; 1];
     let count = rustix::io::retry_on_intr(|| rustix::io::read(&gate, &mut reason))
         .or_network(|| String::from("read(gate of the network)"))?;
-    let outside = Outside { way: Some(way), end: Some(lifeline), host: network.host };
-    Ok(if count == 0 { outside } else { Outside::default() })
+    Ok((count == 0).then_some(lifeline))
 }
 
 fn with_ipv6_off<const N: usize>(index: u32, messages: [Message; N]) -> Vec<Message> {

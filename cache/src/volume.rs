@@ -83,10 +83,16 @@ impl Store {
         made
     }
 
-    /// The same under a random name of 64 hexadecimal digits, which is returned.
-    pub fn create_anonymous_volume(&self, facts: &[u8]) -> Result<String, StoreError> {
+    /// The same under a random name of 64 hexadecimal digits, which is returned, and told to `announce` before the volume is
+    /// there.
+    pub fn create_anonymous_volume(
+        &self,
+        facts: &[u8],
+        announce: &dyn Fn(&str),
+    ) -> Result<String, StoreError> {
         loop {
             let name = format!("{}{}", LayerId::random(), LayerId::random());
+            announce(&name);
             // That a name is taken has not happened yet, with 256 bits.
             if self.create_volume(&name, facts)? {
                 return Ok(name);

@@ -1,11 +1,16 @@
 //! Lines in numbered files, of which the oldest go when there are too many: read while they are written, by any process.
 //!
 //! A file never changes its name, and what has a successor is complete. So whoever follows loses nothing for as long as it
-//! keeps up.
+//! keeps up. Who *holds* what it has not read need not keep up: it has a lock on the file that it reads, see flock(2), and
+//! where the writer heeds that, neither this file goes nor those after it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::scan::line_feed;
 
@@ -23,12 +28,57 @@ pub(crate) fn numbers(directory: &Path) -> Vec<u32> {
     numbers
 }
 
+/// Removes the files up to a number, the oldest first, up to one that somebody holds. How many that are too many stay.
+pub(crate) fn remove_unheld(directory: &Path, path_of: fn(&Path, u32) -> PathBuf, last: u32) -> usize {
+    if last == 0 {
+        return 0;
+    }
+    let mut surplus = numbers(directory);
+    surplus.retain(|number| *number <= last);
+    let gone = surplus.iter().take_while(|number| remove(&path_of(directory, **number))).count();
+    surplus.len() - gone
+}
+
+/// Whether somebody holds one of the files.
+pub(crate) fn is_held(directory: &Path, path_of: fn(&Path, u32) -> PathBuf) -> bool {
+    numbers(directory).into_iter().any(|number| {
+        File::open(path_of(directory, number)).is_ok_and(|file| lock_alone(&file) == Err(Errno::WOULDBLOCK))
+    })
+}
+
+/// Removes a file unless somebody holds it. Whoever opens it in this moment finds that it has no name any more.
+fn remove(path: &Path) -> bool {
+    // Somebody else may have removed it.
+    let Ok(file) = File::open(path) else { return true };
+    if lock_alone(&file) == Err(Errno::WOULDBLOCK) {
+        return false;
+    }
+    // Best effort: the next time does the same.
+    let _ = fs::remove_file(path);
+    true
+}
+
+fn lock_alone(file: &File) -> rustix::io::Result<()> {
+    flock(file, FlockOperation::NonBlockingLockExclusive)
+}
+
+/// What becomes of files that a reader has not read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// They go when there are too many.
+    #[default]
+    Goes,
+    /// They are held.
+    Stays,
+}
+
 /// Reads the files in their order, and goes on where it was when they have grown.
 #[derive(Debug)]
 pub(crate) struct Lines {
     directory: PathBuf,
     /// Where the file of a number is.
     path_of: fn(&Path, u32) -> PathBuf,
+    unread: Unread,
     /// The file that is read, and its number.
     current: Option<(u32, File)>,
     /// The beginning of a line whose end is not there yet.
@@ -40,7 +90,12 @@ impl Lines {
     /// Begins with the oldest file.
     pub(crate) fn new(directory: &Path, path_of: fn(&Path, u32) -> PathBuf) -> Self {
         let (directory, buffer) = (directory.to_owned(), vec![0; READ_BYTES]);
-        Self { directory, path_of, current: None, rest: Vec::new(), buffer }
+        Self { directory, path_of, unread: Unread::Goes, current: None, rest: Vec::new(), buffer }
+    }
+
+    /// The same, with what is to become of what was not read.
+    pub(crate) fn with(self, unread: Unread) -> Self {
+        Self { unread, ..self }
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -93,6 +148,7 @@ impl Lines {
             self.read_file(to)?;
             let Some(number) = next else { return Ok(()) };
             self.rest.clear();
+            // What is held goes on to be held until the next one is.
             self.current = self.open(number)?.map(|file| (number, file));
         }
     }
@@ -136,9 +192,15 @@ impl Lines {
     }
 
     fn open(&self, number: u32) -> io::Result<Option<File>> {
-        match File::open((self.path_of)(&self.directory, number)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => opened.map(Some),
+        let file = match File::open((self.path_of)(&self.directory, number)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        if self.unread == Unread::Goes {
+            return Ok(Some(file));
         }
+        // Where there are no locks, it is as if nobody held it. Whoever has the lock of a writer is about to remove it.
+        let _ = rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockShared));
+        Ok((file.metadata()?.nlink() > 0).then_some(file))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -176,6 +177,65 @@ fn logs_are_followed_to_the_end() {
 }
 
 #[test]
+fn who_follows_slowly_loses_nothing() {
+    let world = World::new();
+    // More than fits into all pipes and files.
+    let count = 200_000;
+    let script = format!("echo ready; while ! test -e /go; do sleep 0.05; done; seq {count}");
+    start(
+        &world,
+        &["--rm", "--name", "writer", "--log-opt", "max-size=4k", "--log-opt", "max-file=2"],
+        &script,
+    );
+    let home = world.path("store/containers").join(inspect(&world, "writer", "{{.Id}}"));
+    let mut follower = spawn(&mut world.command(["logs", "-f", "writer"]));
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "ready");
+    world.ok(["exec", "writer", "touch", "/go"]);
+    wait_until("nothing is kept for who follows", || log_sizes(&home).len() > 4);
+    assert_eq!(inspect(&world, "writer", "{{.State.Status}}"), "running");
+    for number in 1..=count {
+        assert_eq!(lines.next(), Some(number.to_string()));
+    }
+    assert_eq!(lines.next(), None);
+    assert!(follower.wait().unwrap().success());
+    wait_until("the container stays", || world.ok(["ps", "-aq"]).is_empty() && log_sizes(&home).is_empty());
+}
+
+#[test]
+fn who_follows_reads_what_a_container_that_is_gone_has_written() {
+    let world = World::new();
+    // It fits into the pipes and files up to the reader, but not all into the pipe of that.
+    let script = "echo ready; while ! test -e /go; do sleep 0.05; done; seq 30000";
+    start(
+        &world,
+        &["--rm", "--name", "writer", "--log-opt", "max-size=1m", "--log-opt", "max-file=2"],
+        script,
+    );
+    let mut follower = spawn(&mut world.command(["logs", "-f", "writer"]));
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "ready");
+    world.ok(["exec", "writer", "touch", "/go"]);
+    wait_until("the container stays", || world.ok(["ps", "-aq"]).is_empty());
+    for number in 1..=30_000 {
+        assert_eq!(lines.next(), Some(number.to_string()));
+    }
+    assert_eq!(lines.next(), None);
+    assert!(follower.wait().unwrap().success());
+    let containers = world.path("store/containers");
+    wait_until("its files stay", || fs::read_dir(&containers).unwrap().count() == 0);
+}
+
+/// Sizes of the files of a log.
+fn log_sizes(home: &Path) -> Vec<u64> {
+    let names = fs::read_dir(home).into_iter().flatten().flatten();
+    names
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("log."))
+        .filter_map(|entry| Some(entry.metadata().ok()?.len()))
+        .collect()
+}
+
+#[test]
 fn logs_are_limited() {
     let world = World::new();
     world.ok([
@@ -191,11 +251,7 @@ fn logs_are_limited() {
         "20000",
     ]);
     let home = world.path("store/containers").join(inspect(&world, "chatty", "{{.Id}}"));
-    let names = fs::read_dir(home).unwrap().map(|entry| entry.unwrap());
-    let logs: Vec<u64> = names
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("log."))
-        .map(|entry| entry.metadata().unwrap().len())
-        .collect();
+    let logs = log_sizes(&home);
     assert!(logs.len() == 2 && logs.iter().all(|size| *size < 20_000), "{logs:?}");
     assert!(world.ok(["logs", "chatty"]).ends_with("19999\n20000\n"));
     world.ok(["run", "--name", "quiet", "--log-driver", "none", "bb", "echo", "x"]);

@@ -383,3 +383,21 @@ fn containers_lend_their_volumes() {
     let mode = world.run(["create", "--volumes-from", "x:z", "bb", "true"]);
     assert!(mode.code == 1 && mode.stderr.contains("invalid mode: z"), "{mode}");
 }
+
+#[test]
+fn volumes_go_with_a_container_whose_creation_was_killed() {
+    let world = World::new();
+    world.ok(["volume", "create", "other"]);
+    let name = world.ok(["volume", "create"]);
+    let staged = world.path("store/containers/.new-0123456789ab");
+    fs::create_dir_all(&staged).unwrap();
+    fs::write(staged.join("volumes"), format!("{name}{}\n", "0".repeat(64))).unwrap();
+    assert_eq!(world.ok(["ps", "-aq"]), "");
+    assert_eq!(world.ok(["volume", "ls", "-q"]), "other\n");
+    assert!(!staged.exists());
+    // One that was made leaves no such note, and keeps its volume when it goes.
+    let id = world.ok(["create", "--name", "kept", "-v", "/data", "bb", "true"]);
+    assert!(!world.path("store/containers").join(id.trim()).join("volumes").exists());
+    world.ok(["rm", "kept"]);
+    assert_eq!(world.ok(["volume", "ls", "-q"]).lines().count(), 2);
+}

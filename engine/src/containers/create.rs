@@ -5,7 +5,7 @@ use cache::LayerId;
 use super::ask::NewMonitor;
 use super::config::Config;
 use super::error::ContainerError;
-use super::home::{Home, now_unix_ns};
+use super::home::{Home, Staged, now_unix_ns};
 use super::settings::Settings;
 use super::{Container, name, signal};
 use crate::Engine;
@@ -67,9 +67,10 @@ impl Engine {
         for request in &config.settings.networks.networks {
             self.network(&request.network)?;
         }
+        let staged = Home::stage(self.root(), &config.id)?;
         // Its volumes stay from here on: as long as this lives, and then because the container is there.
-        let mut mounts = self.plan_mounts(&mut config, &stored.layers)?;
-        let made = self.publish(&mut config, wanted);
+        let mut mounts = self.plan_mounts(&mut config, &stored.layers, &staged)?;
+        let made = publish(&staged, &mut config, wanted);
         if made.is_err() {
             mounts.discard(self);
         }
@@ -79,10 +80,17 @@ impl Engine {
     }
 
     /// Makes the volumes of a container, and gives those without a name the one that they have now.
-    fn plan_mounts(&self, config: &mut Config, layers: &[LayerId]) -> Result<MountPlan, ContainerError> {
+    fn plan_mounts(
+        &self,
+        config: &mut Config,
+        layers: &[LayerId],
+        staged: &Staged,
+    ) -> Result<MountPlan, ContainerError> {
         let volumes = config.volumes.iter().map(String::as_str).collect();
         let requests = self.with_mounts_of_others(&config.settings)?;
-        let plan = volumes::plan(self, &requests, &volumes::Image { layers, volumes })?;
+        let announce = |name: &str| staged.note_volume(name);
+        let image = volumes::Image { layers, volumes, announce: &announce };
+        let plan = volumes::plan(self, &requests, &image)?;
         config.mounts = requests;
         for point in plan.points.iter().filter(|point| point.name.is_some()) {
             let target = point.destination.clone();
@@ -120,22 +128,22 @@ impl Engine {
         requests.extend(own.iter().cloned());
         Ok(requests)
     }
+}
 
-    /// Makes the container visible, under the name that is wanted or another one.
-    fn publish(&self, config: &mut Config, wanted: Option<&str>) -> Result<(), ContainerError> {
-        if let Some(name) = wanted {
-            config.name = name.to_owned();
-            return Home::create(self.root(), config).map(|_| ());
-        }
-        for attempt in 0..NAMES_MAX {
-            config.name = name::new_name(attempt).map_err(random)?;
-            match Home::create(self.root(), config) {
-                Err(ContainerError::NameInUse { .. }) => {}
-                made => return made.map(|_| ()),
-            }
-        }
-        Err(ContainerError::NameInUse { name: config.name.clone(), id: "unknown".to_owned() })
+/// Makes the container visible, under the name that is wanted or another one.
+fn publish(staged: &Staged, config: &mut Config, wanted: Option<&str>) -> Result<(), ContainerError> {
+    if let Some(name) = wanted {
+        config.name = name.to_owned();
+        return staged.publish(config);
     }
+    for attempt in 0..NAMES_MAX {
+        config.name = name::new_name(attempt).map_err(random)?;
+        match staged.publish(config) {
+            Err(ContainerError::NameInUse { .. }) => {}
+            made => return made,
+        }
+    }
+    Err(ContainerError::NameInUse { name: config.name.clone(), id: "unknown".to_owned() })
 }
 
 /// There is no randomness to be had.

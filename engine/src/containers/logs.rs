@@ -1,5 +1,6 @@
 //! The log of a container, for those who read it while it is written.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use super::error::ContainerError;
@@ -17,8 +18,9 @@ impl Engine {
     /// That there is no such container, or its log cannot be read.
     pub fn container_logs(&self, name: &str, options: &LogOptions) -> Result<Logs, ContainerError> {
         let home = self.home(name)?;
-        let reader = Reader::new(&home.path, options).map_err(|source| home::file(&home.path, source))?;
-        Ok(Logs { home, reader })
+        let (directory, path) = home.directory()?;
+        let reader = Reader::new(&path, options).map_err(|source| home::file(&home.path, source))?;
+        Ok(Logs { home, reader, _directory: directory })
     }
 
     /// The newest file of a container's log; none before it has written anything.
@@ -32,6 +34,8 @@ impl Engine {
 pub struct Logs {
     home: Home,
     reader: Reader,
+    /// What the path of the reader is good for.
+    _directory: OwnedFd,
 }
 
 impl Logs {

@@ -54,7 +54,7 @@ pub use logs::Logs;
 pub use name::SHORT_ID_DIGITS;
 pub use remove::Removal;
 pub use session::{Session, SessionEvent, SessionWriter};
-pub use settings::{HealthSettings, LogLimits, Restart, Settings};
+pub use settings::{HealthSettings, LogLimits, LogMode, Restart, Settings};
 pub use sharing::{Processes, Queues, Sharing, name_of, neighbours};
 pub use state::{Health, HealthResult, State, Status};
 pub use update::Update;

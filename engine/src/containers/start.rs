@@ -72,7 +72,8 @@ impl Engine {
     /// them.
     pub(super) fn volume_mounts(&self, config: &Config) -> Result<Vec<Mount>, ContainerError> {
         let (layers, volumes) = (layers(config), Vec::new());
-        let image = volumes::Image { layers: &layers, volumes };
+        // All volumes have names by now.
+        let image = volumes::Image { layers: &layers, volumes, announce: &|_| {} };
         Ok(volumes::plan(self, &config.mounts, &image)?.mounts)
     }
 

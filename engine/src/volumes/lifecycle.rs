@@ -153,13 +153,18 @@ impl Engine {
     ///
     /// A name, a driver or options that are none.
     pub fn create_volume(&self, request: &VolumeRequest) -> Result<String, VolumeError> {
-        let name = self.ensure_volume(request)?;
+        let name = self.ensure_volume(request, &|_| {})?;
         self.store.write_back()?;
         Ok(name)
     }
 
-    /// The same, without a promise for the case of a power cut.
-    pub(super) fn ensure_volume(&self, request: &VolumeRequest) -> Result<String, VolumeError> {
+    /// The same, without a promise for the case of a power cut. `announce` is told the name of an anonymous one before it is
+    /// there.
+    pub(super) fn ensure_volume(
+        &self,
+        request: &VolumeRequest,
+        announce: &dyn Fn(&str),
+    ) -> Result<String, VolumeError> {
         let VolumeRequest { name, driver, options, labels } = request;
         if !driver.is_empty() && driver != LOCAL {
             return Err(VolumeError::Driver { driver: driver.clone() });
@@ -171,7 +176,7 @@ impl Engine {
             labels: some(labels),
             options: some(options),
         };
-        let Some(name) = name else { return self.create_anonymous_volume(facts) };
+        let Some(name) = name else { return self.create_anonymous_volume(facts, announce) };
         check_name(name)?;
         if self.store.volume_facts(name)?.is_none() {
             self.tell_volume("create", name);
@@ -184,9 +189,13 @@ impl Engine {
         Event::now(EventKind::Volume, action, name).with("driver", LOCAL).note(self.root());
     }
 
-    fn create_anonymous_volume(&self, mut facts: Facts) -> Result<String, VolumeError> {
+    fn create_anonymous_volume(
+        &self,
+        mut facts: Facts,
+        announce: &dyn Fn(&str),
+    ) -> Result<String, VolumeError> {
         facts.labels.get_or_insert_default().insert(ANONYMOUS_LABEL.to_owned(), String::new());
-        let name = self.store.create_anonymous_volume(&facts.encode())?;
+        let name = self.store.create_anonymous_volume(&facts.encode(), announce)?;
         self.tell_volume("create", &name);
         Ok(name)
     }

@@ -21,12 +21,14 @@ const DIRECTORY_MODE: u32 = 0o755;
 /// Where the kernel lists the mounts that we see.
 const MOUNTS: &str = "/proc/self/mountinfo";
 
-/// What mounts have to know of an image.
+/// What mounts have to know of an image and its container.
 pub(crate) struct Image<'a> {
     /// Lowest first.
     pub(crate) layers: &'a [LayerId],
     /// `VOLUME`.
     pub(crate) volumes: Vec<&'a str>,
+    /// Is told of a volume that is made for the container alone, before that is there.
+    pub(crate) announce: &'a dyn Fn(&str),
 }
 
 /// The mounts of one container. Its volumes stay while this lives.
@@ -160,7 +162,7 @@ impl MountPlan {
             options: volume.options.clone(),
             labels: volume.labels.clone(),
         };
-        let name = engine.ensure_volume(&wanted)?;
+        let name = engine.ensure_volume(&wanted, image.announce)?;
         if volume.name.is_none() {
             self.anonymous.push(name.clone());
         }

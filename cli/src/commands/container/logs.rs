@@ -51,7 +51,8 @@ pub(crate) struct Args {
 /// Shows what a container has written.
 pub(crate) fn run(args: &Args, global: &Global) -> Result<Exit, Report> {
     let engine = store::open(global)?;
-    let options = LogOptions { tail: args.tail.0, since: args.since, until: args.until };
+    let Args { since, until, follow, .. } = *args;
+    let options = LogOptions { tail: args.tail.0, since, until, follow };
     let mut logs = engine.container_logs(&args.container, &options)?;
     let watch = args.follow.then(|| logs.watch());
     loop {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use engine::Dns;
-use engine::containers::{Device, LogLimits, Restart, Settings};
+use engine::containers::{Device, LogLimits, LogMode, Restart, Settings};
 use image::Platform;
 
 use super::{Obtaining, Says, environment, health, mounts, networks, privileges, sharing};
@@ -74,7 +74,7 @@ pub(crate) struct SettingsArgs {
     /// Logging driver for the container ("json-file", "none")
     #[arg(long, value_name = "DRIVER", default_value = "json-file", hide_default_value = true)]
     log_driver: LogDriver,
-    /// Log driver options ("max-size=20m", "max-file=5")
+    /// Log driver options ("max-size=20m", "max-file=5", "mode=blocking|non-blocking")
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_log_option)]
     log_opt: Vec<LogOption>,
     /// Assign a name to the container
@@ -144,6 +144,7 @@ enum LogDriver {
 enum LogOption {
     MaxSize(u64),
     MaxFile(u32),
+    Mode(LogMode),
 }
 
 impl SettingsArgs {
@@ -221,6 +222,7 @@ fn log_limits(driver: LogDriver, options: &[LogOption]) -> LogLimits {
         match option {
             LogOption::MaxSize(bytes) => limits.file_bytes_max = *bytes,
             LogOption::MaxFile(files) => limits.files_max = *files,
+            LogOption::Mode(mode) => limits.mode = *mode,
         }
     }
     limits
@@ -236,7 +238,10 @@ fn parse_log_option(text: &str) -> Result<LogOption, String> {
             Ok(count) if count > 0 => Ok(LogOption::MaxFile(count)),
             _ => Err("max-file cannot be less than 1".to_owned()),
         },
-        _ => Err("expected max-size=BYTES or max-file=NUMBER".to_owned()),
+        Some(("mode", "blocking")) => Ok(LogOption::Mode(LogMode::Blocking)),
+        Some(("mode", "non-blocking")) => Ok(LogOption::Mode(LogMode::NonBlocking)),
+        Some(("mode", mode)) => Err(format!("logger: logging mode not supported: {mode}")),
+        _ => Err("expected max-size=BYTES, max-file=NUMBER or mode=blocking|non-blocking".to_owned()),
     }
 }
 
@@ -248,7 +253,8 @@ mod tests {
     fn log_options_are_dockers() {
         assert_eq!(parse_log_option("max-size=1m"), Ok(LogOption::MaxSize(1 << 20)));
         assert_eq!(parse_log_option("max-file=3"), Ok(LogOption::MaxFile(3)));
-        for wrong in ["max-file=0", "max-size=0", "max-size=x", "mode=non-blocking", "x"] {
+        assert_eq!(parse_log_option("mode=non-blocking"), Ok(LogOption::Mode(LogMode::NonBlocking)));
+        for wrong in ["max-file=0", "max-size=0", "max-size=x", "mode=x", "x"] {
             assert!(parse_log_option(wrong).is_err(), "{wrong}");
         }
     }

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::{CONTAINERS, GONE, Home, file};
+use super::{CONTAINERS, GONE, Home, VOLUMES, file};
+use crate::Engine;
 use crate::containers::error::ContainerError;
+use crate::containers::log;
+use crate::lines::is_held;
 
 /// The lock of a container. While somebody holds it no monitor starts, and nobody removes it.
 #[derive(Debug)]
@@ -28,6 +31,11 @@ pub(crate) struct Retired {
 }
 
 impl Retired {
+    /// Whether somebody follows the log and has not read all of it.
+    pub(crate) fn is_followed(&self) -> bool {
+        is_held(&self.path, log::file_of)
+    }
+
     /// Deletes its name and its files.
     pub(crate) fn delete(self) -> Result<(), ContainerError> {
         self.home.drop_name(&self.name);
@@ -48,6 +56,7 @@ impl Home {
 
     /// Removes the container.
     pub(crate) fn remove(&self, name: &str, claim: Claim) -> Result<(), ContainerError> {
+        self.note_volumes(&[]);
         self.retire(name, claim)?.delete()
     }
 
@@ -71,9 +80,14 @@ pub(super) fn lock_file(directory: &Path) -> Result<Option<Claim>, ContainerErro
     }
 }
 
-/// Removes what nobody works on any more.
-pub(super) fn remove_orphan(directory: &Path) {
+/// Removes what nobody works on any more, with its volumes.
+pub(super) fn remove_orphan(root: &Path, directory: &Path) {
     if let Ok(Some(_claim)) = lock_file(directory) {
+        let volumes = fs::read_to_string(directory.join(VOLUMES)).unwrap_or_default();
+        if let (false, Ok(engine)) = (volumes.is_empty(), Engine::open(root)) {
+            // What was noted and never made is not there; what somebody else has by now stays.
+            volumes.lines().for_each(|name| drop(engine.remove_volume(name)));
+        }
         // Best effort: the next one that looks around does the same.
         let _ = fs::remove_dir_all(directory);
     }

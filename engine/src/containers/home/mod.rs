@@ -8,6 +8,7 @@
 //! ROOT/containers/<id>/control        the socket of its monitor
 //! ROOT/containers/<id>/fs/, work/     what it has changed, as an upper directory of overlayfs
 //! ROOT/containers/<id>/log.<number>   what it has written, in Docker's format, the newest last
+//! ROOT/containers/<id>/volumes        volumes that go with it, while it is made or removed
 //! ROOT/containers/.new-<id>/          one that is being made
 //! ROOT/containers/.gone-<id>/         one that is being removed
 //! ROOT/container-names/<name>         a symbolic link whose text is the id
@@ -19,8 +20,8 @@
 mod lock;
 mod names;
 
-use std::fs::{self, DirBuilder, Permissions};
-use std::io;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ const NAMES: &str = "container-names";
 const LOST: &str = "what has become of it was lost when the machine went down";
 const NEW: &str = ".new-";
 const GONE: &str = ".gone-";
+const VOLUMES: &str = "volumes";
 /// Mode of directories that only their owner has a business in.
 const PRIVATE: u32 = 0o700;
 /// Mode of `/` in a container.
@@ -90,7 +92,9 @@ impl Home {
         for entry in entries {
             let entry = entry.map_err(|source| file(&directory, source))?;
             match entry.file_name().into_string() {
-                Ok(name) if name.starts_with(NEW) || name.starts_with(GONE) => remove_orphan(&entry.path()),
+                Ok(name) if name.starts_with(NEW) || name.starts_with(GONE) => {
+                    remove_orphan(root, &entry.path());
+                }
                 Ok(name) => ids.push(name),
                 Err(_) => {}
             }
@@ -99,23 +103,15 @@ impl Home {
         Ok(ids)
     }
 
-    /// Makes the container of `config`, whose name must be free.
-    pub(crate) fn create(root: &Path, config: &Config) -> Result<Self, ContainerError> {
-        let home = Self::new(root, &config.id);
+    /// Begins to make a container.
+    pub(crate) fn stage(root: &Path, id: &str) -> Result<Staged, ContainerError> {
         for name in [CONTAINERS, NAMES] {
             make_directory(&root.join(name), PRIVATE)?;
         }
-        let staged = root.join(CONTAINERS).join(format!("{NEW}{}", config.id));
-        make_directory(&staged, PRIVATE)?;
-        let claim = lock_file(&staged)?;
-        let made = home.fill(&staged, config).and_then(|()| home.publish(&staged, config));
-        if made.is_err() {
-            // Best effort: the next one that looks around removes it.
-            let _ = fs::remove_dir_all(&staged);
-        }
-        drop(claim);
-        made?;
-        Ok(home)
+        let path = root.join(CONTAINERS).join(format!("{NEW}{id}"));
+        make_directory(&path, PRIVATE)?;
+        let _claim = lock_file(&path)?;
+        Ok(Staged { home: Self::new(root, id), path, _claim })
     }
 
     fn fill(&self, staged: &Path, config: &Config) -> Result<(), ContainerError> {
@@ -126,6 +122,13 @@ impl Home {
         write(&staged.join("layers"), config.layers.join("\n").as_bytes())?;
         write_json(&staged.join("config.json"), config)?;
         write_json(&staged.join("state.json"), &State::default())
+    }
+
+    /// Notes which volumes go with the container if whoever removes it is killed before they are gone.
+    pub(crate) fn note_volumes(&self, volumes: &[String]) {
+        let path = self.path.join(VOLUMES);
+        // Best effort, as the removal of volumes is.
+        let _ = if volumes.is_empty() { fs::remove_file(path) } else { fs::write(path, lines(volumes)) };
     }
 
     /// The name first: a container without one is never seen.
@@ -205,15 +208,56 @@ impl Home {
         Ok(work)
     }
 
-    /// Its directory as a short path, for the address of a socket: these are limited to 108 bytes, see unix(7). Good for
-    /// as long as the descriptor.
+    /// Its socket by a short path: an address is limited to 108 bytes, see unix(7). Good for as long as the descriptor.
     pub(crate) fn socket(&self) -> Result<(OwnedFd, PathBuf), ContainerError> {
+        let (directory, path) = self.directory()?;
+        Ok((directory, path.join("control")))
+    }
+
+    /// Its directory by a path that stays the same when the container is removed. Good for as long as the descriptor.
+    pub(crate) fn directory(&self) -> Result<(OwnedFd, PathBuf), ContainerError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(&self.path, flags, Mode::empty())
             .map_err(|error| file(&self.path, error.into()))?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}/control", directory.as_raw_fd()));
+        let path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
         Ok((directory, path))
     }
+}
+
+/// A container that is being made. What is not published is removed.
+pub(crate) struct Staged {
+    home: Home,
+    path: PathBuf,
+    _claim: Option<Claim>,
+}
+
+impl Staged {
+    /// Notes that a volume, which is about to be made, is for this container alone: without the container it goes, also when
+    /// whoever makes both is killed.
+    pub(crate) fn note_volume(&self, name: &str) {
+        let file = File::options().create(true).append(true).open(self.path.join(VOLUMES));
+        // On a full disk the volume cannot be made either.
+        let _ = file.and_then(|mut file| file.write_all(lines(&[name.to_owned()]).as_bytes()));
+    }
+
+    /// Makes the container of `config` visible, if its name is free.
+    pub(crate) fn publish(&self, config: &Config) -> Result<(), ContainerError> {
+        self.home.fill(&self.path, config)?;
+        self.home.publish(&self.path, config)?;
+        self.home.note_volumes(&[]);
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Best effort: the next one that looks around does the same. One that was published is elsewhere.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+fn lines(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name}\n")).collect()
 }
 
 pub(crate) fn file(path: &Path, source: io::Error) -> ContainerError {

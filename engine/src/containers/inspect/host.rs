@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::network::network_names;
 use super::null_if_empty;
-use crate::containers::{Config, Device, device};
+use crate::containers::{Config, Device, LogMode, device};
 use crate::run::Grants;
 
 /// Nanoseconds per microsecond of processor time, and microseconds of Docker's period.
@@ -91,10 +91,12 @@ fn log_config(config: &Config) -> Value {
     if !limits.is_kept {
         return json!({"Type": "none", "Config": {}});
     }
-    json!({
-        "Type": "json-file",
-        "Config": {"max-file": limits.files_max.to_string(), "max-size": limits.file_bytes_max.to_string()},
-    })
+    let (files, bytes) = (limits.files_max.to_string(), limits.file_bytes_max.to_string());
+    let mut options = json!({"max-file": files, "max-size": bytes});
+    if limits.mode != LogMode::default() {
+        options["mode"] = json!(limits.mode);
+    }
+    json!({"Type": "json-file", "Config": options})
 }
 
 /// `PortBindings`: what was asked for, and not what came of it.

@@ -59,7 +59,7 @@ fn any(line: &[u8]) -> Option<LogEntry> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::encode::put_entry;
+    use super::super::encode::{ending, put_entry};
     use super::*;
 
     #[test]
@@ -67,7 +67,7 @@ mod tests {
         for stream in [Stream::Stdout, Stream::Stderr] {
             for log in ["", "plain\n", "a \"quoted\" \\ b\r\n", "\ttab and é\n", "\u{1b}[0m rare\n"] {
                 let mut line = Vec::new();
-                put_entry(&mut line, stream, log.as_bytes(), "2026-01-01T00:00:00Z");
+                put_entry(&mut line, log.as_bytes(), &ending(stream, "2026-01-01T00:00:00Z"));
                 let line = line.strip_suffix(b"\n").unwrap();
                 let expected = LogEntry { log: log.into(), stream, time: "2026-01-01T00:00:00Z".into() };
                 assert_eq!(any(line), Some(expected.clone()), "{log:?}");

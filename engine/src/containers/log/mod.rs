@@ -28,7 +28,7 @@ mod tests {
     use executor::Stream;
 
     use super::*;
-    use crate::containers::settings::LogLimits;
+    use crate::containers::settings::{LogLimits, LogMode};
 
     fn written(limits: LogLimits, pieces: &[(Stream, &[u8])]) -> (tempfile::TempDir, Vec<String>) {
         let directory = tempfile::tempdir().unwrap();
@@ -141,6 +141,59 @@ mod tests {
             reader.read(&mut check).unwrap();
         }
         writer.join().unwrap();
+    }
+
+    /// A container that writes whenever it may, and a reader that reads only when it may not.
+    fn followed_by_a_slow_reader(mode: LogMode, count: usize) -> (Vec<usize>, usize) {
+        let directory = tempfile::tempdir().unwrap();
+        let limits = LogLimits { file_bytes_max: 500, files_max: 3, mode, ..LogLimits::default() };
+        let mut writer = Writer::new(directory.path(), limits);
+        writer.write(Stream::Stdout, b"0\n");
+        let options = LogOptions { follow: true, ..LogOptions::default() };
+        let mut reader = Reader::new(directory.path(), &options).unwrap();
+        let (mut seen, mut most) = (Vec::new(), 0);
+        let mut read = || reader.read(&mut |entry| seen.push(entry.log.trim().parse().unwrap())).unwrap();
+        read();
+        for number in 1..count {
+            if !writer.has_room() {
+                read();
+                assert!(writer.has_room());
+            }
+            writer.write(Stream::Stdout, format!("{number}\n").as_bytes());
+            most = most.max(numbers(directory.path()).len());
+        }
+        read();
+        drop(reader);
+        (0..20).for_each(|_| writer.write(Stream::Stdout, b"more\n"));
+        assert_eq!(numbers(directory.path()).len(), 3, "what nobody reads goes");
+        (seen, most)
+    }
+
+    #[test]
+    fn a_slow_reader_that_follows_loses_nothing_and_holds_so_much() {
+        let (seen, most) = followed_by_a_slow_reader(LogMode::Blocking, 1000);
+        assert_eq!(seen, (0..1000).collect::<Vec<_>>());
+        assert_eq!(most, 6);
+    }
+
+    #[test]
+    fn a_container_that_does_not_wait_loses_the_oldest() {
+        let (seen, most) = followed_by_a_slow_reader(LogMode::NonBlocking, 1000);
+        assert!(seen.len() < 100 && seen.is_sorted(), "{seen:?}");
+        assert_eq!((seen[0], seen.last()), (0, Some(&999)));
+        assert_eq!(most, 6);
+    }
+
+    #[test]
+    fn lines_are_whole_wherever_what_is_read_at_once_ends() {
+        let text = "plain\nwith \"marks\" and é\n\u{1f980}\r\n\n".repeat(3);
+        let expected: Vec<String> =
+            text.split_inclusive('\n').map(|line| format!("stdout {line:?}")).collect();
+        for at in 0..text.len() {
+            let (first, second) = text.as_bytes().split_at(at);
+            let pieces = [(Stream::Stdout, first), (Stream::Stdout, second)];
+            assert_eq!(written(LogLimits::default(), &pieces).1, expected, "{at}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use executor::Stream;
 use jiff::Timestamp;
 
 use super::{decode, file_of};
-use crate::lines::Lines;
+use crate::lines::{Lines, Unread};
 
 /// One line, or a part of a long one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +29,14 @@ pub struct LogOptions {
     pub since: Option<Timestamp>,
     /// Only before this time.
     pub until: Option<Timestamp>,
+    /// Whether they are read on while the container writes. What was not read does not go then, see
+    /// [`LogMode`](crate::containers::LogMode).
+    pub follow: bool,
 }
 
 impl LogOptions {
     fn want(&self, entry: &LogEntry) -> bool {
-        let Self { tail: _, since, until } = self;
+        let Self { tail: _, since, until, follow: _ } = self;
         if since.is_none() && until.is_none() {
             return true;
         }
@@ -50,7 +53,8 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(directory: &Path, options: &LogOptions) -> io::Result<Self> {
-        let mut lines = Lines::new(directory, file_of);
+        let unread = if options.follow { Unread::Stays } else { Unread::Goes };
+        let mut lines = Lines::new(directory, file_of).with(unread);
         if let Some(tail) = options.tail {
             lines.seek_tail(tail)?;
         }

@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use executor::Stream;
 use jiff::Timestamp;
 
-use super::encode::put_entry;
+use super::encode::{ending, put_entry, put_line};
 use super::{file_of, numbers};
-use crate::containers::settings::LogLimits;
+use crate::containers::settings::{LogLimits, LogMode};
+use crate::lines::remove_unheld;
 use crate::scan::line_feed;
 
 /// A longer line is several entries, as in Docker.
 const ENTRY_BYTES_MAX: usize = 16 << 10;
+/// What is written to the file at once is about so much: an entry of an empty line is eighty times as long as the line.
+const BATCH_BYTES: usize = 256 << 10;
 
 /// The log of a container, for its monitor.
 ///
@@ -46,30 +49,34 @@ impl Writer {
         }
     }
 
+    /// Whether there is room for more. There is none for as long as those who follow have so much to read that too much
+    /// would be kept, unless they may lose it.
+    pub(crate) fn has_room(&mut self) -> bool {
+        if self.size_bytes < self.limits.file_bytes_max || self.limits.mode == LogMode::NonBlocking {
+            return true;
+        }
+        let next = self.number + 1;
+        remove_unheld(&self.directory, file_of, next.saturating_sub(self.files_max())) <= self.held_max()
+    }
+
     /// Adds output.
     pub(crate) fn write(&mut self, stream: Stream, mut bytes: &[u8]) {
         if !self.limits.is_kept {
             return;
         }
-        let time = Timestamp::now().to_string();
+        let ending = ending(stream, &Timestamp::now().to_string());
+        let end = bytes.len();
+        let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
         while !bytes.is_empty() {
             let open = &mut self.open[stream as usize];
-            let room = ENTRY_BYTES_MAX - open.len();
-            let window = &bytes[..bytes.len().min(room)];
-            let length = line_feed(window).map_or(window.len(), |at| at + 1);
-            let (piece, rest) = bytes.split_at(length);
-            bytes = rest;
-            let is_whole = piece.ends_with(b"\n") || open.len() + length == ENTRY_BYTES_MAX;
-            match (is_whole, open.is_empty()) {
-                (false, _) => open.extend_from_slice(piece),
-                (true, true) => put_entry(&mut self.batch, stream, piece, &time),
-                (true, false) => {
-                    open.extend_from_slice(piece);
-                    put_entry(&mut self.batch, stream, open, &time);
-                    open.clear();
-                }
-            }
-            if self.size_bytes + self.batch.len() as u64 >= self.limits.file_bytes_max {
+            let window = &bytes[..bytes.len().min(ENTRY_BYTES_MAX - open.len())];
+            // What of the window is valid.
+            let valid = valid.saturating_sub(end - bytes.len());
+            let whole = open.is_empty().then(|| put_line(&mut self.batch, window, valid, &ending)).flatten();
+            let length = whole.unwrap_or_else(|| put_piece(&mut self.batch, open, window, &ending));
+            bytes = &bytes[length..];
+            let is_full = self.size_bytes + self.batch.len() as u64 >= self.limits.file_bytes_max;
+            if is_full || self.batch.len() >= BATCH_BYTES {
                 self.flush();
             }
         }
@@ -82,7 +89,7 @@ impl Writer {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let open = std::mem::take(&mut self.open[stream as usize]);
             if !open.is_empty() {
-                put_entry(&mut self.batch, stream, &open, &time);
+                put_entry(&mut self.batch, &open, &ending(stream, &time));
             }
         }
         self.flush();
@@ -114,10 +121,38 @@ impl Writer {
         self.file = File::options().create(true).append(true).open(path).ok();
         self.size_bytes =
             self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |file| file.len());
-        let surplus = self.number.saturating_sub(self.limits.files_max.max(1));
-        for number in numbers(&self.directory).into_iter().take_while(|number| *number <= surplus) {
-            // Best effort: the next rotation does the same.
-            let _ = fs::remove_file(file_of(&self.directory, number));
+        self.remove_surplus();
+    }
+
+    fn remove_surplus(&self) {
+        let last = self.number.saturating_sub(self.files_max());
+        let held = remove_unheld(&self.directory, file_of, last);
+        if self.limits.mode == LogMode::NonBlocking {
+            let lost = held.saturating_sub(self.held_max());
+            for number in numbers(&self.directory).into_iter().take(lost) {
+                // Best effort: the next rotation does the same.
+                let _ = fs::remove_file(file_of(&self.directory, number));
+            }
         }
     }
+
+    fn files_max(&self) -> u32 {
+        self.limits.files_max.max(1)
+    }
+
+    /// How many files more there may be for those who have not read them: as many again.
+    fn held_max(&self) -> usize {
+        self.files_max() as usize
+    }
+}
+
+/// Adds the entry of a line that begins in `open` or is too long, or opens one. The length of what was taken.
+fn put_piece(batch: &mut Vec<u8>, open: &mut Vec<u8>, window: &[u8], ending: &[u8]) -> usize {
+    let length = line_feed(window).map_or(window.len(), |at| at + 1);
+    open.extend_from_slice(&window[..length]);
+    if open.ends_with(b"\n") || open.len() == ENTRY_BYTES_MAX {
+        put_entry(batch, open, ending);
+        open.clear();
+    }
+    length
 }

@@ -107,6 +107,7 @@ impl Monitor {
         // Its name may have changed meanwhile.
         let name = self.home.config().map_or_else(|_| self.config.name.clone(), |config| config.name);
         if let Some(claim) = self.claim.take() {
+            self.home.note_volumes(&self.config.anonymous_volumes);
             // What cannot be removed is removed by the next one that looks around.
             self.retired = self.home.retire(&name, claim).ok();
             self.tell("destroy").note(self.home.root());

@@ -2,11 +2,11 @@
 
 use rustix::event::PollFlags;
 
-use super::{Monitor, Source};
+use super::{Monitor, Source, task};
 use crate::containers::wire::Kind;
 
-/// Bytes that are read at once: the size of a pipe.
-pub(super) const READ_BYTES: usize = 64 << 10;
+/// Bytes that are read at once: the size of a pipe that has been full.
+pub(super) const READ_BYTES: usize = task::PIPE_BYTES;
 
 impl Monitor {
     /// Reads what a command has written. False when nothing has come.

@@ -9,6 +9,11 @@ use rustix::pipe::PipeFlags;
 
 /// What was typed and not yet read is kept up to this size.
 const INPUT_BYTES_MAX: usize = 256 << 10;
+/// Size of a pipe as the kernel makes it, see pipe(7).
+const PIPE_BYTES_DEFAULT: usize = 64 << 10;
+/// Size of a pipe that has been full, so that who writes much is not stopped as often. The kernel allows an ordinary user 256
+/// of these before it makes all his pipes smaller.
+pub(super) const PIPE_BYTES: usize = 256 << 10;
 
 /// Our ends of the streams of a command.
 pub(super) struct Task {
@@ -118,6 +123,10 @@ impl Task {
             Ok(0) => false,
             Ok(count) => {
                 has_read = true;
+                if count == PIPE_BYTES_DEFAULT {
+                    // Where the kernel refuses it stays as it is.
+                    let _ = rustix::pipe::fcntl_setpipe_size(fd, PIPE_BYTES);
+                }
                 to(*stream, &buffer[..count]);
                 true
             }

@@ -14,6 +14,11 @@ use crate::containers::signal;
 /// Clients that are served at the same time. More wait until one goes.
 const CLIENTS_MAX: usize = 256;
 
+/// How soon it is looked again whether those who follow the log have read on.
+const LOG_PAUSE: Duration = Duration::from_millis(2);
+/// The same when the container is gone, and nobody waits.
+const END_PAUSE: Duration = Duration::from_millis(50);
+
 /// What a descriptor that is waited for means.
 #[derive(Debug, Clone, Copy)]
 enum Token {
@@ -30,16 +35,27 @@ impl Monitor {
             self.turn()?;
         }
         let Self { home, retired, listener, claim, clients, .. } = self;
-        if let Some(retired) = retired {
+        let mut followed = None;
+        match retired {
+            Some(retired) if retired.is_followed() => followed = Some(retired),
             // Best effort: the next one that looks around does the same.
-            let _ = retired.delete();
-        } else if let Ok((_directory, socket)) = home.socket() {
-            // Whoever connects in this moment sees the end, and looks again.
-            let _ = std::fs::remove_file(socket);
+            Some(retired) => drop(retired.delete()),
+            None => {
+                if let Ok((_directory, socket)) = home.socket() {
+                    // Whoever connects in this moment sees the end, and looks again.
+                    let _ = std::fs::remove_file(socket);
+                }
+            }
         }
         // From here on another monitor may have the container, or somebody may remove it.
         drop((listener, claim));
         linger(clients);
+        if let Some(retired) = followed {
+            while retired.is_followed() {
+                std::thread::sleep(END_PAUSE);
+            }
+            drop(retired.delete());
+        }
         Ok(())
     }
 
@@ -50,7 +66,8 @@ impl Monitor {
 
     /// Waits for something to happen, and handles it.
     fn turn(&mut self) -> io::Result<()> {
-        for (token, flags) in self.wait()? {
+        let has_room = self.log.has_room();
+        for (token, flags) in self.wait(has_room)? {
             match token {
                 Token::Listener => self.accept(),
                 Token::Client(index) => self.serve(index, flags),
@@ -65,7 +82,7 @@ impl Monitor {
     }
 
     /// What has happened; nothing when a timer rings.
-    fn wait(&self) -> io::Result<Vec<(Token, PollFlags)>> {
+    fn wait(&self, log_has_room: bool) -> io::Result<Vec<(Token, PollFlags)>> {
         let mut tokens = Vec::new();
         let mut fds = Vec::new();
         let mut add = |token, fd, flags| {
@@ -80,7 +97,9 @@ impl Monitor {
             add(Token::Client(index), client.descriptor(), client.interest(accepts));
         }
         for (source, task, end) in self.tasks() {
-            if !self.clients.iter().any(|client| client.source == Some(source) && client.is_behind()) {
+            let is_behind = |client: &Client| client.source == Some(source) && client.is_behind();
+            let is_heard = source != Source::Container || log_has_room;
+            if is_heard && !self.clients.iter().any(is_behind) {
                 task.outputs().for_each(|fd| add(Token::Output(source), fd, PollFlags::IN));
             }
             if let Some(fd) = task.blocked_input() {
@@ -88,7 +107,8 @@ impl Monitor {
             }
             add(Token::End(source), end, PollFlags::IN);
         }
-        let next = [self.timers.next(), self.next_checkup()].into_iter().flatten().min();
+        let look = (!log_has_room).then(|| Instant::now() + LOG_PAUSE);
+        let next = [self.timers.next(), self.next_checkup(), look].into_iter().flatten().min();
         let timeout = next.map(|at| timespec(at.saturating_duration_since(Instant::now())));
         match poll(&mut fds, timeout.as_ref()) {
             Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),

@@ -66,3 +66,52 @@ fn no_link_of_a_volume_leads_out_of_it() {
     assert_eq!(fs::read_to_string(world.path("secret")).unwrap(), "of the host");
     assert!(!world.path("out").exists());
 }
+
+#[test]
+fn a_directory_is_copied_with_what_is_mounted_beneath_it() {
+    let world = World::new();
+    fs::create_dir_all(world.path("host/sub")).unwrap();
+    fs::write(world.path("host/sub/file"), "of the host").unwrap();
+    fs::write(world.path("secret"), "of the host").unwrap();
+    symlink("../../secret", world.path("host/sub/out")).unwrap();
+    fs::write(world.path("file"), "text").unwrap();
+    let host = world.path("host").display().to_string();
+    let mounts = [
+        String::from("type=volume,source=data,target=/srv/data"),
+        format!("type=bind,source={host},target=/srv/data/host,readonly"),
+        format!("type=bind,source={host}/sub/file,target=/srv/alone"),
+        String::from("type=tmpfs,target=/srv/memory"),
+    ];
+    let mounts = mounts.iter().flat_map(|mount| ["--mount", mount]);
+    let script = "touch /srv/data/of-volume /srv/kept; mkdir -p /srv/data/more; ls /srv";
+    let command: Vec<&str> =
+        ["create", "--name", "rest"].into_iter().chain(mounts).chain(["bb", "sh", "-c", script]).collect();
+    world.ok(command);
+    world.ok(["start", "-a", "rest"]);
+    for (from, to) in [("rest:/srv", "srv"), ("rest:/srv/.", "again"), ("rest:/srv/data", "data")] {
+        world.ok(["cp", from, to]);
+    }
+    for top in ["srv", "again"] {
+        let top = world.path(top);
+        assert_eq!(fs::read_to_string(top.join("alone")).unwrap(), "of the host");
+        assert!(top.join("kept").exists() && top.join("data/of-volume").exists());
+        assert!(top.join("data/more").is_dir());
+        assert_eq!(fs::read_to_string(top.join("data/host/sub/file")).unwrap(), "of the host");
+        assert!(top.join("data/host/sub/out").is_symlink(), "links are copied as they are");
+    }
+    assert_eq!(fs::read_to_string(world.path("data/host/sub/file")).unwrap(), "of the host");
+    let list = world.run(["cp", "rest:/srv", "-"]).stdout;
+    assert!(list.contains("srv/data/host/sub/file") && list.contains("srv/data/of-volume"));
+}
+
+#[test]
+fn what_is_mounted_beneath_is_there_before_a_container_has_run() {
+    let world = World::new();
+    fs::create_dir(world.path("host")).unwrap();
+    fs::write(world.path("host/file"), "text").unwrap();
+    let mount = format!("{}:/new", world.path("host").display());
+    world.ok(["create", "--name", "fresh", "-v", &mount, "bb", "true"]);
+    world.ok(["cp", "fresh:/", "all"]);
+    assert_eq!(fs::read_to_string(world.path("all/new/file")).unwrap(), "text");
+    assert!(world.path("all/bin").is_dir());
+}

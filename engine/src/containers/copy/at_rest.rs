@@ -1,7 +1,8 @@
 //! Volumes and directories of the host of a container that does not run.
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use executor::Mount;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
@@ -31,6 +32,29 @@ pub(super) fn mounted(
         return Err(CopyError::Refused("mounted volume is marked read-only".to_owned()));
     }
     detached(source, subpath)
+}
+
+/// Something that is mounted beneath a directory while the container runs: a directory, or a file in one.
+pub(super) struct Mounted {
+    /// Where, from that directory.
+    pub(super) path: PathBuf,
+    pub(super) directory: OwnedFd,
+    /// In the directory.
+    pub(super) name: OsString,
+}
+
+impl Mounted {
+    pub(super) fn new(path: &Path, source: &Path, subpath: &str) -> Result<Self, CopyError> {
+        let path = path.to_owned();
+        match (source.parent(), source.file_name()) {
+            (Some(parent), Some(name)) if subpath.is_empty() && !source.is_dir() => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let directory = openat(CWD, parent, flags, Mode::empty()).map_err(CopyError::call(source))?;
+                Ok(Self { path, directory, name: name.to_owned() })
+            }
+            _ => Ok(Self { path, directory: detached(source, subpath)?, name: OsString::from(".") }),
+        }
+    }
 }
 
 /// A mount of a directory, or of one beneath it.

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::pipe::PipeFlags;
 
+use at_rest::Mounted;
 pub use error::CopyError;
 use place::{Place, Tree};
 use root::Access;
@@ -62,8 +63,9 @@ impl Engine {
         let host = Tree::host()?;
         let to = host.locate(&absolute(local)?, true)?;
         let landing = Landing::of(&from, &to)?;
+        let mounted = self.mounted_below(&source, &from)?;
         let within = Within::Links(&landing.directory, &host);
-        Ok(transfer(&from, &landing, within.without_links(), options.owner())?)
+        Ok(transfer(&from, &mounted, &landing, within.without_links(), options.owner())?)
     }
 
     /// Writes files of a container as a tar.
@@ -81,7 +83,8 @@ impl Engine {
         let source = self.container_root(name, path, Access::Read)?;
         let from = source.locate(options.follows_link)?;
         from.require_present()?;
-        Ok(pack::pack(&from, from.own_name(), to)?)
+        let mounted = self.mounted_below(&source, &from)?;
+        Ok(pack::pack(&from, from.own_name(), &mounted, to)?)
     }
 
     /// Copies files of this machine into a container, by the rules of `docker cp`. Returns the bytes of the tar.
@@ -102,7 +105,7 @@ impl Engine {
         let to = target.locate(true)?;
         let landing = Landing::of(&from, &to)?;
         let within = Within::Links(&landing.directory, target.tree());
-        Ok(transfer(&from, &landing, within, options.owner())?)
+        Ok(transfer(&from, &[], &landing, within, options.owner())?)
     }
 
     /// Unpacks a tar into a directory of a container. Its entries keep their owners, as in Docker, when `options` say so.
@@ -167,6 +170,7 @@ fn absolute(path: &Path) -> Result<PathBuf, CopyError> {
 /// Packs in one thread and unpacks in another.
 fn transfer(
     from: &Place,
+    mounted: &[Mounted],
     landing: &Landing,
     within: Within<'_>,
     owner: Option<(u32, u32)>,
@@ -175,7 +179,7 @@ fn transfer(
         .map_err(|error| CopyError::Archive { source: error.into() })?;
     let (mut reader, mut writer) = (Counting { inner: File::from(reader), bytes: 0 }, File::from(writer));
     std::thread::scope(|scope| {
-        let packing = scope.spawn(move || pack::pack(from, &landing.name, &mut writer));
+        let packing = scope.spawn(move || pack::pack(from, &landing.name, mounted, &mut writer));
         let unpacked = Unpacking::new(within, owner).run(&mut reader);
         let bytes = reader.bytes;
         // Whoever writes to a pipe that nobody reads any more is told so.

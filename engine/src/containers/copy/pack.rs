@@ -1,11 +1,11 @@
 //! Writes a file, or a directory with all that is in it, as a tar.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -15,6 +15,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use tar::{Builder, EntryType, Header};
 
+use super::at_rest::Mounted;
 use super::error::CopyError;
 use super::place::{Place, open_plain};
 
@@ -33,9 +34,14 @@ pub(super) fn travels(attribute: &str) -> bool {
         || attribute.starts_with("user.") && !attribute.starts_with("user.overlay.")
 }
 
-/// Writes what is at `place` with `name` for its topmost entry.
-pub(super) fn pack(place: &Place, name: &Path, to: &mut dyn Write) -> Result<(), CopyError> {
-    let mut packer = Packer { builder: Builder::new(to), links: HashMap::new() };
+/// Writes what is at `place` with `name` for its topmost entry, and what is mounted beneath it where that belongs.
+pub(super) fn pack(
+    place: &Place,
+    name: &Path,
+    mounted: &[Mounted],
+    to: &mut dyn Write,
+) -> Result<(), CopyError> {
+    let mut packer = Packer { builder: Builder::new(to), links: HashMap::new(), mounted };
     packer.one(&place.directory, &place.name, name)?;
     if place.is_directory() {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -50,31 +56,45 @@ struct Packer<'a> {
     builder: Builder<&'a mut dyn Write>,
     /// First names of files that have several.
     links: HashMap<(u64, u64), PathBuf>,
+    mounted: &'a [Mounted],
 }
 
 impl Packer<'_> {
     /// All that is below a directory. Each directory is opened by its path beneath the first one, so that a deep tree
     /// needs no more descriptors than a flat one.
     fn below(&mut self, root: &OwnedFd, name: &Path) -> Result<(), CopyError> {
-        let mut pending = vec![PathBuf::new()];
-        while let Some(path) = pending.pop() {
+        let mounted = self.mounted;
+        // The root of the mount that a directory is in, its path there, and from the first one.
+        let mut pending = vec![(root, PathBuf::new(), PathBuf::new())];
+        while let Some((root, inside, path)) = pending.pop() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-            let directory = match open_plain(root, &path, flags) {
+            let directory = match open_plain(root, &inside, flags) {
                 // It was there, and then it was not.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
                 directory => directory.map_err(CopyError::call(&path))?,
             };
             let mut directories = Vec::new();
-            for child in names(&directory).map_err(CopyError::call(&path))? {
-                let child = OsStr::from_bytes(&child);
-                let below = path.join(child);
-                if self.one(&directory, child, &name.join(&below))? {
-                    directories.push(below);
+            for child in self.children(&directory, &path)? {
+                let below = path.join(&child);
+                let (from, file, next) = match mounted.iter().find(|mounted| mounted.path == below) {
+                    Some(Mounted { directory, name, .. }) => (directory, name, (directory, PathBuf::new())),
+                    None => (&directory, &child, (root, inside.join(&child))),
+                };
+                if self.one(from, file, &name.join(&below))? {
+                    directories.push((next.0, next.1, below));
                 }
             }
             pending.extend(directories.into_iter().rev());
         }
         Ok(())
+    }
+
+    /// What is in a directory, in the order of the names. What is mounted there has a name before it has a place.
+    fn children(&self, directory: &OwnedFd, path: &Path) -> Result<BTreeSet<OsString>, CopyError> {
+        let names = names(directory).map_err(CopyError::call(path))?;
+        let mounted = self.mounted.iter().filter(|mounted| mounted.path.parent() == Some(path));
+        let mounted = mounted.filter_map(|mounted| mounted.path.file_name().map(OsStr::to_owned));
+        Ok(names.into_iter().chain(mounted).collect())
     }
 
     /// One entry. True for a directory.
@@ -171,13 +191,12 @@ fn header(stat: &Stat, kind: EntryType) -> Header {
     header
 }
 
-/// What is in a directory, in the order of the names.
-fn names(directory: &OwnedFd) -> Result<Vec<Vec<u8>>, Errno> {
+fn names(directory: &OwnedFd) -> Result<Vec<OsString>, Errno> {
     let entries = Dir::read_from(directory)?;
-    let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_bytes().to_vec()));
+    let names =
+        entries.map(|entry| entry.map(|entry| OsString::from_vec(entry.file_name().to_bytes().to_vec())));
     let mut names = names.collect::<Result<Vec<_>, _>>()?;
-    names.retain(|name| name != b"." && name != b"..");
-    names.sort_unstable();
+    names.retain(|name| name != "." && name != "..");
     Ok(names)
 }
 

@@ -120,6 +120,15 @@ impl Tree {
         Err(CopyError::at(text, Errno::LOOP))
     }
 
+    /// Where a path of the container leads, as one of the container without links; the path itself if it is not there.
+    pub(super) fn real(&self, path: &Path) -> PathBuf {
+        let inside = path.strip_prefix(&self.base).map(|rest| Path::new("/").join(rest));
+        match inside.map(|inside| self.locate(&inside, true)) {
+            Ok(Ok(place)) => place.container_path(),
+            _ => path.to_owned(),
+        }
+    }
+
     /// Where a link leads.
     fn behind(&self, directory: &OwnedFd, path: &Path, name: &OsStr) -> Result<PathBuf, Errno> {
         if self.is_whole() {
@@ -158,8 +167,13 @@ impl Place {
         if self.name == "." { self.path.clone() } else { self.path.join(&self.name) }
     }
 
+    /// From the root of the container.
+    pub(super) fn container_path(&self) -> PathBuf {
+        within(&self.base, &self.whole_path())
+    }
+
     pub(super) fn text(&self) -> String {
-        within(&self.base, &self.whole_path()).display().to_string()
+        self.container_path().display().to_string()
     }
 
     pub(super) fn is_directory(&self) -> bool {

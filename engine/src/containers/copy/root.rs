@@ -4,7 +4,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::at_rest::mounted;
+use executor::Mount;
+
+use super::at_rest::{Mounted, mounted};
 use super::error::CopyError;
 use super::place::{Place, Tree, clean};
 use crate::Engine;
@@ -13,6 +15,9 @@ use crate::containers::commit::unstacked;
 use crate::containers::error::ContainerError;
 use crate::containers::home::{self, Claim, Home};
 use crate::containers::{Config, start};
+
+/// A file system in memory, as volumes with driver options may be.
+const TMPFS: &str = "tmpfs";
 
 /// What is to be done with a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +43,8 @@ pub(super) struct Root {
     path: PathBuf,
     /// Where something will be mounted when it runs, and is not now.
     hidden: Vec<PathBuf>,
+    /// Of one that does not run.
+    config: Option<Config>,
     _claim: Option<Claim>,
 }
 
@@ -91,7 +98,7 @@ impl Engine {
         while begin.elapsed() < PATIENCE {
             if let Some(root) = ask_for_root(home)? {
                 let (tree, path) = (Tree::of_container(root, name), path.to_owned());
-                return Ok(Root { tree, path, hidden: Vec::new(), _claim: None });
+                return Ok(Root { tree, path, hidden: Vec::new(), config: None, _claim: None });
             }
             let claim = match (home.claim()?, access) {
                 (claim @ Some(_), Access::Write) => claim,
@@ -134,7 +141,38 @@ impl Engine {
                 (Tree::of_mount(root, name, target), inside(path, &at, target), Vec::new())
             }
         };
-        Ok(Root { tree, path, hidden, _claim: None })
+        Ok(Root { tree, path, hidden, config: Some(config), _claim: None })
+    }
+
+    /// What is mounted beneath a place while the container runs, and is not now.
+    pub(super) fn mounted_below(&self, root: &Root, place: &Place) -> Result<Vec<Mounted>, ContainerError> {
+        let Some(config) = root.config.as_ref().filter(|_| place.is_directory()) else {
+            return Ok(Vec::new());
+        };
+        let at = place.container_path();
+        let below = |target: &str| {
+            let target = root.tree.real(Path::new(target));
+            target.strip_prefix(&at).ok().filter(|path| *path != Path::new("")).map(Path::to_owned)
+        };
+        if !config.mounts.iter().any(|request| below(&request.target).is_some()) {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for mount in self.volume_mounts(config)? {
+            match &mount {
+                Mount::Bind { source, subpath, target, .. } => {
+                    if let Some(path) = below(target) {
+                        found.push(Mounted::new(&path, source, subpath)?);
+                    }
+                }
+                // What is in memory is empty before the container runs.
+                Mount::FileSystem { fstype, target, .. } if fstype != TMPFS && below(target).is_some() => {
+                    return Err(is_mounted_later(&at, Path::new(target)).into());
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
     }
 
     fn layers_at_rest(

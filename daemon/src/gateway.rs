@@ -136,17 +136,14 @@ fn process(
     }
     let is_on = |value: &String| crate::form::is_true(value).unwrap_or(false);
     let has_network = !run.labels.get(NO_NETWORK).is_some_and(is_on);
+    let words = run.entrypoint.filter(|words| !words.is_empty());
+    let argv = words.unwrap_or_else(|| vec![ENTRY_POINT.to_owned()]);
     Attended {
-        name: format!("frontend {}", reference.familiar()),
-        image,
-        argv: run
-            .entrypoint
-            .filter(|words| !words.is_empty())
-            .unwrap_or_else(|| vec![ENTRY_POINT.to_owned()]),
         env,
         cwd: if run.working_dir.is_empty() { "/".to_owned() } else { run.working_dir },
         user: run.user,
         network: if has_network { Network::Default } else { Network::None },
+        ..Attended::new(format!("frontend {}", reference.familiar()), image, argv)
     }
 }
 

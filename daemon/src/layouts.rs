@@ -66,6 +66,16 @@ pub(crate) async fn image(
     Ok((NamedContext::Layout { path, name: Some(LayoutName::Digest(*digest)) }, directory))
 }
 
+/// The config of an image of a client's layout for a platform, and nothing else of it.
+pub(crate) async fn config(
+    session: &Arc<Session>,
+    image: &LayoutImage,
+    platform: &Platform,
+) -> Result<Vec<u8>, Status> {
+    let store = ClientStore::new(session, &format!("{LAYOUT_PREFIX}{}", image.store))?;
+    layout::config(&store, &image.digest, platform).await
+}
+
 /// Brings a cache that a client has in a directory.
 pub(crate) async fn cache(
     session: &Arc<Session>,

@@ -33,6 +33,7 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use engine::space::PruneOptions;
 use engine::{Engine, Entitlement, registries};
 use image::{Hasher, Platform};
 use tokio_rustls::TlsAcceptor;
@@ -109,6 +110,14 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// What is removed of the cache when there is too much of it, as far as that is known.
+    pub(crate) fn collection_rules(&self) -> Vec<PruneOptions> {
+        self.template.collection_rules().unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot tell the limits of the build cache");
+            Vec::new()
+        })
+    }
+
     /// An engine for one piece of work.
     pub(crate) fn engine(&self) -> Result<Engine, Status> {
         self.template.anew().map_err(|error| Status::internal(chain(&error)))

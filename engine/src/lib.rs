@@ -41,6 +41,7 @@ mod run;
 pub mod sbom;
 mod scan;
 mod secrets;
+mod sources;
 pub mod space;
 mod steps;
 mod sweep;
@@ -74,8 +75,11 @@ pub use request::{
     ImageOutput, LocalMode, LocalOutput, NamedContext, NoCache, Output, PlatformSplit, PullPolicy, Squash,
     TarOutput,
 };
-pub use run::{Attended, AttendedExit, Grants, Privileges, SystemCalls, TakeOutput, WindowSize};
+pub use run::{
+    Attended, AttendedExit, AttendedMount, Grants, Privileges, Steering, SystemCalls, TakeOutput, WindowSize,
+};
 pub use secrets::{SECRET_BYTES_MAX, Secret, SecretTooLarge, Secrets};
+pub use sources::{ResolvedCommit, ResolvedFile};
 
 /// How registries are reached, see the `registry` crate.
 pub mod registries {

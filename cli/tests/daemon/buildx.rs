@@ -104,7 +104,7 @@ fn what_is_not_supported_is_refused_by_name() {
     let context = served.home.context("FROM base\n", &[]);
     for (argument, expected) in [
         ("--attest=type=sbom,generator=other", "there is no other generator, `other` included"),
-        ("--cache-to=type=local,dest=c", "unknown cache exporter: local"),
+        ("--cache-to=type=tape,dest=c", "unknown cache exporter: tape"),
     ] {
         let shown = served.fails(&[argument, &context]);
         assert!(shown.contains(expected), "{argument}:\n{shown}");

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::buildctl::{build, ok};
+use crate::buildkitd::named;
 use crate::client::{Served, is_running};
 
 /// A machine that does much else may take long.
@@ -52,6 +54,48 @@ fn a_daemon_that_is_killed_leaves_nothing_and_its_cache_counts() {
     eventually(|| !is_running("86412"));
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     assert!(!mounts.contains(served.home.store().to_str().unwrap()), "{mounts}");
+    assert_eq!(served.home.ok(&["store", "check"]).matches("problem").count(), 0);
+}
+
+/// Builds at the same time.
+const BUILDS: u32 = 10;
+
+#[test]
+fn ten_builds_of_a_daemon_that_is_killed_leave_nothing_and_the_next_one_goes_on() {
+    let mut served = Served::alone(&[]);
+    let seconds = |number: u32| (86_420 + number).to_string();
+    let begin = |number: u32| {
+        let text = format!("FROM base\nRUN true\nRUN echo begun && exec sleep {}", seconds(number));
+        let directory = served.home.path(&format!("context{number}"));
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join("Dockerfile"), text).unwrap();
+        let mut client = named(&served.home, "buildctl");
+        client.args(["--addr", &served.address, "build", "--progress=plain", "--frontend=dockerfile.v0"]);
+        let local = |name: &str| format!("{name}={}", directory.display());
+        client.args(["--local", &local("context"), "--local", &local("dockerfile")]);
+        client.stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut clients: Vec<Child> = (0..BUILDS).map(begin).collect();
+    for client in &mut clients {
+        let mut lines = BufReader::new(client.stderr.take().unwrap()).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.ends_with(" begun")), "the step begins");
+        std::thread::spawn(move || lines.for_each(drop));
+    }
+    served.daemon.kill().unwrap();
+    served.daemon.wait().unwrap();
+    assert!(clients.iter_mut().all(|client| !client.wait().unwrap().success()));
+    eventually(|| !(0..BUILDS).any(|number| is_running(&seconds(number))));
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.contains(served.home.store().to_str().unwrap()), "{mounts}");
+    // Its socket is still there, and nobody behind it.
+    let mut next = served.home.command(&["daemon", "--addr", &served.address]);
+    served.daemon = next.stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(served.daemon.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("listening at "), "{line}");
+    served.home.context("FROM base\nRUN true", &[]);
+    let shown = ok(&served, &build(&[])).shown;
+    assert!(shown.contains(" CACHED"), "{shown}");
     assert_eq!(served.home.ok(&["store", "check"]).matches("problem").count(), 0);
 }
 

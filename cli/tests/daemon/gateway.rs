@@ -10,7 +10,7 @@ use crate::client::Served;
 use crate::support::check;
 
 /// An image of the frontend, with the libraries that it needs.
-fn make_image(served: &Served, dockerfile: &str) {
+pub(crate) fn make_image(served: &Served, dockerfile: &str) {
     let root = served.home.path("frontend");
     fs::create_dir_all(&root).unwrap();
     let program = std::env::current_exe().unwrap();
@@ -27,10 +27,10 @@ fn make_image(served: &Served, dockerfile: &str) {
 }
 
 /// What runs tests has a word to say first, which is no answer to the daemon.
-const DOCKERFILE: &str = "FROM base\nCOPY . /\nLABEL moby.buildkit.frontend.network.none=true\n\
+pub(crate) const DOCKERFILE: &str = "FROM base\nCOPY . /\nLABEL moby.buildkit.frontend.network.none=true\n\
     ENTRYPOINT [\"/bin/sh\", \"-c\", \"exec 3>&1 >&2; exec /frontend --ignored --exact frontend::runs_in_an_image --nocapture\"]\n";
 
-fn build<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn build<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     let first = ["build", "--progress=plain", "--frontend=gateway.v0", "--opt=source=my/frontend"];
     [&first[..], &["--opt=base=base"], arguments].concat()
 }
@@ -68,6 +68,27 @@ fn a_client_that_asks_for_a_frontend_gets_its_result() {
     let shown = served.build(&[&arguments[..], &[script, &out, &context]].concat());
     assert!(shown.contains("size 24\n") && shown.contains("mind this"), "{shown}");
     assert_eq!(served.read("out/made"), "hello from the frontend\n");
+}
+
+#[test]
+fn a_frontend_runs_processes_on_its_results() {
+    let served = Served::alone(&[]);
+    make_image(&served, DOCKERFILE);
+    let inside = "--opt=contain=read line; echo $WHO $line $(cat /made /again/made) $(pwd); \
+        touch /again/x 2>/dev/null && echo written; grep -w db /etc/hosts; echo no >&2; exit 3";
+    let shown = ok(&served, &build(&["--opt=script=echo made > /made", inside])).shown;
+    for expected in [
+        "host network.host is not allowed\n",
+        "one !.. 3 exit code: 3 done me typed made made /mem;10.9.8.7\tdb; no;\n",
+        "again .. 255 a container of the gateway is for one process done",
+        "insecure .. 255 security.insecure is not allowed done",
+        "killed !.. ",
+        "released None\n",
+        "released Some(NotFound)\n",
+    ] {
+        assert!(shown.contains(expected), "{expected}:\n{shown}");
+    }
+    assert!(!crate::client::is_running("86431"));
 }
 
 fn fails(served: &Served, arguments: &[&str]) -> String {

@@ -23,14 +23,14 @@ fn solve(served: &Served, definition: &[u8], arguments: &[&str]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn ok(served: &Served, definition: &[u8], arguments: &[&str]) -> String {
+pub(crate) fn ok(served: &Served, definition: &[u8], arguments: &[&str]) -> String {
     let output = solve(served, definition, arguments);
     let shown = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{shown}");
     shown
 }
 
-fn fails(served: &Served, definition: &[u8], arguments: &[&str]) -> String {
+pub(crate) fn fails(served: &Served, definition: &[u8], arguments: &[&str]) -> String {
     let output = solve(served, definition, arguments);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -63,7 +63,7 @@ fn listed(root: &std::path::Path) -> String {
     lines.join("\n")
 }
 
-fn base(build: &mut Marshal) -> State {
+pub(crate) fn base(build: &mut Marshal) -> State {
     build.source("docker-image://docker.io/library/base:latest", &[])
 }
 

@@ -13,6 +13,10 @@ mod server;
 #[allow(dead_code, reason = "shared with the tests of registries, which use the rest")]
 mod object_server;
 
+#[path = "../builds/server.rs"]
+#[allow(dead_code, reason = "shared with the tests of builds, which use the rest")]
+mod web_server;
+
 mod buildctl;
 mod buildkitd;
 mod buildx;
@@ -30,4 +34,5 @@ mod marshal;
 mod outputs;
 mod parallel;
 mod remote;
+mod sources;
 mod units;

@@ -4,7 +4,7 @@ use crate::llb::CAPS;
 use crate::proto::ApiCap;
 
 /// What calls of the gateway can be.
-const FRONTEND: [&str; 18] = [
+const FRONTEND: [&str; 22] = [
     "solve.base",
     "resolveimage",
     "resolveimage.resolvemode",
@@ -17,6 +17,10 @@ const FRONTEND: [&str; 18] = [
     "readdir",
     "statfile",
     "frontend.caps",
+    "gateway.exec",
+    "gateway.exec.extrahosts",
+    "gateway.exec.secretenv",
+    "gateway.exec.signals",
     "gateway.solve.metadata",
     "gateway.solve.evaluate",
     "gateway.evaluate",

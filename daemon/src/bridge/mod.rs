@@ -1,9 +1,11 @@
 //! BuildKit's service `LLBBridge`: clients that drive a build step by step, as buildx does.
 
 mod caps;
+mod containers;
 mod files;
 mod images;
 mod own_definition;
+mod processes;
 mod questions;
 mod solve;
 
@@ -12,21 +14,23 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use containers::Containers;
 use engine::{BuildOutcome, Engine};
 use hyper::body::Incoming;
 use image::{ImageConfig, ImageId, Platform};
 use tokio::sync::{OnceCell, watch};
 use tonic::body::Body;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, Streaming};
 
 use crate::Daemon;
 use crate::builds::Build;
 use crate::control::record;
 use crate::proto::bridge::result::Result as AnyRef;
 use crate::proto::bridge::{
-    EvaluateRequest, EvaluateResponse, InputsRequest, InputsResponse, PingRequest, PongResponse,
-    ReadDirRequest, ReadFileRequest, ResolveImageConfigRequest, ResolveSourceMetaRequest, Result as Answer,
-    ReturnRequest, ReturnResponse, SolveRequest, StatFileRequest, WarnRequest, WarnResponse,
+    EvaluateRequest, EvaluateResponse, ExecMessage, InputsRequest, InputsResponse, NewContainerRequest,
+    PingRequest, PongResponse, ReadDirRequest, ReadFileRequest, ReleaseContainerRequest,
+    ResolveImageConfigRequest, ResolveSourceMetaRequest, Result as Answer, ReturnRequest, ReturnResponse,
+    SolveRequest, StatFileRequest, WarnRequest, WarnResponse,
 };
 use crate::proto::pb::Definition;
 use crate::run::{HandedBack, Leaving, Prepared};
@@ -82,6 +86,7 @@ impl Results {
 pub(crate) struct Bridge {
     results: Mutex<HashMap<String, Arc<BridgeResult>>>,
     returned: watch::Sender<Option<Returned>>,
+    containers: Containers,
     /// What a frontend is given to build on.
     inputs: HashMap<String, Definition>,
 }
@@ -93,7 +98,8 @@ impl Bridge {
 
     /// For a frontend that is given something to build on.
     pub(crate) fn with_inputs(inputs: HashMap<String, Definition>) -> Self {
-        Self { results: Mutex::default(), returned: watch::channel(None).0, inputs }
+        let (results, containers) = (Mutex::default(), Containers::default());
+        Self { results, returned: watch::channel(None).0, containers, inputs }
     }
 
     /// What the client has said so far that it has at the end.
@@ -115,6 +121,7 @@ impl Bridge {
 
     /// Lets go of what the results hold: the directories in which the files of the client are.
     pub(crate) fn clear(&self) {
+        self.containers.clear();
         self.lock().clear();
         self.returned.send_replace(None);
     }
@@ -282,6 +289,28 @@ pub(crate) async fn answer_for(
             wire::unary(request, |request: Request<StatFileRequest>| {
                 let work = files::stat_file(daemon.clone(), build.clone(), request.into_inner());
                 while_it_runs(daemon, build, work)
+            })
+            .await
+        }
+        "NewContainer" => {
+            wire::unary(request, |request: Request<NewContainerRequest>| {
+                let work = containers::create(daemon.clone(), build.clone(), request.into_inner());
+                while_it_runs(daemon, build, work)
+            })
+            .await
+        }
+        "ReleaseContainer" => {
+            wire::unary(request, |request: Request<ReleaseContainerRequest>| {
+                containers::release(build, request.into_inner())
+            })
+            .await
+        }
+        "ExecProcess" => {
+            let (begin, told) = containers::execute(daemon, build);
+            wire::bidi(request, |request: Request<Streaming<ExecMessage>>| async move {
+                // Whoever would take it goes with this thread.
+                let _ = begin.send(request.into_inner());
+                Ok(told)
             })
             .await
         }

@@ -16,7 +16,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::stream;
 use prost::Message;
@@ -29,7 +29,7 @@ use crate::proto::control::{
     DiskUsageRequest, DiskUsageResponse, InfoRequest, InfoResponse, ListWorkersRequest, ListWorkersResponse,
     PruneRequest, UsageRecord,
 };
-use crate::proto::types::BuildkitVersion;
+use crate::proto::types::{BuildkitVersion, GcPolicy};
 use crate::proto::{pb, system_time};
 use crate::tls::{ClientTls, TlsError};
 use crate::wire::{Caller, client};
@@ -152,6 +152,25 @@ pub struct Worker {
     pub labels: BTreeMap<String, String>,
     /// Its version.
     pub version: Version,
+    /// What it removes of its cache when there is too much of it, in this order.
+    pub rules: Vec<CollectionRule>,
+}
+
+/// A rule of the collection of a daemon's cache; a limit of nothing is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectionRule {
+    /// Also what images stand on.
+    pub all: bool,
+    /// Only what one of these is true of.
+    pub filters: Vec<String>,
+    /// Only what was not used for so long.
+    pub keep_duration: Duration,
+    /// So much stays.
+    pub reserved_bytes: u64,
+    /// No more than this stays.
+    pub max_used_bytes: u64,
+    /// So much of the disk is to be free.
+    pub min_free_bytes: u64,
 }
 
 /// Something in the cache of a daemon.
@@ -279,6 +298,7 @@ impl Client {
             platforms: record.platforms.iter().map(platform).collect(),
             labels: record.labels.into_iter().collect(),
             version: record.buildkit_version.map(version).unwrap_or_default(),
+            rules: record.gc_policy.into_iter().map(rule).collect(),
         });
         Ok(workers.collect())
     }
@@ -320,6 +340,18 @@ async fn dial(address: &str) -> io::Result<TcpStream> {
     let connection = TcpStream::connect(address).await?;
     connection.set_nodelay(true)?;
     Ok(connection)
+}
+
+fn rule(policy: GcPolicy) -> CollectionRule {
+    let positive = |value: i64| u64::try_from(value).unwrap_or(0);
+    CollectionRule {
+        all: policy.all,
+        filters: policy.filters,
+        keep_duration: Duration::from_nanos(positive(policy.keep_duration)),
+        reserved_bytes: positive(policy.reserved_space),
+        max_used_bytes: positive(policy.max_used_space),
+        min_free_bytes: positive(policy.min_free_space),
+    }
 }
 
 fn version(version: BuildkitVersion) -> Version {

@@ -3,8 +3,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
+use regex::bytes::{Regex, RegexBuilder};
 use tonic::Status;
 
+const IS: &str = "==";
+const IS_NOT: &str = "!=";
+/// How a text is compared, in containerd's words; the last is a pattern.
+const SIGNS: [&str; 3] = [IS, IS_NOT, "~="];
+/// What a pattern may take once it is compiled.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
 /// Filters of one request.
 const FILTERS_MAX: usize = 64;
 
@@ -24,12 +31,11 @@ pub(super) struct Facts<'a> {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Filter(Vec<Vec<Condition>>);
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 enum Condition {
     Text {
         field: Field,
-        is_equal: bool,
-        value: String,
+        wanted: Wanted,
     },
     /// Seconds since 1970.
     Time {
@@ -41,6 +47,24 @@ enum Condition {
         order: Order,
         duration: Duration,
     },
+}
+
+#[derive(Debug, Clone)]
+enum Wanted {
+    This(String),
+    Another(String),
+    /// A text in which the pattern is found.
+    Like(Regex),
+}
+
+impl Wanted {
+    fn is(&self, found: &str) -> bool {
+        match self {
+            Self::This(value) => found == value,
+            Self::Another(value) => found != value,
+            Self::Like(pattern) => pattern.is_match(found.as_bytes()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,14 +125,14 @@ impl Filter {
 impl Condition {
     fn holds(&self, facts: &Facts<'_>) -> bool {
         match self {
-            Self::Text { field, is_equal, value } => {
+            Self::Text { field, wanted } => {
                 let found = match field {
                     Field::Name => Some(facts.name),
                     Field::Status => Some(facts.status),
                     Field::Repository => facts.repository,
                 };
                 // What is not there is neither, as in containerd.
-                found.is_some_and(|found| (found == value) == *is_equal)
+                found.is_some_and(|found| wanted.is(found))
             }
             Self::Time { of, order, unix_s } => {
                 let time = match of {
@@ -147,16 +171,24 @@ fn condition(text: &str, now: SystemTime) -> Result<Condition, Status> {
         };
         return Ok(Condition::Time { of, order, unix_s });
     }
-    let signs = [("==", true), ("!=", false)];
-    let found = signs.into_iter().find_map(|(sign, is_equal)| Some((text.split_once(sign)?, is_equal)));
-    let ((name, value), is_equal) = found.ok_or_else(wrong)?;
+    let found = SIGNS.into_iter().find_map(|sign| Some((text.split_once(sign)?, sign)));
+    let ((name, value), sign) = found.ok_or_else(wrong)?;
+    let value = value.trim_matches('"');
     let field = match name {
         "ref" => Field::Name,
         "status" => Field::Status,
         "repository" => Field::Repository,
         _ => return Err(wrong()),
     };
-    Ok(Condition::Text { field, is_equal, value: value.trim_matches('"').to_owned() })
+    let wanted = match sign {
+        IS => Wanted::This(value.to_owned()),
+        IS_NOT => Wanted::Another(value.to_owned()),
+        _ => {
+            let mut pattern = RegexBuilder::new(value);
+            Wanted::Like(pattern.unicode(false).size_limit(PATTERN_BYTES_MAX).build().map_err(|_| wrong())?)
+        }
+    };
+    Ok(Condition::Text { field, wanted })
 }
 
 /// `1h30m`, as Go's `time.ParseDuration`, without signs and fractions.
@@ -225,12 +257,16 @@ mod tests {
             (&["completedAt<=1970-01-12T13:48:10Z"], true),
             (&["completedAt<1970-01-12T13:48:10Z"], false),
             (&["repository!=x"], false),
+            (&["status~=^e.*r$"], true),
+            (&["status~=^r"], false),
+            (&["ref~=\"[ab]\",status==error"], true),
         ] {
             let filters: Vec<String> = filters.iter().map(|text| (*text).to_owned()).collect();
             let filter = Filter::parse(&filters, at(2_000_000)).unwrap();
             assert_eq!(filter.passes(&facts), expected, "{filters:?}");
         }
-        for wrong in ["status", "color==red", "startedAt>soon", "duration<x", "ref~=a.*"] {
+        for wrong in ["status", "color==red", "startedAt>soon", "duration<x", "ref~=(", "ref~=a{9999}{9999}"]
+        {
             let refused = Filter::parse(&[wrong.to_owned()], at(0)).unwrap_err();
             assert_eq!(refused.message(), format!("invalid filter of the history: `{wrong}`"));
         }

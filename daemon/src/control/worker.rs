@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 
 use engine::default_platform;
+use engine::space::{DiskUsage, PruneOptions};
 use image::Platform;
 
 use crate::Daemon;
 use crate::proto::pb;
-use crate::proto::types::{BuildkitVersion, WorkerRecord};
+use crate::proto::types::{BuildkitVersion, GcPolicy, WorkerRecord};
 
 /// What the names of a worker's properties begin with.
 const LABELS: &str = "org.mobyproject.buildkit.worker";
+const NANOSECONDS: i64 = 1_000_000_000;
 
 /// Our name and version, where clients look for BuildKit's.
 pub(super) fn version() -> BuildkitVersion {
@@ -36,7 +38,21 @@ pub(crate) fn record(daemon: &Daemon) -> WorkerRecord {
             named => named.iter().map(platform).collect(),
         },
         buildkit_version: Some(version()),
+        gc_policy: daemon.collection_rules().iter().map(policy).collect(),
         ..WorkerRecord::default()
+    }
+}
+
+/// A rule of the collection of the cache.
+fn policy(rule: &PruneOptions) -> GcPolicy {
+    let bytes = |limit: Option<u64>| limit.map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+    GcPolicy {
+        all: rule.all,
+        keep_duration: bytes(rule.until_age_s).saturating_mul(NANOSECONDS),
+        filters: rule.kinds.iter().map(|kind| format!("type=={}", DiskUsage::kind_name(*kind))).collect(),
+        reserved_space: bytes(rule.reserved_bytes),
+        max_used_space: bytes(rule.max_used_bytes),
+        min_free_space: bytes(rule.min_free_bytes),
     }
 }
 

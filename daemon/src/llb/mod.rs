@@ -17,7 +17,8 @@ mod mounts;
 mod read;
 mod source;
 
-use image::Platform;
+use engine::operations::Op;
+use image::{Digest, Platform};
 use prost::Message as _;
 
 pub(crate) use caps::IDS as CAPS;
@@ -35,6 +36,16 @@ use crate::proto::pb;
 pub fn check(bytes: &[u8]) -> Result<usize, LlbError> {
     let definition = pb::Definition::decode(bytes).map_err(|source| LlbError::Definition { source })?;
     Ok(lower(&definition, &Platform::host())?.graph.len())
+}
+
+/// The operation of a source alone.
+pub(crate) fn source(source: &pb::SourceOp, platform: &Platform) -> Result<Op, LlbError> {
+    let op = pb::Op { op: Some(pb::op::Op::Source(source.clone())), ..pb::Op::default() }.encode_to_vec();
+    let digest = Digest::of(&op).to_string();
+    let end = pb::Op { inputs: vec![pb::Input { digest, index: 0 }], ..pb::Op::default() }.encode_to_vec();
+    let definition = pb::Definition { def: vec![op, end], ..pb::Definition::default() };
+    let lowered = lower(&definition, platform)?;
+    Ok(lowered.graph.vertex(lowered.target).op.clone())
 }
 
 #[cfg(test)]

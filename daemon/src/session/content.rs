@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::stream;
-use image::{BlobDigest, Descriptor, Sha256};
+use image::{BlobDigest, Descriptor, Digest, Sha256};
 use prost::Message;
 use tokio::sync::mpsc;
 use tonic::metadata::AsciiMetadataValue;
@@ -86,6 +86,21 @@ impl ClientStore {
         }
     }
 
+    /// A small blob, verified.
+    pub(crate) async fn document(&self, digest: &BlobDigest, bytes_max: u64) -> Result<Vec<u8>, Status> {
+        let asked = ReadContentRequest { digest: digest.to_string(), ..ReadContentRequest::default() };
+        let mut answers: Streaming<ReadContentResponse> = self.ask(READ, asked).await?;
+        let mut bytes = Vec::new();
+        while let Some(answer) = answers.message().await? {
+            bytes.extend_from_slice(&answer.data);
+            if bytes.len() as u64 > bytes_max {
+                return Err(too_large(digest, bytes_max));
+            }
+        }
+        let actual = BlobDigest(Digest::of(&bytes));
+        if actual == *digest { Ok(bytes) } else { Err(wrong(digest, &actual)) }
+    }
+
     /// Reads a blob into a file that appears whole, verified.
     pub(crate) async fn fetch(&self, digest: &BlobDigest, bytes_max: u64, to: PathBuf) -> Result<(), Status> {
         let asked = ReadContentRequest { digest: digest.to_string(), ..ReadContentRequest::default() };
@@ -137,6 +152,14 @@ impl ClientStore {
     }
 }
 
+fn too_large(digest: &BlobDigest, bytes_max: u64) -> Status {
+    Status::resource_exhausted(format!("the blob {digest} has more than {bytes_max} bytes"))
+}
+
+fn wrong(expected: &BlobDigest, actual: &BlobDigest) -> Status {
+    Status::data_loss(format!("the client sent {actual} as the blob {expected}"))
+}
+
 /// Keeps what arrives if it is what it should be.
 fn write(
     mut brought: mpsc::Receiver<Vec<u8>>,
@@ -151,16 +174,14 @@ fn write(
     while let Some(data) = brought.blocking_recv() {
         count += data.len() as u64;
         if count > bytes_max {
-            return Err(Status::resource_exhausted(format!(
-                "the blob {expected} has more than {bytes_max} bytes"
-            )));
+            return Err(too_large(expected, bytes_max));
         }
         hasher.update(&data);
         staged.write_all(&data).map_err(disk(to))?;
     }
     let actual = BlobDigest(hasher.finish());
     if actual != *expected {
-        return Err(Status::data_loss(format!("the client sent {actual} as the blob {expected}")));
+        return Err(wrong(expected, &actual));
     }
     staged.persist(to).map_err(|error| disk(to)(error.error))?;
     Ok(())
@@ -202,8 +223,6 @@ fn pieces(
 
 #[cfg(test)]
 mod tests {
-    use image::Digest;
-
     use super::*;
 
     fn kept(pieces: &[&[u8]], expected: &[u8], bytes_max: u64) -> (Result<(), Code>, usize) {

@@ -109,6 +109,26 @@ pub(crate) async fn bring(
     joined(tokio::task::spawn_blocking(move || name(&layout, top, &seen))).await?
 }
 
+/// The config of what a digest names: of the image, or of the one for a platform.
+pub(crate) async fn config(
+    store: &ClientStore,
+    root: &BlobDigest,
+    platform: &Platform,
+) -> Result<Vec<u8>, Status> {
+    let mut digest = *root;
+    for _ in 0..=DEPTH_MAX {
+        let bytes = store.document(&digest, DOCUMENT_BYTES_MAX).await?;
+        if let Ok(manifest) = Manifest::parse(&bytes) {
+            return store.document(&manifest.config.digest, DOCUMENT_BYTES_MAX).await;
+        }
+        let (_, named) = named_by(&digest, &bytes)?;
+        let none = || Status::not_found(format!("{root} has no image for {platform}"));
+        let wanted = named.into_iter().find(|it| is_wanted(it, std::slice::from_ref(platform)));
+        digest = wanted.ok_or_else(none)?.digest;
+    }
+    Err(Status::invalid_argument(format!("{root} has more than {DEPTH_MAX} indexes in one another")))
+}
+
 /// Whether a blob that was brought before is still there.
 async fn is_there(path: PathBuf, size_bytes: u64) -> Result<bool, Status> {
     let look = move || fs::metadata(path).is_ok_and(|found| found.len() == size_bytes);

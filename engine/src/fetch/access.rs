@@ -8,8 +8,9 @@ use super::FetchError;
 use super::auth::FileCredentials;
 use super::git::{Credentials, GitAccess};
 use crate::BuildRequest;
-use crate::agent::AgentPool;
+use crate::agent::{AgentPool, Agents};
 use crate::net::HttpClient;
+use crate::secrets::Secrets;
 
 /// The agent for repositories behind ssh, as in BuildKit.
 const AGENT: &str = "default";
@@ -25,12 +26,16 @@ pub(crate) struct Access {
 
 impl Access {
     pub(crate) fn new(request: &BuildRequest) -> Self {
+        Self::of(&request.secrets, &request.agents, &request.proxy_env)
+    }
+
+    pub(crate) fn of(secrets: &Secrets, agents: &Agents, proxy_env: &[(String, String)]) -> Self {
         Self {
-            client: HttpClient::new(&request.proxy_env),
-            file_credentials: FileCredentials::new(&request.secrets),
-            agents: Arc::new(AgentPool::new(&request.agents)),
-            proxy_env: request.proxy_env.clone(),
-            credentials: Credentials::new(&request.secrets),
+            client: HttpClient::new(proxy_env),
+            file_credentials: FileCredentials::new(secrets),
+            agents: Arc::new(AgentPool::new(agents)),
+            proxy_env: proxy_env.to_vec(),
+            credentials: Credentials::new(secrets),
         }
     }
 

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use cache::{ActiveLayer, Key, LayerId, Record, Store};
+use frontend::remote::file_name;
 use graph::HttpSource;
 use image::{Digest, Hasher};
 use rustix::fs::{Gid, Mode, OFlags, Timespec, Timestamps, Uid, fchmod, fchown, futimens, openat};
@@ -97,7 +98,7 @@ async fn download(
     on_bytes: OnBytes<'_>,
 ) -> Result<RemoteFile, FetchError> {
     let layer = store.begin_layer()?;
-    let named = source.filename.clone().or_else(|| body.name());
+    let named = source.filename.clone().or_else(|| body.name()).or_else(|| file_name(&source.url));
     let name = named.unwrap_or_else(|| UNNAMED.to_owned());
     let modified = body.modified_unix_s().unwrap_or(0);
     let saved = body.save(create(&layer, &name)?, on_bytes).await?;

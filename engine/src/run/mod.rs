@@ -7,7 +7,7 @@ mod privileges;
 pub(crate) mod rootfs;
 pub(crate) mod stacking;
 
-pub use attended::{Attended, AttendedExit, TakeOutput};
+pub use attended::{Attended, AttendedExit, AttendedMount, Steering, TakeOutput};
 pub use privileges::{Grants, Privileges, SystemCalls};
 
 pub use executor::WindowSize;

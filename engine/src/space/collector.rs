@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cache::Store;
+use cache::{PruneOptions, Store, StoreError};
 
 use super::Ceiling;
 
@@ -27,6 +27,11 @@ pub(crate) struct Collector {
 impl Collector {
     pub(crate) fn new(ceiling: Ceiling, start: StartCollection) -> Self {
         Self { ceiling, start, is_started: AtomicBool::new(false) }
+    }
+
+    /// What a collection removes, in this order.
+    pub(crate) fn rules(&self, store: &Store) -> Result<Vec<PruneOptions>, StoreError> {
+        Ok(self.ceiling.rules(store.space()?))
     }
 
     /// Something was added, and more will follow.

@@ -48,6 +48,15 @@ impl Engine {
         store.try_prune(&rules)
     }
 
+    /// What is removed when the build cache passes its ceiling, in this order; nothing without a ceiling.
+    ///
+    /// # Errors
+    ///
+    /// When the size of the disk is not known.
+    pub fn collection_rules(&self) -> Result<Vec<PruneOptions>, StoreError> {
+        self.watch.as_ref().map_or_else(|| Ok(Vec::new()), |watch| watch.collector.rules(&self.store))
+    }
+
     /// Removes images that have no name and that no container uses; with `all` those with a name as well. Then
     /// removes the layers that nobody has any more.
     ///

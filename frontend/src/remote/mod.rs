@@ -185,7 +185,7 @@ fn http(text: &str) -> Result<HttpSource, RemoteError> {
 }
 
 /// The name of the file at a URL, by the end of its path, if it has one that can be the name of a file.
-pub(crate) fn file_name(url: &str) -> Option<String> {
+pub fn file_name(url: &str) -> Option<String> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = &rest[..rest.find(['?', '#']).unwrap_or(rest.len())];
     let path = decoded(rest.split_once('/')?.1)?;

@@ -1,15 +1,17 @@
 //! `buildctl debug`.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use daemon::client::{Worker, describe_definition};
+use daemon::client::{CollectionRule, Worker, describe_definition};
 
 use super::usage::aligned;
 use super::{Flags, Place, failed};
 use crate::console;
 use crate::drop_in::flags::{self, Flag, Kind};
+use crate::output::size_fixed;
 use crate::report::{Exit, Report};
 
 const WORKERS: &[Flag] = &[("filter", Some('f'), Kind::Value), ("verbose", Some('v'), Kind::Switch)];
@@ -60,11 +62,33 @@ fn details(worker: &Worker) -> String {
     let version = format!("{} {} {}", version.package, version.version, version.revision);
     let labels: String = worker.labels.iter().map(|(name, value)| format!("\t{name}:\t{value}\n")).collect();
     let platforms = worker.platforms.join(",");
+    let rules: String = worker.rules.iter().enumerate().map(|(number, it)| rule(number, it)).collect();
     format!(
-        "ID:\t{}\nPlatforms:\t{platforms}\nBuildKit:\t{}\nLabels:\n{labels}\n",
+        "ID:\t{}\nPlatforms:\t{platforms}\nBuildKit:\t{}\nLabels:\n{labels}{rules}\n",
         worker.id,
         version.trim_end()
     )
+}
+
+/// A rule of the collection of the cache, as BuildKit's client shows it.
+fn rule(number: usize, rule: &CollectionRule) -> String {
+    let mut text = format!("GC Policy rule#{number}:\n\tAll:\t{}\n", rule.all);
+    if !rule.filters.is_empty() {
+        let _ = writeln!(text, "\tFilters:\t{}", rule.filters.join(" "));
+    }
+    if !rule.keep_duration.is_zero() {
+        let _ = writeln!(text, "\tKeep Duration:\t{}s", rule.keep_duration.as_secs());
+    }
+    for (name, bytes) in [
+        ("Reserved Space", rule.reserved_bytes),
+        ("Maximum Used Space", rule.max_used_bytes),
+        ("Minimum Free Space", rule.min_free_bytes),
+    ] {
+        if bytes > 0 {
+            let _ = writeln!(text, "\t{name}:\t{}", size_fixed(bytes));
+        }
+    }
+    text
 }
 
 /// Shows the operations of a definition: of a file, or of standard input.

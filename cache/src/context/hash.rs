@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use image::Digest;
+use image::{Digest, Sha256};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags, openat2, statx};
 use rustix::io::Errno;
 
@@ -131,24 +131,57 @@ impl ContextTree {
         Ok(lock(&self.learned).entry(entry.place).or_insert(learned).digest)
     }
 
+    /// SHA-256 of a header that depends on the size, and the content of a regular file, which is read now; none when
+    /// the file is not any more what [`Self::digest`] has told about it.
+    ///
+    /// # Errors
+    ///
+    /// [`ContextError::Changed`] when it is no regular file any more.
+    pub fn digest_after(
+        &self,
+        entry: ContextEntry<'_>,
+        header: impl Fn(u64) -> Vec<u8>,
+    ) -> Result<Option<Digest>, ContextError> {
+        let path = entry.path();
+        let bytes = path.as_os_str().as_bytes();
+        let (file, stat) = self.open(&path)?;
+        let mut hash = Sha256::new();
+        hash.update(&header(stat.size_bytes));
+        let mut block = vec![0; BLOCK_BYTES];
+        let is_whole = read_all(&file, stat.size_bytes, &mut block, |part| hash.update(part))
+            .map_err(|source| ContextError::Read { path: path.clone(), source })?;
+        let after = look_at(&file).map_err(|error| ContextError::read(bytes, error))?;
+        let expected =
+            lock(&self.learned).get(&entry.place).map_or(*entry.stat(), |it| it.stat(entry.stat()));
+        let is_same = stat.is_same_content(&expected) && stat.is_same_content(&after);
+        Ok((is_whole && is_same).then(|| hash.finish()))
+    }
+
+    /// A regular file, with what it looks like.
+    fn open(&self, path: &Path) -> Result<(File, FileStat), ContextError> {
+        let bytes = path.as_os_str().as_bytes();
+        // Not blocking: if a FIFO has taken the file's place, this must not wait for a writer.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat2(&self.root, path, flags, Mode::empty(), BENEATH) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NXIO) => {
+                return Err(ContextError::changed(bytes));
+            }
+            Err(error) => return Err(ContextError::read(bytes, error)),
+        };
+        let stat = look_at(&file).map_err(|error| ContextError::read(bytes, error))?;
+        match stat.kind() {
+            FileType::RegularFile => Ok((file, stat)),
+            _ => Err(ContextError::changed(bytes)),
+        }
+    }
+
     fn read(&self, entry: ContextEntry<'_>, block: &mut [u8]) -> Result<Learned, ContextError> {
         let path = entry.path();
         let bytes = path.as_os_str().as_bytes();
         for _ in 0..ATTEMPTS_MAX {
-            // Not blocking: if a FIFO has taken the file's place, this must not wait for a writer.
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = match openat2(&self.root, &path, flags, Mode::empty(), BENEATH) {
-                Ok(file) => File::from(file),
-                Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NXIO) => {
-                    return Err(ContextError::changed(bytes));
-                }
-                Err(error) => return Err(ContextError::read(bytes, error)),
-            };
             let now = SystemTime::now();
-            let stat = look_at(&file).map_err(|error| ContextError::read(bytes, error))?;
-            if stat.kind() != FileType::RegularFile {
-                return Err(ContextError::changed(bytes));
-            }
+            let (file, stat) = self.open(&path)?;
             let digest = hash(&file, stat.size_bytes, block)
                 .map_err(|source| ContextError::Read { path: path.clone(), source })?;
             let after = look_at(&file).map_err(|error| ContextError::read(bytes, error))?;
@@ -168,8 +201,21 @@ fn look_at(file: &File) -> rustix::io::Result<FileStat> {
 }
 
 /// `None` when the file has another size than it said.
-fn hash(mut file: &File, size_bytes: u64, block: &mut [u8]) -> std::io::Result<Option<Digest>> {
+fn hash(file: &File, size_bytes: u64, block: &mut [u8]) -> std::io::Result<Option<Digest>> {
     let mut hash = blake3::Hasher::new();
+    let is_whole = read_all(file, size_bytes, block, |part| {
+        hash.update(part);
+    })?;
+    Ok(is_whole.then(|| Digest(hash.finalize().into())))
+}
+
+/// Reads a file to its end. False when it has another size than it said.
+fn read_all(
+    mut file: &File,
+    size_bytes: u64,
+    block: &mut [u8],
+    mut take: impl FnMut(&[u8]),
+) -> std::io::Result<bool> {
     let mut left = size_bytes;
     while left > 0 {
         let count = match file.read(block) {
@@ -178,10 +224,10 @@ fn hash(mut file: &File, size_bytes: u64, block: &mut [u8]) -> std::io::Result<O
             Err(error) => return Err(error),
         };
         if count == 0 || count as u64 > left {
-            return Ok(None);
+            return Ok(false);
         }
-        hash.update(&block[..count]);
+        take(&block[..count]);
         left -= count as u64;
     }
-    Ok(Some(Digest(hash.finalize().into())))
+    Ok(true)
 }

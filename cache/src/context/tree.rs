@@ -149,6 +149,12 @@ impl ContextTree {
         ContextEntries { tree: self, open: vec![(ROOT, 0)] }
     }
 
+    /// What is directly in the root directory, sorted by name.
+    pub fn children(&self) -> impl Iterator<Item = ContextEntry<'_>> {
+        let count = self.directories[ROOT as usize].entries.len();
+        (0..count).map(|at| self.at(Place { directory: ROOT, at: index(at) }))
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.directories.iter().map(|directory| directory.entries.len()).sum()

@@ -19,6 +19,11 @@ pub(crate) fn is_pattern(component: &[u8]) -> bool {
     false
 }
 
+/// Whether the name of a file matches a pattern for names; none when Go does not accept the pattern.
+pub fn name_matches(pattern: &[u8], name: &[u8]) -> Option<bool> {
+    Pattern::new(pattern).ok().map(|pattern| pattern.matches(name))
+}
+
 /// A parsed pattern for one component.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Pattern(Vec<Piece>);

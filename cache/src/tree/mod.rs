@@ -37,6 +37,7 @@ pub use context_mode::ContextMode;
 pub use digest::digest;
 pub(crate) use directory::copy_directory;
 pub use error::TreeError;
+pub use glob::name_matches;
 pub use listing::Listed;
 pub use mode::{ModeChange, ModeError};
 pub use pack::{Packing, UnpackError, plan, unpack_packed};

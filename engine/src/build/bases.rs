@@ -171,7 +171,7 @@ impl Engine {
         let created_unix_ns = created_unix_ns(&config);
         let digest = Some(manifest.descriptor.digest.0);
         let output = Output::Away(AwayLayers { links, created_unix_ns, record: None });
-        Ok(BaseImage { config, output, digest })
+        Ok(BaseImage { config, output, digest, named: Some(named) })
     }
 
     /// The config of an image for a platform, and the digest that its name stands for. Its layers stay where they are.
@@ -216,7 +216,8 @@ impl Engine {
         let Some(stored) = self.store.image(&id)? else { return Ok(None) };
         let config = crate::images::read_config(&self.store, &id)?;
         let digest = stored.manifest.map_or(id.0, |manifest| manifest.0);
-        Ok(Some(BaseImage { digest: Some(digest), ..base_image(config, stored.layers) }))
+        let named = wanted.reference.digest().copied();
+        Ok(Some(BaseImage { digest: Some(digest), named, ..base_image(config, stored.layers) }))
     }
 
     /// The image that a name means, unless that is for another platform and the name has one for the right one.
@@ -234,7 +235,8 @@ impl Engine {
 
 pub(super) fn base_image(config: ImageConfig, layers: Vec<LayerId>) -> BaseImage {
     let created_unix_ns = created_unix_ns(&config);
-    BaseImage { config, output: Output::Layers(Layers { ids: layers.into(), created_unix_ns }), digest: None }
+    let output = Output::Layers(Layers { ids: layers.into(), created_unix_ns });
+    BaseImage { config, output, digest: None, named: None }
 }
 
 fn created_unix_ns(config: &ImageConfig) -> i64 {

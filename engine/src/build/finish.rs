@@ -202,7 +202,9 @@ async fn with_inline_cache(
     if request.caches.inline == InlineCache::Present {
         let own = Ended { targets: &[target.vertex], ..*ended };
         let failed = |source| BuildError::CacheExport { place: INLINE_KEY.to_owned(), source };
-        config.extra.insert(INLINE_KEY.to_owned(), own.inline().await.map_err(failed)?);
+        for (key, value) in own.inline().await.map_err(failed)? {
+            config.extra.insert(key.to_owned(), value);
+        }
     }
     Ok(config)
 }

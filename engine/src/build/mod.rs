@@ -93,7 +93,8 @@ impl Engine {
         let journal = Journal::new(BuildLog::begin(&logs, &request, &platforms), &graph, &step_of)
             .explaining(request.explaining);
         let around = (bases.links(), epoch);
-        let imports = Imports::new(self, &request.caches, &steps, &graph, around);
+        let foreign = Arc::new(request.caches.foreign(&graph, &bases));
+        let imports = Imports::new(self, &request.caches, &steps, &graph, &foreign, around);
         let worker = BuildWorker {
             engine: self.clone(),
             store: self.store.clone(),
@@ -123,6 +124,7 @@ impl Engine {
             slots: Semaphore::new(STEPS_AT_ONCE_MAX),
             hashing: Mutex::new(Vec::new()),
             imports,
+            foreign,
             used_mounts: Mutex::default(),
             trail: Trail::default(),
         };

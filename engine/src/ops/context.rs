@@ -36,6 +36,7 @@ pub(super) async fn open(
         Ok::<_, BuildError>(Arc::new(ContextFiles { source, tree }))
     })
     .await?;
+    worker.foreign.opened(id, &files);
     worker.opened.lock().expect("no holder of the lock panics").push(files.clone());
     if let Some(step) = step {
         let count = files.tree.len() as u64;

@@ -18,6 +18,7 @@ impl BuildWorker {
             return Ok(Lookup::Missing);
         };
         if hit.created_unix_ns < self.cached_since_unix_ns {
+            self.foreign.is_another(id);
             self.ahead.missed(id);
             self.journal.expired(id, hit.created_unix_ns);
             return Ok(Lookup::Expired);

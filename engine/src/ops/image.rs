@@ -18,6 +18,8 @@ pub(crate) struct BaseImage {
     pub(crate) output: Output,
     /// Of the manifest that it came with, else of its config; none for an image of a layout.
     pub(crate) digest: Option<Digest>,
+    /// What its name stands for, which is its manifest or a list with that, as far as that is known.
+    pub(crate) named: Option<Digest>,
 }
 
 /// The base images of a build.

@@ -36,7 +36,7 @@ use crate::blocking::blocking;
 use crate::cdi::DeviceEdits;
 use crate::context::ContextRoot;
 use crate::fetch::{Access, Commit};
-use crate::remote_cache::{AwayLayers, Imports, Link, Trail};
+use crate::remote_cache::{AwayLayers, Foreign, Imports, Link, Trail};
 use crate::report::Meter;
 use crate::secrets::Secrets;
 use crate::space::{Attempts, with_room};
@@ -163,6 +163,8 @@ pub(crate) struct BuildWorker {
     pub(crate) hashing: Mutex<Vec<JoinHandle<()>>>,
     /// Caches outside the store.
     pub(crate) imports: Imports,
+    /// What BuildKit calls the results.
+    pub(crate) foreign: Arc<Foreign>,
     /// Cache mounts that steps have used.
     pub(crate) used_mounts: Mutex<BTreeSet<String>>,
     /// Under which keys the results are known.
@@ -240,6 +242,7 @@ impl Worker for BuildWorker {
             return self.look_elsewhere(id, key).await;
         };
         if record.created_unix_ns < self.cached_since_unix_ns {
+            self.foreign.is_another(id);
             self.ahead.missed(id);
             self.journal.expired(id, record.created_unix_ns);
             return Ok(Lookup::Expired);

@@ -79,14 +79,14 @@ impl Depot {
     pub(super) async fn read(&self) -> Result<Option<Found>, RemoteCacheError> {
         if let Self::Keyed(keyed) = self {
             let Some((manifest, bytes)) = keyed.catalogue().await? else { return Ok(None) };
-            return Ok(Some(Found { catalogue: Catalogue::parse(&bytes)?, manifest }));
+            return Ok(Some(Found { catalogue: Catalogue::parse(&bytes, &[])?, manifest }));
         }
         let Some((manifest, kind, bytes)) = self.manifest().await? else { return Ok(None) };
         let found = |catalogue| Some(Found { catalogue, manifest });
         match config_of(kind, &bytes) {
-            Ok(config) => {
+            Ok((config, blobs)) => {
                 let document = self.document(config).await?;
-                Ok(found(blocking(move || Catalogue::parse(&document)).await?))
+                Ok(found(blocking(move || Catalogue::parse(&document, &blobs)).await?))
             }
             Err(error) => match self.inline(kind, &bytes).await? {
                 Some(catalogue) => Ok(found(catalogue)),
@@ -254,7 +254,11 @@ impl Depot {
         };
         let config = document(media_type, &config_bytes);
         let form = ImageForm { media_types: export.media_types, ..ImageForm::default() };
-        let blobs = catalogue.blobs().into_values();
+        let blobs = match export.format {
+            CacheFormat::Slipway => catalogue.blobs(),
+            CacheFormat::BuildKit => catalogue.described_blobs(),
+        };
+        let blobs = blobs.into_values();
         let renamed = |mut blob: Descriptor| {
             if let Some(known) = MediaType::parse(&blob.media_type) {
                 form.media_type(known).clone_into(&mut blob.media_type);
@@ -310,15 +314,23 @@ fn document(media_type: &str, bytes: &[u8]) -> Descriptor {
     descriptor
 }
 
-/// Where the catalogue of a cache is: the config of its manifest, or one of an index, as BuildKit writes both.
-fn config_of(kind: Kind, bytes: &[u8]) -> Result<Descriptor, RemoteCacheError> {
+/// Where the catalogue of a cache is: the config of its manifest, or one of an index, as BuildKit writes both; with the
+/// blobs that are named beside it.
+fn config_of(kind: Kind, bytes: &[u8]) -> Result<(Descriptor, Vec<Descriptor>), RemoteCacheError> {
     let is_catalogue =
         |descriptor: &Descriptor| [CATALOGUE_TYPE, BUILDKIT_TYPE].contains(&descriptor.media_type.as_str());
-    let candidates = match kind {
-        Kind::Manifest => vec![Manifest::parse(bytes)?.config],
-        Kind::Index => Index::parse(bytes)?.manifests,
+    let (candidates, mut blobs) = match kind {
+        Kind::Manifest => {
+            let manifest = Manifest::parse(bytes)?;
+            (vec![manifest.config], manifest.layers)
+        }
+        Kind::Index => (Index::parse(bytes)?.manifests, Vec::new()),
     };
     let media_type = candidates.first().map(|first| first.media_type.clone()).unwrap_or_default();
-    let found = candidates.into_iter().find(is_catalogue);
-    found.ok_or(RemoteCacheError::NotACache { media_type })
+    let (found, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_catalogue);
+    blobs.extend(others);
+    match found.into_iter().next() {
+        Some(found) => Ok((found, blobs)),
+        None => Err(RemoteCacheError::NotACache { media_type }),
+    }
 }

@@ -1,6 +1,5 @@
 //! Writes what a build came to into a remote cache: the difference to what is there.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +9,11 @@ use graph::{BuildGraph, Op, VertexId};
 use image::{Descriptor, DiffId, Digest, ImageId};
 use solver::Solved;
 
-use super::away::{AwayLayer, Link, Origin};
-use super::catalogue::{BlobEntry, Catalogue, Draft, LayerEntry, MountEntry, RecordEntry, StateEntry};
+use super::catalogue::{Catalogue, Draft, MountEntry, RecordEntry, StateEntry};
 use super::depot::Found;
+use super::results::{Outcome, OwnLayer, Whereabouts, entries};
 use super::send::Sending;
-use super::{CacheExport, CacheFailure, CacheMode, Depot, RemoteCacheError, TravellingMounts, Trod, mounts};
+use super::{CacheExport, CacheFailure, CacheFormat, Depot, RemoteCacheError, TravellingMounts, mounts};
 use crate::BuildError;
 use crate::blocking::blocking;
 use crate::images::{LayerTar, compressed};
@@ -32,22 +31,6 @@ pub(crate) struct Ended<'a> {
     pub(crate) targets: &'a [VertexId],
     pub(crate) solved: &'a Solved<Output>,
     pub(crate) mounts: TravellingMounts,
-}
-
-/// A layer of a result.
-#[derive(Clone)]
-pub(super) struct OwnLayer {
-    pub(super) diff_id: DiffId,
-    pub(super) epoch: Option<i64>,
-    pub(super) whereabouts: Whereabouts,
-}
-
-#[derive(Clone)]
-pub(super) enum Whereabouts {
-    /// In the registry of the base image, from where everybody has it.
-    Base,
-    Store(LayerId),
-    Away(Arc<AwayLayer>),
 }
 
 /// What has the name of a cache that is written.
@@ -72,19 +55,6 @@ async fn replaceable(
         Err(error) if error.is_network() && !error.is_of_one_blob() => return Err(error),
         Err(_) => There { manifest: depot.current().await?, catalogue: Catalogue::default() },
     })
-}
-
-/// A record, with the layers that it needs.
-pub(super) struct Outcome {
-    pub(super) key: Digest,
-    pub(super) trod: Trod,
-    pub(super) layers: Vec<OwnLayer>,
-}
-
-impl Outcome {
-    fn needs(&self, any: &BTreeSet<DiffId>) -> bool {
-        self.layers.iter().any(|layer| any.contains(&layer.diff_id))
-    }
 }
 
 impl Ended<'_> {
@@ -137,6 +107,10 @@ impl Ended<'_> {
             let lost = self.send(&sending, &results).await?;
             let mut draft = self.draft(old, &results, &states, (&blobs, &lost));
             mounts.iter().for_each(|mount| draft.mount(mount.clone()));
+            if export.format == CacheFormat::BuildKit && draft.is_changed() {
+                let foreign = self.foreign_results(&mut draft, &results, (&blobs, &lost));
+                draft.foreign(self.foreign(foreign).await);
+            }
             let Some(catalogue) = draft.finish() else { return depot.renew(blobs.into_values()).await };
             if depot.current().await? == manifest {
                 depot.publish(&catalogue, export).await?;
@@ -184,87 +158,6 @@ impl Ended<'_> {
         depot.read().await
     }
 
-    /// Everything that came up in the build and has layers.
-    pub(super) async fn results(&self, mode: CacheMode) -> Result<Vec<Outcome>, RemoteCacheError> {
-        let wanted = self.wanted(mode);
-        let of_bases = self.worker.bases.diff_ids();
-        let (mut results, mut known) = (Vec::new(), HashMap::new());
-        for (key, trod) in self.worker.trail.keys() {
-            if !wanted.contains(&trod.vertex) {
-                continue;
-            }
-            let Some(settled) = &self.solved.vertices[trod.vertex.index()] else { continue };
-            let links = match &settled.output {
-                Output::Layers(_) | Output::Away(_) => settled.output.links(),
-                Output::Context(_) => continue,
-            };
-            let mut layers = Vec::with_capacity(links.len());
-            for link in links {
-                layers.push(self.own_layer(&of_bases, &mut known, link).await?);
-            }
-            results.push(Outcome { key, trod, layers });
-        }
-        // What dependents see has to be found as well.
-        let by_key: BTreeSet<Digest> = results.iter().map(|result| result.key).collect();
-        let offered: Vec<Outcome> = results
-            .iter()
-            .filter(|result| !by_key.contains(&result.trod.offered))
-            .map(|result| Outcome {
-                key: result.trod.offered,
-                trod: result.trod,
-                layers: result.layers.clone(),
-            })
-            .collect();
-        results.extend(offered);
-        Ok(results)
-    }
-
-    /// A layer as it is known elsewhere. `known` are those that came up before: chains have most of theirs in common.
-    async fn own_layer(
-        &self,
-        of_bases: &HashMap<LayerId, DiffId>,
-        known: &mut HashMap<LayerId, DiffId>,
-        link: Link,
-    ) -> Result<OwnLayer, RemoteCacheError> {
-        let epoch = self.worker.source_date_epoch;
-        let own = |diff_id, epoch, whereabouts| OwnLayer { diff_id, epoch, whereabouts };
-        let id = match link {
-            Link::Here(id) => id,
-            Link::Away(away) => {
-                return Ok(match away.origin {
-                    Origin::Base(_) => own(away.diff_id, None, Whereabouts::Base),
-                    Origin::Cache(_) => own(away.diff_id, away.epoch, Whereabouts::Away(away)),
-                });
-            }
-        };
-        if let Some(diff_id) = of_bases.get(&id) {
-            return Ok(own(*diff_id, None, Whereabouts::Base));
-        }
-        let diff_id = match known.entry(id) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(unknown) => {
-                let store = self.worker.store.clone();
-                let digest = move || {
-                    let layer = store.layer(&id)?.ok_or(cache::StoreError::NoLayer { id })?;
-                    layer.diff_id(epoch)
-                };
-                *unknown.insert(blocking(digest).await?)
-            }
-        };
-        Ok(own(diff_id, epoch, Whereabouts::Store(id)))
-    }
-
-    fn wanted(&self, mode: CacheMode) -> BTreeSet<VertexId> {
-        match mode {
-            CacheMode::Max => self.graph.vertices().map(|(id, _)| id).collect(),
-            CacheMode::Min => {
-                let below = |id: &VertexId| self.graph.vertex(*id).inputs.first().copied();
-                let chain = |target: &VertexId| std::iter::successors(Some(*target), below);
-                self.targets.iter().flat_map(chain).collect()
-            }
-        }
-    }
-
     /// What each RUN came to, so that one that runs elsewhere and comes to the same is recognised.
     async fn states(&self, results: &[Outcome]) -> Result<Vec<StateEntry>, RemoteCacheError> {
         let mut states = Vec::new();
@@ -301,8 +194,12 @@ impl Ended<'_> {
                 continue;
             }
             let blob = match (known.get(diff_id), whereabouts) {
-                (_, Whereabouts::Base) => continue,
                 (Some(known), _) => known.clone(),
+                // BuildKit takes no layers without those below them.
+                (None, Whereabouts::Base(Some(id))) if export.format == CacheFormat::BuildKit => {
+                    self.compress(*id, *diff_id, *epoch, (export, image)).await?
+                }
+                (None, Whereabouts::Base(_)) => continue,
                 (None, Whereabouts::Away(away)) => away.blob.clone(),
                 (None, Whereabouts::Store(id)) => {
                     self.compress(*id, *diff_id, *epoch, (export, image)).await?
@@ -347,13 +244,7 @@ impl Ended<'_> {
         broken.extend(lost);
         let mut draft = Draft::new(old, self.now_unix_s(), &broken);
         for Outcome { key, trod, layers } in results.iter().filter(|result| !result.needs(lost)) {
-            let entries = layers.iter().map(|layer| LayerEntry {
-                diff_id: layer.diff_id,
-                parent: None,
-                epoch: layer.epoch,
-                blob: blobs.get(&layer.diff_id).map(BlobEntry::new),
-            });
-            let layer = draft.chain(entries);
+            let layer = draft.chain(entries(layers, blobs));
             let record = RecordEntry {
                 key: *key,
                 offered: (trod.offered != *key).then_some(trod.offered),

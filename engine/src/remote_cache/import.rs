@@ -12,10 +12,12 @@ use tokio::sync::OnceCell;
 
 use super::away::{AwayLayer, AwayLayers, Link, Origin, in_time};
 use super::catalogue::{Catalogue, LayerEntry, RecordEntry, StateEntry};
+use super::foreign::{Foreign, Lookup};
 use super::{
     CATALOGUE_WAIT, CacheImport, CachePlace, Depot, RemoteCacheError, RemoteCaches, TravellingMounts, mounts,
 };
 use crate::Engine;
+use crate::blocking::blocking;
 use crate::ops::{Layers, Output};
 use crate::steps::Steps;
 
@@ -28,6 +30,8 @@ pub(crate) struct Imports {
     steps: Arc<Steps>,
     /// What is known of the vertices, for the records of the store. None when there are no caches.
     graph: Option<BuildGraph>,
+    /// What BuildKit calls the results.
+    foreign: Arc<Foreign>,
     /// Layers of base images, which are no business of the caches.
     bases: HashMap<DiffId, Link>,
     epoch: Option<i64>,
@@ -59,8 +63,10 @@ struct Imported {
 struct Loaded {
     depot: Arc<Depot>,
     manifest: Digest,
-    catalogue: Catalogue,
+    catalogue: Arc<Catalogue>,
     records: HashMap<Digest, usize>,
+    /// What BuildKit knows of it.
+    foreign: Arc<Lookup>,
 }
 
 /// A result in a remote cache.
@@ -78,6 +84,7 @@ impl Imports {
         caches: &RemoteCaches,
         steps: &Arc<Steps>,
         graph: &BuildGraph,
+        foreign: &Arc<Foreign>,
         (bases, epoch): (HashMap<DiffId, Link>, Option<i64>),
     ) -> Self {
         let imported = |import: &CacheImport| Imported {
@@ -91,6 +98,7 @@ impl Imports {
             mounts: caches.mounts,
             steps: steps.clone(),
             graph: (!caches.imports.is_empty()).then(|| graph.clone()),
+            foreign: foreign.clone(),
             bases,
             epoch,
             links: Mutex::default(),
@@ -111,14 +119,42 @@ impl Imports {
                 continue;
             }
             let Some(loaded) = cache.loaded(&self.steps).await else { continue };
-            let Some(record) = loaded.records.get(&key).map(|at| &loaded.catalogue.records[*at]) else {
-                continue;
+            let record = match loaded.records.get(&key) {
+                Some(at) => Some(loaded.catalogue.records[*at].clone()),
+                None => self.foreign_record(&cache.place, loaded, id, key).await,
             };
-            if let Some(links) = self.links(store, (at, loaded), record)? {
-                return self.hit(store, id, record, links).map(Some);
+            let Some(record) = record else { continue };
+            if let Some(links) = self.links(store, (at, loaded), &record)? {
+                return self.hit(store, id, &record, links).map(Some);
             }
         }
         Ok(None)
+    }
+
+    /// What BuildKit has left of a vertex, as if it were a record of ours.
+    async fn foreign_record(
+        &self,
+        place: &CachePlace,
+        loaded: &Loaded,
+        id: VertexId,
+        key: Digest,
+    ) -> Option<RecordEntry> {
+        if loaded.catalogue.foreign.is_empty() {
+            return None;
+        }
+        if let Some(why) = self.foreign.why_unknown(id) {
+            let graph = self.graph.as_ref().expect("there is a graph where there are caches");
+            let name = &graph.vertex(id).label.name;
+            let step = self.steps.begin(&format!("importing cache from {place}"));
+            self.steps.fail(step, format!("what BuildKit has of `{name}` cannot be found: {why}"));
+            return None;
+        }
+        let (lookup, catalogue, foreign) =
+            (loaded.foreign.clone(), loaded.catalogue.clone(), self.foreign.clone());
+        let found = blocking(move || lookup.find(&catalogue.foreign, &foreign, id)).await?;
+        let record = &loaded.catalogue.foreign[found];
+        let (layer, created) = (record.layer, record.created);
+        Some(RecordEntry { key, offered: None, layer, created, took: None, used: 0 })
     }
 
     /// The layers of a record; none when one of them cannot be had.
@@ -341,7 +377,8 @@ impl Imported {
         let depot = Depot::new(&self.engine, &self.place)?;
         let Some(found) = depot.read().await? else { return Ok(None) };
         let records = (0..).zip(&found.catalogue.records).map(|(at, record)| (record.key, at)).collect();
-        let (manifest, catalogue) = (found.manifest, found.catalogue);
-        Ok(Some(Loaded { depot: Arc::new(depot), manifest, catalogue, records }))
+        let (manifest, catalogue) = (found.manifest, Arc::new(found.catalogue));
+        let foreign = Arc::new(Lookup::new(&catalogue.foreign));
+        Ok(Some(Loaded { depot: Arc::new(depot), manifest, catalogue, records, foreign }))
     }
 }

@@ -12,6 +12,7 @@ mod catalogue;
 mod depot;
 mod error;
 mod export;
+mod foreign;
 mod import;
 mod inline;
 mod keyed;
@@ -20,6 +21,7 @@ mod mounts;
 mod objects;
 mod passing;
 mod promised;
+mod results;
 mod send;
 mod trail;
 mod transfer;
@@ -27,9 +29,11 @@ mod transfer;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use graph::BuildGraph;
 use image::Reference;
 
 use crate::images::{LayerForm, MediaTypes};
+use crate::ops::BaseImages;
 
 pub use actions::{ActionsPlace, ActionsToken};
 pub(crate) use away::{AwayBase, AwayLayer, AwayLayers, Link, Lost, Origin};
@@ -37,6 +41,7 @@ pub use catalogue::{Catalogue, CatalogueError};
 pub(crate) use depot::Depot;
 pub use error::RemoteCacheError;
 pub(crate) use export::Ended;
+pub(crate) use foreign::Foreign;
 pub(crate) use import::Imports;
 pub(crate) use inline::INLINE_KEY;
 pub use mounts::Listing;
@@ -60,6 +65,16 @@ pub struct RemoteCaches {
     pub layers: KeptLayers,
     /// `--cache-mounts`: whether the directories of `RUN --mount=type=cache` travel.
     pub mounts: TravellingMounts,
+}
+
+impl RemoteCaches {
+    /// What BuildKit calls the results of a build, where that may matter.
+    pub(crate) fn foreign(&self, graph: &BuildGraph, bases: &BaseImages) -> Foreign {
+        match *self == Self::default() {
+            true => Foreign::default(),
+            false => Foreign::new(graph, bases),
+        }
+    }
 }
 
 /// Whether an image is a remote cache of its own steps.

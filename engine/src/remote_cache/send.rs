@@ -6,7 +6,8 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use image::{BlobDigest, Descriptor, DiffId};
 
 use super::away::Origin;
-use super::export::{Ended, Outcome, OwnLayer, Whereabouts};
+use super::export::Ended;
+use super::results::{Outcome, OwnLayer, Whereabouts};
 use super::{Depot, RemoteCacheError};
 
 /// Layers that are sent at the same time.

@@ -133,7 +133,7 @@ fn build_args(state: &StageState) -> Vec<String> {
 
 /// What the process sees of the stage's variables. Programs find the first agent by one, as in BuildKit.
 fn environment(state: &StageState, agents: &[String]) -> Vec<(String, String)> {
-    let mut env = state.env.pairs().to_vec();
+    let mut env = state.env.pairs_by_age();
     if let Some(first) = agents.first()
         && state.env.get(AGENT_VARIABLE).is_none()
     {

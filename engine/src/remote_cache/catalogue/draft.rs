@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use image::{DiffId, Digest};
 
+use crate::remote_cache::foreign::{ForeignLink, ForeignRecord};
+
 use super::{
     CHAIN_MAX, Catalogue, LAYERS_MAX, LayerEntry, MOUNTS_MAX, MountEntry, RECORDS_MAX, RecordEntry,
     StateEntry, UNUSED_S_MAX, USE_SLACK_S, VERSION,
@@ -15,6 +17,8 @@ pub(in crate::remote_cache) struct Draft {
     places: HashMap<(Option<u32>, DiffId, Option<i64>), u32>,
     records: BTreeMap<Digest, usize>,
     states: BTreeMap<(Digest, Digest), usize>,
+    /// The places of records for BuildKit, by their keys and inputs.
+    foreign: HashMap<(Digest, Vec<Vec<ForeignLink>>), u32>,
     now_unix_s: i64,
     is_changed: bool,
 }
@@ -28,6 +32,7 @@ impl Draft {
             places: HashMap::new(),
             records: BTreeMap::new(),
             states: BTreeMap::new(),
+            foreign: HashMap::new(),
             now_unix_s,
             is_changed: false,
         };
@@ -37,7 +42,8 @@ impl Draft {
             record.used >= oldest && !record.layer.is_some_and(|layer| is_broken[layer as usize])
         });
         draft.is_changed |= !dropped.is_empty();
-        draft.adopt(&old.layers, kept);
+        let places = draft.adopt(&old.layers, kept);
+        draft.adopt_foreign(old.foreign, &places);
         for state in old.states.into_iter().filter(|state| state.used >= oldest) {
             draft.states.insert((state.continued, state.content), draft.catalogue.states.len());
             draft.catalogue.states.push(state);
@@ -47,8 +53,9 @@ impl Draft {
         draft
     }
 
-    /// Adds records of another catalogue, with those of its layers on which they stand.
-    fn adopt(&mut self, layers: &[LayerEntry], records: Vec<RecordEntry>) {
+    /// Adds records of another catalogue, with those of its layers on which they stand. Returns the new places of its
+    /// layers.
+    fn adopt(&mut self, layers: &[LayerEntry], records: Vec<RecordEntry>) -> Vec<Option<u32>> {
         let mut is_needed = vec![false; layers.len()];
         records.iter().filter_map(|record| record.layer).for_each(|layer| is_needed[layer as usize] = true);
         // A layer comes after its parent.
@@ -67,6 +74,69 @@ impl Draft {
             self.records.insert(record.key, self.catalogue.records.len());
             self.catalogue.records.push(RecordEntry { layer, ..record });
         }
+        places
+    }
+
+    /// Adds the records for BuildKit of another catalogue whose layers are at these places now, and those that they were
+    /// made from.
+    fn adopt_foreign(&mut self, records: Vec<ForeignRecord>, places: &[Option<u32>]) {
+        let place = |layer: Option<u32>| places[layer? as usize];
+        let mut is_needed: Vec<bool> = records.iter().map(|record| place(record.layer).is_some()).collect();
+        for (at, record) in records.iter().enumerate().rev() {
+            if is_needed[at] {
+                let links = record.inputs.iter().flatten();
+                links.for_each(|link| is_needed[link.record as usize] = true);
+            }
+        }
+        let needed = records.into_iter().zip(is_needed).map(|(record, is_needed)| {
+            is_needed.then(|| ForeignRecord { layer: place(record.layer), ..record })
+        });
+        self.add_foreign(needed);
+    }
+
+    /// Adds records for BuildKit. One whose inputs do not come before it is left out.
+    pub(in crate::remote_cache) fn foreign(&mut self, records: Vec<ForeignRecord>) {
+        if self.catalogue.foreign.len() + records.len() > RECORDS_MAX {
+            self.catalogue.foreign.clear();
+            self.foreign.clear();
+        }
+        self.add_foreign(records.into_iter().map(Some));
+    }
+
+    fn add_foreign(&mut self, records: impl Iterator<Item = Option<ForeignRecord>>) {
+        let mut places: Vec<Option<u32>> = Vec::new();
+        for record in records {
+            let place = record.and_then(|record| {
+                let moved = |link: &ForeignLink| {
+                    let record = places.get(link.record as usize).copied().flatten()?;
+                    Some(ForeignLink { record, ..*link })
+                };
+                let inputs: Option<Vec<Vec<ForeignLink>>> =
+                    record.inputs.iter().map(|links| links.iter().map(moved).collect()).collect();
+                Some(self.foreign_place(ForeignRecord { inputs: inputs?, ..record }))
+            });
+            places.push(place);
+        }
+    }
+
+    /// The place of a record for BuildKit. Of two results the newer one stays.
+    fn foreign_place(&mut self, record: ForeignRecord) -> u32 {
+        let next = u32::try_from(self.catalogue.foreign.len()).unwrap_or(u32::MAX);
+        let place = *self.foreign.entry((record.key, record.inputs.clone())).or_insert(next);
+        if place == next {
+            self.catalogue.foreign.push(record);
+            return place;
+        }
+        let known = &mut self.catalogue.foreign[place as usize];
+        if record.layer.is_some() && (known.layer.is_none() || known.created < record.created) {
+            (known.layer, known.created) = (record.layer, record.created);
+        }
+        place
+    }
+
+    /// Whether it says anything that the old catalogue did not.
+    pub(in crate::remote_cache) fn is_changed(&self) -> bool {
+        self.is_changed
     }
 
     /// The place of the topmost of these layers, which are lowest first.
@@ -79,7 +149,7 @@ impl Draft {
     }
 
     /// The place of a layer on this one.
-    fn layer(&mut self, parent: Option<u32>, layer: LayerEntry) -> u32 {
+    pub(in crate::remote_cache) fn layer(&mut self, parent: Option<u32>, layer: LayerEntry) -> u32 {
         let LayerEntry { diff_id, epoch, blob, .. } = layer;
         let next = u32::try_from(self.catalogue.layers.len()).unwrap_or(u32::MAX);
         let place = *self.places.entry((parent, diff_id, epoch)).or_insert(next);
@@ -134,6 +204,11 @@ impl Draft {
         self.is_changed = true;
     }
 
+    /// The layers alone.
+    pub(in crate::remote_cache) fn into_layers(self) -> Catalogue {
+        self.catalogue
+    }
+
     /// The catalogue, if it says anything that the old one did not. The newest records stay when there are too many.
     pub(in crate::remote_cache) fn finish(self) -> Option<Catalogue> {
         let Self { mut catalogue, is_changed, now_unix_s, .. } = self;
@@ -143,7 +218,8 @@ impl Draft {
         if catalogue.layers.len() > LAYERS_MAX || catalogue.records.len() > RECORDS_MAX {
             let newest = newest(&catalogue.layers, std::mem::take(&mut catalogue.records));
             let mut fewer = Self::new(Catalogue::default(), now_unix_s, &BTreeSet::new());
-            fewer.adopt(&catalogue.layers, newest);
+            let places = fewer.adopt(&catalogue.layers, newest);
+            fewer.adopt_foreign(std::mem::take(&mut catalogue.foreign), &places);
             fewer.catalogue.states = std::mem::take(&mut catalogue.states);
             fewer.catalogue.mounts = std::mem::take(&mut catalogue.mounts);
             catalogue = fewer.catalogue;

@@ -9,20 +9,22 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use draft::Draft;
 
+use super::buildkit::{CacheConfig, DIFF_ID_ANNOTATION};
+use super::foreign::ForeignRecord;
 use super::mounts::{LISTING_TYPE, Listing, MOUNT_BYTES_MAX, PACK_TYPE};
 
 /// The version that this code reads and writes.
 const VERSION: u32 = 1;
 /// Layers in one catalogue; each is some 300 bytes of it.
-const LAYERS_MAX: usize = 50_000;
+pub(super) const LAYERS_MAX: usize = 50_000;
 /// Records in one catalogue, and notes of states.
-const RECORDS_MAX: usize = 50_000;
+pub(super) const RECORDS_MAX: usize = 50_000;
 /// Cache mounts in one catalogue.
 const MOUNTS_MAX: usize = 256;
 /// Packs of one mount: they hold more than the mount, until they are written anew.
 const PACKS_BYTES_MAX: u64 = 3 * MOUNT_BYTES_MAX;
 /// Layers on top of one another: far more than anything stacks.
-const CHAIN_MAX: usize = 5_000;
+pub(super) const CHAIN_MAX: usize = 5_000;
 /// What can be unpacked is smaller than this.
 const BLOB_BYTES_MAX: u64 = 1 << 40;
 /// A record that no build has used for this long is left out when a catalogue is written anew: two weeks, after which a
@@ -41,6 +43,9 @@ pub struct Catalogue {
     pub(super) states: Vec<StateEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) mounts: Vec<MountEntry>,
+    /// What BuildKit knows of it. These are written in its own way.
+    #[serde(skip)]
+    pub(super) foreign: Vec<ForeignRecord>,
 }
 
 /// A layer on top of those below it.
@@ -126,12 +131,6 @@ pub enum CatalogueError {
         /// Its version.
         found: u32,
     },
-    /// A cache that BuildKit has written. Its keys are digests of BuildKit's own operations.
-    #[error("it was written by BuildKit, with {records} records under keys that only BuildKit can compute")]
-    OnlyBuildKit {
-        /// How many records it has.
-        records: usize,
-    },
     /// It names something that cannot be.
     #[error("its {what} {at} cannot be: {problem}")]
     Entry {
@@ -164,14 +163,6 @@ pub enum CatalogueError {
 #[derive(Deserialize)]
 struct Outline {
     version: Option<serde::de::IgnoredAny>,
-}
-
-/// A cache configuration of BuildKit, with a catalogue in it.
-#[derive(Deserialize)]
-struct Wrapped {
-    slipway: Option<Catalogue>,
-    #[serde(default)]
-    records: Vec<serde::de::IgnoredAny>,
 }
 
 impl BlobEntry {
@@ -238,16 +229,22 @@ impl MountEntry {
 }
 
 impl Catalogue {
-    /// Reads a catalogue, also one within a cache configuration of BuildKit. Whatever it says was checked: every place
+    /// The same with what BuildKit knows of it.
+    pub(super) fn with_foreign(self, foreign: Vec<ForeignRecord>) -> Self {
+        Self { foreign, ..self }
+    }
+
+    /// Reads a catalogue, also one within a cache configuration of BuildKit, and a cache configuration that BuildKit has
+    /// written, of whose blobs these are the descriptors. Whatever it says was checked: every place
     /// is one of the lists, and no chain has an end only far away.
-    pub fn parse(bytes: &[u8]) -> Result<Self, CatalogueError> {
+    pub fn parse(bytes: &[u8], blobs: &[Descriptor]) -> Result<Self, CatalogueError> {
         let json = |source| CatalogueError::Json { source };
         let Outline { version } = serde_json::from_slice(bytes).map_err(json)?;
         let catalogue: Self = match version {
             Some(_) => serde_json::from_slice(bytes).map_err(json)?,
             None => {
-                let Wrapped { slipway, records } = serde_json::from_slice(bytes).map_err(json)?;
-                slipway.ok_or(CatalogueError::OnlyBuildKit { records: records.len() })?
+                let config: CacheConfig = serde_json::from_slice(bytes).map_err(json)?;
+                config.into_catalogue(blobs)?
             }
         };
         catalogue.check()?;
@@ -255,7 +252,7 @@ impl Catalogue {
     }
 
     pub(super) fn check(&self) -> Result<(), CatalogueError> {
-        let Self { version, layers, records, states, mounts } = self;
+        let Self { version, layers, records, states, mounts, foreign: _ } = self;
         if *version != VERSION {
             return Err(CatalogueError::Version { found: *version });
         }
@@ -345,6 +342,18 @@ impl Catalogue {
         let layers = blobs.map(BlobEntry::descriptor);
         let mounts = self.mounts.iter().flat_map(MountEntry::blobs);
         layers.chain(mounts).map(|blob| (blob.digest, blob)).collect()
+    }
+
+    /// The same with the diff ids of layers, where BuildKit looks for them.
+    pub(super) fn described_blobs(&self) -> BTreeMap<BlobDigest, Descriptor> {
+        let mut blobs = self.blobs();
+        for layer in &self.layers {
+            let blob = layer.blob.as_ref().and_then(|blob| blobs.get_mut(&blob.digest));
+            blob.into_iter().for_each(|blob| {
+                blob.annotations.insert(DIFF_ID_ANNOTATION.to_owned(), layer.diff_id.to_string());
+            });
+        }
+        blobs
     }
 
     /// Every layer with a blob, by its diff id.

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::draft::newest;
 use super::*;
+use crate::remote_cache::foreign::ForeignLink;
 
 fn digest(number: u8) -> Digest {
     Digest([number; 32])
@@ -35,18 +36,29 @@ fn catalogue_v1_never_changes() {
     insta::assert_snapshot!(short, @r#"
     {"layers":[{"blob":{"digest":"sha256:<1>","mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":7},"diffId":"sha256:<1>"},{"blob":{"digest":"sha256:<2>","mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":7},"diffId":"sha256:<2>","parent":0}],"records":[{"created":5,"key":"sha256:<10>","layer":0,"used":100},{"created":5,"key":"sha256:<20>","layer":1,"used":100}],"states":[],"version":1}
     "#);
-    assert_eq!(Catalogue::parse(json.as_bytes()).unwrap(), catalogue());
-    assert_eq!(Catalogue::parse(&catalogue().to_buildkit_json()).unwrap(), catalogue());
+    assert_eq!(Catalogue::parse(json.as_bytes(), &[]).unwrap(), catalogue());
+    assert_eq!(Catalogue::parse(&catalogue().to_buildkit_json(), &[]).unwrap(), catalogue());
 }
 
 #[test]
 fn buildkit_finds_layers_and_records_where_it_looks() {
-    let document: Value = serde_json::from_slice(&catalogue().to_buildkit_json()).unwrap();
+    let link = ForeignLink { selector: Some(digest(40)), record: 0 };
+    let foreign = |key: u8, inputs, layer| ForeignRecord {
+        key: digest(key),
+        inputs,
+        layer,
+        created: layer.map_or(0, |_| 5),
+    };
+    let records = vec![foreign(30, Vec::new(), None), foreign(31, vec![vec![link]], Some(1))];
+    let catalogue = catalogue().with_foreign(records);
+    let document: Value = serde_json::from_slice(&catalogue.to_buildkit_json()).unwrap();
     assert_eq!(document["layers"][0]["parent"], -1);
     assert_eq!(document["layers"][1]["parent"], 0);
     assert_eq!(document["layers"][1]["annotations"]["diffID"], json!(digest(2)));
-    assert_eq!(document["records"][1]["results"][0]["layer"], 1);
-    assert_eq!(document["records"][1]["digest"], json!(digest(20)));
+    assert_eq!(document["records"][1]["layers"][0]["layer"], 1);
+    assert_eq!(document["records"][1]["digest"], json!(digest(31)));
+    assert_eq!(document["records"][1]["inputs"], json!([[{"link": 0, "selector": digest(40)}]]));
+    assert_eq!(Catalogue::parse(&catalogue.to_buildkit_json(), &[]).unwrap(), catalogue);
 }
 
 #[test]
@@ -54,7 +66,7 @@ fn what_cannot_be_is_refused() {
     let wrong = |change: &dyn Fn(&mut Value)| {
         let mut document: Value = serde_json::from_slice(&catalogue().to_json()).unwrap();
         change(&mut document);
-        Catalogue::parse(&serde_json::to_vec(&document).unwrap()).unwrap_err().to_string()
+        Catalogue::parse(&serde_json::to_vec(&document).unwrap(), &[]).unwrap_err().to_string()
     };
     let said = [
         wrong(&|it| it["version"] = json!(2)),
@@ -66,6 +78,13 @@ fn what_cannot_be_is_refused() {
         wrong(&|it| it["records"][0]["layer"] = json!(2)),
         wrong(&|it| it["records"][0]["key"] = json!("sha512:00")),
         wrong(&|it| *it = json!({"layers": [], "records": [{}, {}]})),
+        wrong(&|it| *it = json!({"layers": [{"blob": digest(1), "parent": 7}]})),
+        wrong(&|it| {
+            *it = json!({"layers": [{"blob": digest(1), "parent": -1}, {"blob": digest(2), "parent": 2},
+                {"blob": digest(3), "parent": 1}]});
+        }),
+        wrong(&|it| *it = json!({"records": [{"digest": digest(1), "inputs": [[{"link": 1}]]}]})),
+        wrong(&|it| *it = json!({"records": [{"digest": digest(1), "layers": [{"layer": 0}]}]})),
         wrong(&|it| *it = json!("text")),
     ];
     insta::assert_snapshot!(said.join("\n"), @r"
@@ -77,7 +96,11 @@ fn what_cannot_be_is_refused() {
     it is not the JSON of a catalogue
     its record 0 cannot be: its layer is not there
     it is not the JSON of a catalogue
-    it was written by BuildKit, with 2 records under keys that only BuildKit can compute
+    it is not the JSON of a catalogue
+    its layer 0 cannot be: it lies on one that is not there
+    its layer 1 cannot be: it lies on too many others
+    its record 0 cannot be: what it was made from is not there
+    its record 0 cannot be: its layer is not there
     it is not the JSON of a catalogue
     ");
 }
@@ -88,7 +111,7 @@ fn a_chain_has_an_end_that_is_near() {
     long.layers = (0..=CHAIN_MAX)
         .map(|at| LayerEntry { parent: at.checked_sub(1).map(|at| at as u32), ..layer(1) })
         .collect();
-    let error = Catalogue::parse(&long.to_json()).unwrap_err().to_string();
+    let error = Catalogue::parse(&long.to_json(), &[]).unwrap_err().to_string();
     assert_eq!(error, format!("its layer {CHAIN_MAX} cannot be: it lies on too many others"));
 }
 

@@ -177,6 +177,44 @@ fn logs_are_followed_to_the_end() {
 }
 
 #[test]
+fn containers_are_found_by_what_they_have() {
+    let world = World::new();
+    let network = world.ok(["network", "create", "net"]);
+    let host = world.path("host").display().to_string();
+    let bind = format!("{host}:/there");
+    let mounts = ["-v", "data:/data", "-v", &bind, "--expose", "90/udp", "-p", "127.0.0.1::80"];
+    let run = ["run", "-d", "--name", "one", "--network", "net"];
+    world.ok([&run[..], &mounts, &["bb", "sleep", "1000"]].concat());
+    world.ok(["create", "--name", "two", "--network", "none", "--expose", "70-72", "bb", "true"]);
+    world.ok(["create", "--name", "three", "bb", "true"]);
+    let port = world.ok(["port", "one", "80"]);
+    let public = format!("publish={}", port.trim().rsplit(':').next().unwrap());
+    let found = |filters: &[&str]| {
+        let filters = filters.iter().flat_map(|filter| ["-f", filter]);
+        let command = ["ps", "-a", "--format", "{{.Names}}"].into_iter().chain(filters);
+        let mut names: Vec<String> =
+            world.ok(command.collect::<Vec<_>>()).lines().map(str::to_owned).collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    assert_eq!(found(&["network=net"]), "one");
+    assert_eq!(found(&[&format!("network={}", network.trim())]), "one");
+    assert_eq!(found(&["network=none", "network=bridge"]), "three two");
+    assert_eq!(found(&["network=absent"]), "");
+    for volume in ["volume=data", "volume=/data", "volume=/there", &format!("volume={host}")] {
+        assert_eq!(found(&[volume]), "one", "{volume}");
+    }
+    assert_eq!(found(&["volume=dat"]), "");
+    assert_eq!(found(&["expose=80"]), "one");
+    assert_eq!(found(&["expose=71/tcp", "expose=90/udp"]), "one two");
+    assert_eq!(found(&["expose=60-70", "network=none"]), "two");
+    assert_eq!((found(&["expose=90"]).as_str(), found(&[&public]).as_str()), ("", "one"));
+    assert_eq!(found(&["publish=80"]), "");
+    let wrong = world.run(["ps", "-f", "publish=x"]);
+    assert!(wrong.code == 1 && wrong.stderr.contains("invalid filter 'publish=x'"), "{wrong}");
+}
+
+#[test]
 fn who_follows_slowly_loses_nothing() {
     let world = World::new();
     // More than fits into all pipes and files.

@@ -1,10 +1,15 @@
 //! The filters of `ps` and `container prune`.
 
+use std::path::Path;
+
+use executor::Protocol;
 use jiff::Timestamp;
 
+use super::inspect::network_names;
 use super::{Container, ContainerError, Status};
 use crate::Engine;
 use crate::images::parse_moment;
+use crate::networks::parse_exposed;
 
 /// A filter that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +30,10 @@ pub enum FilterError {
     },
 }
 
+/// The network of containers that ask for none, and how they say so.
+const BRIDGE: &str = "bridge";
+const DEFAULT: &str = "default";
+
 /// Which containers are wanted. Filters of one name are alternatives, `label` aside, of which each must hold; those of
 /// different names must all hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,9 +41,9 @@ pub struct ContainerFilters {
     pairs: Vec<(String, String)>,
 }
 
-const NAMES: [&str; 12] = [
-    "ancestor", "before", "exited", "health", "id", "is-task", "label", "label!", "name", "since", "status",
-    "until",
+const NAMES: [&str; 16] = [
+    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "label!", "name",
+    "network", "publish", "since", "status", "until", "volume",
 ];
 
 impl ContainerFilters {
@@ -53,6 +62,7 @@ impl ContainerFilters {
             }
             let is_valid = match name.as_str() {
                 "exited" => value.parse::<i32>().is_ok(),
+                "expose" | "publish" => parse_exposed(&value).is_ok(),
                 "status" => is_status(&value),
                 "until" => parse_moment(&value, Timestamp::now()).is_some(),
                 "health" => ["starting", "healthy", "unhealthy", "none"].contains(&value.as_str()),
@@ -98,6 +108,13 @@ impl Engine {
     ) -> Result<Vec<Container>, ContainerError> {
         let mut resolved = Vec::new();
         for (name, value) in &filters.pairs {
+            if let ("network", Ok(network)) = (name.as_str(), self.network(value)) {
+                // A container knows it by the word with which it was asked for.
+                let default = (network.name == BRIDGE).then(|| DEFAULT.to_owned());
+                let words = [network.name, network.id].into_iter().chain(default);
+                resolved.extend(words.map(|word| ("network", word)));
+                continue;
+            }
             let value = match name.as_str() {
                 "before" | "since" => self.container(value)?.config.created_unix_ns.to_string(),
                 // An image that is not here has no containers.
@@ -130,6 +147,13 @@ fn holds(container: &Container, name: &str, value: &str, now: Timestamp) -> bool
         "label!" => !has_label(container, value),
         "exited" => state.status == Status::Exited && value.parse() == Ok(state.exit_code),
         "status" => state.status.name() == value,
+        "expose" => exposed(container).any(|port| is_port(port, value)),
+        "publish" => state.ports.iter().any(|port| is_port((port.host.port(), port.protocol), value)),
+        "network" => network_names(config).contains(&value),
+        "volume" => config.mount_points.iter().any(|point| {
+            let source = point.name.as_deref().map_or(point.source.as_path(), Path::new);
+            point.destination == value || source == Path::new(value)
+        }),
         "ancestor" => config.image_id == value || config.settings.image == value,
         "before" => value.parse().is_ok_and(|created: i64| config.created_unix_ns < created),
         "since" => value.parse().is_ok_and(|created: i64| config.created_unix_ns > created),
@@ -138,6 +162,18 @@ fn holds(container: &Container, name: &str, value: &str, now: Timestamp) -> bool
         "health" => state.health.as_ref().map_or("none", |health| &health.status) == value,
         _ => matches!(value, "false" | "0"),
     }
+}
+
+/// Ports in the container, whether they are published or not.
+fn exposed(container: &Container) -> impl Iterator<Item = (u16, Protocol)> {
+    let exposed = container.config.exposed_ports.iter().filter_map(|text| parse_exposed(text).ok());
+    let exposed = exposed.flat_map(|(range, protocol)| range.map(move |port| (port, protocol)));
+    exposed.chain(container.state.ports.iter().map(|port| (port.container, port.protocol)))
+}
+
+/// Whether a port is in a range, `80-90/tcp`.
+fn is_port((port, protocol): (u16, Protocol), wanted: &str) -> bool {
+    parse_exposed(wanted).is_ok_and(|(range, other)| range.contains(&port) && protocol == other)
 }
 
 fn has_label(container: &Container, wanted: &str) -> bool {
@@ -181,6 +217,8 @@ mod tests {
         assert_eq!(parse("nope=1").unwrap_err(), "invalid filter 'nope'");
         assert_eq!(parse("status=asleep").unwrap_err(), "invalid filter 'status=asleep'");
         assert_eq!(parse("exited=x").unwrap_err(), "invalid filter 'exited=x'");
+        assert_eq!(parse("publish=x").unwrap_err(), "invalid filter 'publish=x'");
+        assert!(parse("expose=80-90/udp").is_ok());
         assert!(parse("status=exited").unwrap().is_about_state());
         assert!(!parse("label!=a=b").unwrap().is_about_state());
     }

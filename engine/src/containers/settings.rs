@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use image::{Healthcheck, Platform};
 use serde::{Deserialize, Serialize};
 
-use super::{Device, Sharing};
+use super::{Device, LogLimits, Sharing};
 use crate::network::Dns;
 use crate::networks::NetworkSettings;
 use crate::run::Privileges;
@@ -183,38 +183,6 @@ impl std::str::FromStr for Restart {
                 Err(format!("maximum retry count cannot be used with restart policy `{name}`"))
             }
         }
-    }
-}
-
-/// How much of a container's output is kept. The oldest goes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLimits {
-    /// Whether anything is kept at all.
-    pub is_kept: bool,
-    /// Size of one file, in bytes, after which another is begun.
-    pub file_bytes_max: u64,
-    /// Number of files.
-    pub files_max: u32,
-    /// What happens when somebody who follows is behind.
-    #[serde(default)]
-    pub mode: LogMode,
-}
-
-/// What happens when somebody who follows a log has not read so much of it that twice the number of files are there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogMode {
-    /// The container waits, as it does for somebody who is attached.
-    #[default]
-    Blocking,
-    /// The oldest file goes, and the reader is told.
-    NonBlocking,
-}
-
-/// The same as of Docker's driver `local`, which also rotates unless told otherwise.
-impl Default for LogLimits {
-    fn default() -> Self {
-        Self { is_kept: true, file_bytes_max: 20 << 20, files_max: 5, mode: LogMode::Blocking }
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// Show all containers (default shows just running)
     #[arg(short, long)]
     all: bool,
-    /// Filter output based on conditions provided (ancestor, before, exited, id, label, name, since, status)
+    /// Filter output based on conditions provided (ancestor, before, exited, expose, health, id, label, name, network, publish, since, status, volume)
     #[arg(short, long, value_name = "NAME=VALUE")]
     filter: Vec<String>,
     #[arg(long, value_name = "FORMAT", help = super::super::LIST_FORMAT_HELP)]

@@ -13,6 +13,7 @@ use super::{Config, Container};
 use crate::Engine;
 use crate::volumes::MountPoint;
 use host::host_config;
+pub(super) use network::network_names;
 use network::network_settings;
 use portable::portable_config;
 use state::InspectedState;

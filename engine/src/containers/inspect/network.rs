@@ -31,7 +31,7 @@ fn ports(container: &Container) -> Value {
 }
 
 /// The networks that a container is to be in.
-pub(super) fn network_names(config: &Config) -> Vec<&str> {
+pub(in crate::containers) fn network_names(config: &Config) -> Vec<&str> {
     let own = config.settings.networks.networks.iter().map(|request| request.network.as_str());
     match own.collect::<Vec<_>>() {
         // It is in none itself.

@@ -5,6 +5,7 @@
 
 mod decode;
 mod encode;
+mod limits;
 mod read;
 mod write;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::lines::PREFIX;
 pub(crate) use crate::lines::numbers;
+pub use limits::{LogLimits, LogMode};
 pub(crate) use read::Reader;
 pub use read::{LogEntry, LogOptions};
 pub(crate) use write::Writer;
@@ -28,7 +30,6 @@ mod tests {
     use executor::Stream;
 
     use super::*;
-    use crate::containers::settings::{LogLimits, LogMode};
 
     fn written(limits: LogLimits, pieces: &[(Stream, &[u8])]) -> (tempfile::TempDir, Vec<String>) {
         let directory = tempfile::tempdir().unwrap();

@@ -8,8 +8,7 @@ use executor::Stream;
 use jiff::Timestamp;
 
 use super::encode::{ending, put_entry, put_line};
-use super::{file_of, numbers};
-use crate::containers::settings::{LogLimits, LogMode};
+use super::{LogLimits, LogMode, file_of, numbers};
 use crate::lines::remove_unheld;
 use crate::scan::line_feed;
 

@@ -10,22 +10,20 @@ use rustix::net::netdevice::name_to_index;
 use rustix::net::netlink;
 
 use super::super::firewall;
-use super::super::keeper::{self, Namespace, Way, in_child, open_own_namespace};
+use super::super::keeper::{Namespace, in_child, open_own_namespace};
 use super::super::links::{self, up};
 use super::super::netlink::{Message, Netlink};
 use super::super::routes;
-use super::super::usermode::UserMode;
 use super::super::{NetworkError, OrNetwork};
 use super::NAME_SERVER;
 use super::endpoints::Block;
 use super::message::{Join, SwitchPlan};
+use super::outside::{self, Outside};
 
 /// The name of the bridge in the namespace of the switch.
 const BRIDGE: &str = "bridge0";
 /// The name of the way out there, as outlets make it.
-const UPLINK: &str = "eth0";
-/// The interface by which IPv6 leaves the network, where another one has the rest.
-const UPLINK6: &str = "out6";
+pub(super) const UPLINK: &str = "eth0";
 /// How the names of the bridge's ports begin.
 const PORT: &str = "veth";
 /// Largest packet of an Ethernet.
@@ -75,7 +73,7 @@ impl Bridge {
             pair: None,
         };
         let rules = Netlink::from(next()?);
-        let outside = if plan.is_internal { Outside::default() } else { connect(plan, &namespace)? };
+        let outside = if plan.is_internal { Outside::default() } else { outside::connect(plan, &namespace)? };
         let (has_outlet, host) = (outside.way.is_some(), outside.host);
         if has_outlet {
             firewall::translate(&rules, plan.subnet, UPLINK)
@@ -214,59 +212,6 @@ fn addressed(index: u32, address: Message, address6: Option<Message>) -> Vec<Mes
         None => with_ipv6_off(index, [address, up(index)]),
         Some(address6) => vec![address, up(index), address6],
     }
-}
-
-/// What leads out of a network, for as long as this is there.
-#[derive(Default)]
-struct Outside {
-    way: Option<Way>,
-    /// Keeps what connects it.
-    _end: Option<OwnedFd>,
-    /// The same for IPv6, where that is something else.
-    end6: Option<OwnedFd>,
-    host: Option<Ipv4Addr>,
-}
-
-impl Outside {
-    fn uplink6(&self) -> &'static str {
-        if self.end6.is_some() { UPLINK6 } else { UPLINK }
-    }
-}
-
-/// The way out, if the machine has one: without, containers still reach each other.
-fn connect(plan: &SwitchPlan, namespace: &Namespace) -> Result<Outside, NetworkError> {
-    let Ok((mut way, network)) = keeper::open() else { return Ok(Outside::default()) };
-    let (end, end6) = match &mut way {
-        Way::Veth(veth) => {
-            let outside = veth.connect(namespace)?;
-            veth.route(outside, plan.subnet);
-            (None, if plan.ipv6.is_some() && veth.lacks_ipv6() { by_ipv6(namespace) } else { None })
-        }
-        Way::UserMode(mode) => match through(mode, namespace)? {
-            None => return Ok(Outside::default()),
-            end => (end, None),
-        },
-    };
-    Ok(Outside { way: Some(way), _end: end, end6, host: network.host })
-}
-
-/// A way out by IPv6 alone, on a machine with the program for it.
-fn by_ipv6(namespace: &Namespace) -> Option<OwnedFd> {
-    let mut mode = UserMode::open_ipv6(UPLINK6).ok()?;
-    through(&mut mode, namespace).ok().flatten()
-}
-
-/// Lets a program connect the namespace. What keeps it connected; nothing when it cannot.
-fn through(mode: &mut UserMode, namespace: &Namespace) -> Result<Option<OwnedFd>, NetworkError> {
-    let pipe =
-        || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).or_network(|| String::from("pipe2()"));
-    let ((gate, opener), (end, lifeline)) = (pipe()?, pipe()?);
-    mode.connect(namespace, &opener, &end)?;
-    drop(opener);
-    let mut reason = [0; 1];
-    let count = rustix::io::retry_on_intr(|| rustix::io::read(&gate, &mut reason))
-        .or_network(|| String::from("read(gate of the network)"))?;
-    Ok((count == 0).then_some(lifeline))
 }
 
 fn with_ipv6_off<const N: usize>(index: u32, messages: [Message; N]) -> Vec<Message> {

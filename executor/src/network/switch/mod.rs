@@ -17,6 +17,7 @@ mod client;
 mod endpoints;
 mod message;
 mod names;
+mod outside;
 mod process;
 mod stream;
 

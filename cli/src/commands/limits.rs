@@ -44,6 +44,9 @@ pub(crate) struct ContainerLimitArgs {
     /// Block IO (relative weight), between 10 and 1000
     #[arg(long, value_name = "WEIGHT")]
     blkio_weight: Option<u16>,
+    /// Memory soft limit
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    memory_reservation: Option<u64>,
     /// Number of CPUs
     #[arg(long, value_name = "NUMBER", value_parser = parse_cpus, conflicts_with_all = ["cpu_quota", "cpu_period"])]
     cpus: Option<u64>,
@@ -74,6 +77,7 @@ impl From<ContainerLimitArgs> for Resources {
         Self {
             cpu_quota_us: args.cpus.or(common.cpu_quota_us),
             block_weight: args.blkio_weight,
+            memory_reserved_bytes: args.memory_reservation,
             pids_max: args.pids_limit,
             ..common
         }

@@ -45,3 +45,31 @@ fn impossible_limits_are_named() {
     let ran = world.run(["run", "--memory", "64m", "--memory-swap", "32m", "bb", "true"]);
     assert!(ran.stderr.contains("includes the memory"), "{ran}");
 }
+
+/// What is reserved for a process, as its group says.
+fn reserved(pid: &str) -> String {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let of =
+        |mark: &str| groups.lines().find_map(|line| line.split_once(mark).map(|(_, path)| path.to_owned()));
+    let file = match of(":memory:") {
+        Some(path) => format!("/sys/fs/cgroup/memory{path}/memory.soft_limit_in_bytes"),
+        None => format!("/sys/fs/cgroup{}/memory.low", of("0::").expect("it is in a group")),
+    };
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}")).trim().to_owned()
+}
+
+#[test]
+fn memory_is_reserved() {
+    let world = World::new();
+    world.ok(["run", "-d", "--name", "web", "--memory-reservation", "32m", "bb", "sleep", "1000"]);
+    let pid = world.ok(["inspect", "-f", "{{.State.Pid}}", "web"]);
+    assert_eq!(reserved(pid.trim()), (32 << 20).to_string());
+    world.ok(["update", "--memory-reservation", "16m", "web"]);
+    assert_eq!(reserved(pid.trim()), (16 << 20).to_string());
+    let told = world.ok(["inspect", "-f", "{{.HostConfig.MemoryReservation}}", "web"]);
+    assert_eq!(told.trim(), (16 << 20).to_string());
+    world.ok(["rm", "-f", "web"]);
+    let ran = world.run(["run", "--rm", "-m", "16m", "--memory-reservation", "32m", "bb", "true"]);
+    assert!(ran.code == 125 && ran.stderr.contains("more than the limit on memory"), "{ran}");
+    assert_eq!(world.ok(["ps", "-aq"]), "");
+}

@@ -50,6 +50,7 @@ fn merged(old: &Resources, new: &Resources) -> Resources {
     Resources {
         memory_bytes: new.memory_bytes.or(old.memory_bytes),
         memory_swap: if new.memory_swap == Swap::Default { old.memory_swap } else { new.memory_swap },
+        memory_reserved_bytes: new.memory_reserved_bytes.or(old.memory_reserved_bytes),
         cpu_shares: new.cpu_shares.or(old.cpu_shares),
         cpu_quota_us: new.cpu_quota_us.or(old.cpu_quota_us),
         cpu_period_us: new.cpu_period_us.or(old.cpu_period_us),

@@ -38,6 +38,9 @@ pub struct Resources {
     pub memory_bytes: Option<u64>,
     /// Most memory and swap together.
     pub memory_swap: Swap,
+    /// Memory that the kernel takes last when the machine has too little, in bytes. In version 1 that above it is taken first.
+    #[serde(default)]
+    pub memory_reserved_bytes: Option<u64>,
     /// Weight in the competition for processors; 1024 is everybody's.
     pub cpu_shares: Option<u64>,
     /// Time on processors in each period, in microseconds.
@@ -144,7 +147,11 @@ impl Resources {
     /// Whether there is a limit that this controller keeps.
     fn needs(&self, controller: Controller) -> bool {
         match controller {
-            Controller::Memory => self.memory_bytes.is_some() || self.memory_swap != Swap::Default,
+            Controller::Memory => {
+                self.memory_bytes.is_some()
+                    || self.memory_swap != Swap::Default
+                    || self.memory_reserved_bytes.is_some()
+            }
             Controller::Cpu => {
                 self.cpu_shares.is_some() || self.cpu_quota_us.is_some() || self.cpu_period_us.is_some()
             }
@@ -361,6 +368,11 @@ fn check(resources: &Resources) -> Result<(), SandboxError> {
     if resources.memory_bytes.is_some_and(|bytes| bytes < MEMORY_BYTES_MIN) {
         let bytes = resources.memory_bytes.unwrap_or_default().to_string();
         return wrong("memory_bytes", bytes, "the minimum is 6 MiB");
+    }
+    if let (Some(reserved), Some(most)) = (resources.memory_reserved_bytes, resources.memory_bytes)
+        && reserved > most
+    {
+        return wrong("memory_reserved_bytes", reserved.to_string(), "it is more than the limit on memory");
     }
     if resources.block_weight.is_some_and(|weight| !(10..=1000).contains(&weight)) {
         let weight = resources.block_weight.unwrap_or_default().to_string();

@@ -64,6 +64,9 @@ const FREEZER_STATE: &str = "freezer.state";
 const THAWED: &str = "THAWED";
 
 fn memory(directory: &Path, resources: &Resources) -> Result<(), SandboxError> {
+    if let Some(bytes) = resources.memory_reserved_bytes {
+        set(directory, "memory.soft_limit_in_bytes", &bytes.to_string())?;
+    }
     let Some(bytes) = resources.memory_bytes else { return Ok(()) };
     set(directory, "memory.limit_in_bytes", &bytes.to_string())?;
     let counts_swap = directory.join(MEMORY_AND_SWAP).exists();

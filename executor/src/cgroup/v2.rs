@@ -55,6 +55,9 @@ pub(super) fn freeze(directory: &Path, is_frozen: bool) -> Result<(), SandboxErr
 }
 
 fn memory(directory: &Path, resources: &Resources) -> Result<(), SandboxError> {
+    if let Some(bytes) = resources.memory_reserved_bytes {
+        set(directory, "memory.low", &bytes.to_string())?;
+    }
     let Some(bytes) = resources.memory_bytes else { return Ok(()) };
     set(directory, "memory.max", &bytes.to_string())?;
     // Here swap is counted alone.

@@ -59,6 +59,7 @@ pub(super) fn host_config(config: &Config) -> Value {
         "GroupAdd": null_if_empty(&settings.groups),
         "LogConfig": log_config(config),
         "Memory": resources.memory_bytes.unwrap_or(0),
+        "MemoryReservation": resources.memory_reserved_bytes.unwrap_or(0),
         "MemorySwap": swap,
         "NanoCpus": nano_cpus.min(PERIOD_US * NANO_CPUS_PER_US * 1024),
         "NetworkMode": network_of.or(network_names(config).first().map(ToString::to_string)),

@@ -402,7 +402,10 @@ while True:
         stream.write_all(word.as_bytes()).unwrap();
         let mut answer = [0; 10];
         stream.read_exact(&mut answer).unwrap();
-        let _ = stream.write_all(b"on");
+        if word == "reset" {
+            // The server waits for it. One that has closed its end answers with a reset, too.
+            stream.write_all(b"on").unwrap();
+        }
         (String::from_utf8(answer.to_vec()).unwrap(), stream.read(&mut [0; 10]).map_err(|error| error.kind()))
     };
     let half = || String::from("half of it");

@@ -1,5 +1,9 @@
 //! Looks for texts and layers that break us, with libFuzzer and the stable compiler.
 
+mod definition;
+mod seeds;
+mod tar;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroUsize;
@@ -145,7 +149,7 @@ fn fuzz(target: &Target, binary: &Path, seconds: u64) -> Result<(), Error> {
         Ok(path)
     };
     let (corpus, seeds, findings) = (made("corpus")?, made("seeds")?, made("findings")?);
-    write_seeds(target, &seeds)?;
+    seeds::write(target.name, &seeds)?;
     let mut fuzzer = std::process::Command::new(binary);
     fuzzer.arg(&corpus).arg(&seeds);
     fuzzer.arg(format!("-max_total_time={seconds}"));
@@ -160,58 +164,6 @@ fn fuzz(target: &Target, binary: &Path, seconds: u64) -> Result<(), Error> {
         fuzzer.arg(format!("-dict={}", path.display()));
     }
     process::run(&mut fuzzer)
-}
-
-/// Writes what the test data has for a target, each in a file of its own.
-fn write_seeds(target: &Target, directory: &Path) -> Result<(), Error> {
-    let testdata = workspace::root().join("testdata");
-    let mut texts = Vec::new();
-    collect(&testdata, &mut texts)?;
-    let seeds: BTreeSet<&str> = match target.name {
-        "dockerfile" => texts.iter().flat_map(|text| dockerfiles(text)).collect(),
-        "expand" => texts.iter().flat_map(|text| text.lines()).filter(|line| line.contains('$')).collect(),
-        "ignore" => texts.iter().flat_map(|text| text.lines()).filter(|line| line.contains('*')).collect(),
-        "remote" => {
-            texts.iter().flat_map(|text| text.split_whitespace()).filter(|word| is_remote(word)).collect()
-        }
-        _ => BTreeSet::new(),
-    };
-    for (number, seed) in seeds.iter().enumerate() {
-        let path = directory.join(number.to_string());
-        fs::write(&path, seed).map_err(|source| Error::File { path: path.clone(), source })?;
-    }
-    Ok(())
-}
-
-/// Whether a word looks like something from elsewhere.
-fn is_remote(word: &str) -> bool {
-    word.contains("://") || word.contains("git@")
-}
-
-/// The Dockerfiles of a fixture, or the whole of a Dockerfile.
-fn dockerfiles(text: &str) -> Vec<&str> {
-    let mut parts = text.split("--- Dockerfile\n");
-    let first = parts.next().unwrap_or_default();
-    let rest: Vec<&str> = parts.map(|part| part.split("\n--- ").next().unwrap_or_default()).collect();
-    match rest.as_slice() {
-        [] if first.contains("FROM ") => vec![first],
-        _ => rest,
-    }
-}
-
-/// The texts of all files beneath a directory; what is no text is left out.
-fn collect(directory: &Path, texts: &mut Vec<String>) -> Result<(), Error> {
-    let unreadable = |source| Error::File { path: directory.to_owned(), source };
-    for entry in fs::read_dir(directory).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let kind = entry.file_type().map_err(unreadable)?;
-        if kind.is_dir() {
-            collect(&entry.path(), texts)?;
-        } else if kind.is_file() {
-            texts.extend(fs::read(entry.path()).ok().and_then(|bytes| String::from_utf8(bytes).ok()));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -244,14 +196,5 @@ mod tests {
         let names: BTreeSet<_> =
             files.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect();
         assert_eq!(names, TARGETS.iter().map(|target| target.name.to_owned()).collect());
-    }
-
-    #[test]
-    fn seeds_are_the_dockerfiles_of_fixtures() {
-        let fixture =
-            "=== a\n--- Dockerfile\nFROM a\n--- finds\nx\n=== b\n--- Dockerfile\nFROM b\n--- finds\n";
-        assert_eq!(dockerfiles(fixture), ["FROM a", "FROM b"]);
-        assert_eq!(dockerfiles("FROM c\nRUN d\n"), ["FROM c\nRUN d\n"]);
-        assert_eq!(dockerfiles("hello"), [""; 0]);
     }
 }

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use image::Digest;
 use rustix::fs::{
-    AtFlags, FlockOperation, Gid, Mode, RenameFlags, Uid, chmodat, chownat, flock, renameat_with,
+    AtFlags, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid, chmodat, chownat, flock, open,
+    renameat_with,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -98,6 +99,18 @@ impl CacheMount {
     /// The directory to mount.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes sure that a part of the directory is there, with symlinks followed inside of it.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::NotFound`] when it is not.
+    pub fn need(&self, part: &Path) -> Result<(), CacheMountError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = open(&self.path, flags, Mode::empty())
+            .map_err(|error| self.store.disk().read_error(&self.path.to_string_lossy(), error))?;
+        Ok(tree::need(directory.as_fd(), part)?)
     }
 }
 

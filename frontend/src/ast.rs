@@ -252,8 +252,17 @@ pub struct Mount {
 impl Mount {
     /// The stage, image or context that the mount names. Variables are not allowed here.
     pub fn from(&self) -> Option<&str> {
-        let last = self.options.iter().rev().find(|(key, _)| key == "from");
-        last.and_then(|(_, value)| value.as_deref()).filter(|from| !from.is_empty())
+        self.last(&["from"]).filter(|from| !from.is_empty())
+    }
+
+    /// Where it is mounted, as written; empty when nothing is.
+    pub fn target(&self) -> &str {
+        self.last(&["target", "dst", "destination"]).unwrap_or_default()
+    }
+
+    fn last(&self, keys: &[&str]) -> Option<&str> {
+        let last = self.options.iter().rev().find(|(key, _)| keys.contains(&key.as_str()));
+        last.and_then(|(_, value)| value.as_deref())
     }
 }
 

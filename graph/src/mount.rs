@@ -45,6 +45,8 @@ pub enum MountSource {
         id: String,
         /// What a new directory begins with; empty without.
         base: Option<CacheBase>,
+        /// Absolute path in the directory of what is mounted; the whole directory is `/`.
+        path: String,
         /// Who may use it at the same time.
         sharing: CacheSharing,
         /// User id of a new directory; none is that of the base, or root.

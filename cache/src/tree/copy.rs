@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::build::Copied;
 use super::select::Item;
 use super::source::{Found, join};
-use super::{Selection, TreeError, unpack};
+use super::{ModeChange, Selection, TreeError, unpack};
 use crate::layer::assembly::{Assembly, Existing, Landing, NodeId, ROOT};
 use crate::layer::attributes::{Attributes, Timestamp, is_overlay_xattr};
 use crate::layer::descriptors::open_directory;
@@ -29,7 +29,7 @@ pub(crate) struct Copier<'c, 'a, 'l, 'p> {
     mtime: Option<Timestamp>,
     pub(crate) assembly: &'c mut Assembly<'l, 'p>,
     pub(crate) copied: &'c mut Copied,
-    /// Where files with several names landed first.
+    /// Where files with several names landed first, of one batch.
     links: HashMap<(u64, u64), NodeId>,
     open: HashMap<Vec<u8>, Arc<OwnedFd>>,
 }
@@ -52,7 +52,12 @@ impl<'c, 'a, 'l, 'p> Copier<'c, 'a, 'l, 'p> {
         if selection.landing.keeps_parents {
             self.destination_directory()?;
         }
+        let mut batch = 0;
         for item in &selection.items {
+            if item.batch != batch {
+                batch = item.batch;
+                self.links.clear();
+            }
             if !selection.is_excluded(item) {
                 self.copy_item(item)?;
             }
@@ -92,19 +97,25 @@ impl<'c, 'a, 'l, 'p> Copier<'c, 'a, 'l, 'p> {
         }
     }
 
-    /// What is made on the way to the destination.
+    /// What is made on the way to the destination. A symbolic mode is no mode for it, as in BuildKit.
     fn made_directory(&self) -> impl Fn() -> Attributes + use<> {
         let (uid, gid) = self.selection.landing.owner.unwrap_or((0, 0));
         let time = self.selection.landing.mtime_ns.map(super::build::time);
         let implied = Attributes::implied_directory(time.or(self.mtime));
-        let mode =
-            self.selection.landing.mode.map_or(implied.mode, |change| change.apply(implied.mode, true));
+        let mode = self.selection.landing.mode.and_then(ModeChange::octal).unwrap_or(implied.mode);
         move || Attributes { uid, gid, mode, ..implied.clone() }
     }
 
     /// The destination as a directory, which is made when it is not there.
     pub(crate) fn destination_directory(&mut self) -> Result<NodeId, TreeError> {
         let made = self.made_directory();
+        Ok(self.assembly.enter(ROOT, self.destination.as_bytes(), &made)?)
+    }
+
+    /// The same for an archive, which has modes of its own: `--chmod` is not for it.
+    pub(crate) fn directory_of_archive(&mut self) -> Result<NodeId, TreeError> {
+        let (made, mode) = (self.made_directory(), Attributes::implied_directory(None).mode);
+        let made = move || Attributes { mode, ..made() };
         Ok(self.assembly.enter(ROOT, self.destination.as_bytes(), &made)?)
     }
 
@@ -115,9 +126,6 @@ impl<'c, 'a, 'l, 'p> Copier<'c, 'a, 'l, 'p> {
         }
         match self.assembly.land(ROOT, self.destination.as_bytes(), &made)? {
             Landing::Directory(directory) => Ok((directory, item.name.clone())),
-            Landing::Name(..) if self.selection.items.len() > 1 => {
-                Err(TreeError::SeveralSources { destination: self.destination.to_owned() })
-            }
             Landing::Name(parent, name) => Ok((parent, name.to_vec())),
         }
     }

@@ -57,7 +57,12 @@ impl Selection<'_> {
     /// For a build context the bytes come from its index where that knows them.
     pub fn digest(&self) -> Result<Digest, TreeError> {
         let mut digester = Digester::new(self, SELECTION_DOMAIN);
+        let mut batch = 0;
         for item in &self.items {
+            if item.batch != batch {
+                batch = item.batch;
+                digester.links.clear();
+            }
             self.digest_item(item, &mut digester)?;
         }
         digester.finish()

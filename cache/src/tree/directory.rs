@@ -26,7 +26,7 @@ pub(crate) fn copy_directory(
     if !found.is_directory() {
         return Err(TreeError::NoDirectory { path: text(written) });
     }
-    let item = Item { path: resolved, found, name: Vec::new(), parents: Vec::new() };
+    let item = Item { path: resolved, found, name: Vec::new(), parents: Vec::new(), batch: 0 };
     let selection = Selection { source, landing: Landing::default(), items: vec![item] };
     let action = Action::Copy { selection: &selection, destination: "/" };
     build(&Target { layer: into, base: None, mtime: None }, &[action])?;

@@ -30,14 +30,6 @@ pub enum TreeError {
         /// The limit.
         max: usize,
     },
-    /// Several files for one file.
-    #[error(
-        "several sources need a directory to go to, and `{destination}` is none and has no slash at its end"
-    )]
-    SeveralSources {
-        /// The destination as written.
-        destination: String,
-    },
     /// A directory, or something to be put into one, where there is no directory.
     #[error("cannot copy to non-directory: /{path}")]
     NotADirectory {

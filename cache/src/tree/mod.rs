@@ -41,5 +41,5 @@ pub use glob::name_matches;
 pub use listing::Listed;
 pub use mode::{ModeChange, ModeError};
 pub use pack::{Packing, UnpackError, plan, unpack_packed};
-pub use select::{Exclude, Landing, Selection, select};
+pub use select::{Exclude, Landing, Selection, need, select};
 pub use source::Source;

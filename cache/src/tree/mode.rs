@@ -119,6 +119,14 @@ fn parse_what(text: &str) -> Option<What> {
 }
 
 impl ModeChange {
+    /// The permissions, when they are the same for every file.
+    pub fn octal(&self) -> Option<u32> {
+        match &self.0 {
+            Form::Octal(mode) => Some(*mode),
+            Form::Symbolic(_) => None,
+        }
+    }
+
     /// The permissions that a file has afterwards.
     pub fn apply(&self, mode: u32, is_directory: bool) -> u32 {
         match &self.0 {

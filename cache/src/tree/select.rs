@@ -1,6 +1,8 @@
 //! Finds what the sources of an instruction name.
 
 use std::collections::HashSet;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::FileType;
@@ -28,7 +30,7 @@ pub struct Landing<'a> {
     pub owner: Option<(u32, u32)>,
     /// What of the modes of a build context counts.
     pub context_mode: ContextMode,
-    /// `--chmod`, for everything but symlinks; also for the directories that are made on the way.
+    /// `--chmod`, for everything but symlinks; an octal one also for the directories that are made on the way.
     pub mode: Option<&'a ModeChange>,
     /// What to leave out.
     pub exclude: Option<&'a Exclude<'a>>,
@@ -70,6 +72,8 @@ pub(crate) struct Item<'a> {
     pub(crate) name: Vec<u8>,
     /// With `--parents`, the directories to keep: their paths in the source, outermost first.
     pub(crate) parents: Vec<(Vec<u8>, Found<'a>)>,
+    /// Files keep their hard links with those of the same batch, as in BuildKit: a match is one, and with `--parents` a source.
+    pub(crate) batch: usize,
 }
 
 /// Finds the files that `sources` name: paths beneath the root of `source`, as written, which may hold
@@ -84,10 +88,10 @@ pub fn select<'a>(
     landing: Landing<'a>,
 ) -> Result<Selection<'a>, TreeError> {
     let mut items = Vec::new();
-    for written in sources {
+    for (number, written) in sources.iter().enumerate() {
         let written = written.as_ref().as_bytes();
         match landing.keeps_parents {
-            true => select_with_parents(source, written, &mut items)?,
+            true => select_with_parents(source, written, number, &mut items)?,
             false => select_one(source, written, &landing, &mut items)?,
         }
     }
@@ -102,7 +106,7 @@ fn select_one<'a>(
 ) -> Result<(), TreeError> {
     let matches = expand(source, written, Depth::OneLevel)?;
     if matches.is_empty() && landing.must_match {
-        return Err(not_found(written));
+        return Err(not_found(&without_brackets(written)));
     }
     for path in matches {
         let (path, name) = path;
@@ -111,9 +115,25 @@ fn select_one<'a>(
             false => resolve(source, &path)?,
         };
         let (resolved, found) = found.ok_or_else(|| not_found(&path))?;
-        items.push(Item { path: resolved, found, name, parents: Vec::new() });
+        items.push(Item { path: resolved, found, name, parents: Vec::new(), batch: items.len() });
     }
     Ok(())
+}
+
+/// A pattern as people write the path, where only single characters stand in brackets so that they mean themselves.
+fn without_brackets(pattern: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(pattern.len());
+    let mut rest = pattern;
+    while let Some((first, behind)) = rest.split_first() {
+        let (byte, next) = match rest {
+            [b'[', byte @ (b'*' | b'?' | b'['), b']', next @ ..] => (byte, next),
+            [b'[', b'\\', byte @ b'\\', b']', next @ ..] => (byte, next),
+            _ => (first, behind),
+        };
+        path.push(*byte);
+        rest = next;
+    }
+    path
 }
 
 pub(crate) fn not_found(path: &[u8]) -> TreeError {
@@ -124,6 +144,7 @@ pub(crate) fn not_found(path: &[u8]) -> TreeError {
 fn select_with_parents<'a>(
     source: Source<'a>,
     written: &[u8],
+    batch: usize,
     items: &mut Vec<Item<'a>>,
 ) -> Result<(), TreeError> {
     let pivot = written.windows(3).position(|three| three == b"/./");
@@ -136,7 +157,7 @@ fn select_with_parents<'a>(
     for base in bases(source, base)? {
         for (path, name) in expand_below(source, &base, &pattern, Depth::AnyLevel)? {
             if seen.insert(path.clone()) {
-                items.push(item_with_parents(source, &base, path, name)?);
+                items.push(Item { batch, ..item_with_parents(source, &base, path, name)? });
             }
         }
     }
@@ -177,7 +198,7 @@ fn item_with_parents<'a>(
         let found = source.look_up(&parent)?.ok_or_else(|| not_found(&parent))?;
         parents.push((parent, found));
     }
-    Ok(Item { path, found, name, parents })
+    Ok(Item { path, found, name, parents, batch: 0 })
 }
 
 /// The components of a path, with `.` and `..` worked out by text alone inside the root, as Go cleans it.
@@ -329,6 +350,16 @@ pub(crate) fn resolve<'a>(
         found = source.look_up(&at)?;
     }
     Ok(found.map(|found| (at, found)))
+}
+
+/// Makes sure that a path leads to something, with symlinks followed inside of the tree.
+///
+/// # Errors
+///
+/// [`TreeError::NotFound`] when it does not.
+pub fn need(root: BorrowedFd<'_>, path: &Path) -> Result<(), TreeError> {
+    let path = path.as_os_str().as_bytes();
+    resolve(Source::Directory(root), path)?.map(drop).ok_or_else(|| not_found(path))
 }
 
 /// Follows all symlinks of a path inside the tree but one at its end.

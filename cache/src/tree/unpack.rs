@@ -35,7 +35,7 @@ pub(crate) fn try_unpack(copier: &mut Copier<'_, '_, '_, '_>, item: &Item<'_>) -
         return Ok(false);
     }
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
-    let start = copier.destination_directory()?;
+    let start = copier.directory_of_archive()?;
     let owner = copier.selection.landing.archive_owner;
     let mut unpacker = Unpacker {
         assembly: copier.assembly,

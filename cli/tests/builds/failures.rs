@@ -100,10 +100,10 @@ fn a_cycle() {
     let dockerfile = "FROM base AS a\nCOPY --from=b /x /x\nFROM base AS b\nCOPY --from=a /x /x\n";
     insta::assert_snapshot!(failure(&Home::new(), dockerfile, &[], &[]), @r"
     exit 1
-    error: the stage `b` is defined further down
+    error: circular dependency: the stage `b` copies from this one
      --> Dockerfile:2:13
     2 | COPY --from=b /x /x
-      |             ^ help: move it in front of this one
+      |             ^
 
     ERROR: the Dockerfile has 1 error
     ");

@@ -7,6 +7,7 @@
 mod agents;
 mod caching;
 mod contexts;
+mod corners;
 mod crowds;
 mod entitlements;
 mod epoch;

@@ -106,3 +106,20 @@ fn directories_that_are_not_there() {
     ERROR: "/none": not found
     "#);
 }
+
+#[test]
+fn a_part_of_a_cache_can_be_mounted() {
+    let home = Home::new();
+    let dockerfile = "FROM base
+RUN --mount=type=cache,id=c,target=/c mkdir -m 711 /c/part && echo one > /c/part/file && ln -s /etc /c/out
+RUN --mount=type=cache,id=c,source=part,target=/p,uid=100 stat -c '%a %u' /p > /seen && echo two >> /p/file
+RUN --mount=type=cache,id=c,source=/part/file,target=/f cat /f >> /seen\n";
+    assert_eq!(seen(&home, &[], dockerfile), "711 0\none\ntwo\n");
+    for missing in ["none", "out/passwd"] {
+        let step = format!("FROM base\nRUN --mount=type=cache,id=c,source={missing},target=/p cat /p\n");
+        let (code, message) = home.fails(&["build", &home.context(&step, &[])]);
+        assert_eq!(code, 1, "{message}");
+        assert!(message.contains(&format!("error: \"/{missing}\": not found")), "{message}");
+        assert!(message.contains(" --> Dockerfile:2:1"), "{message}");
+    }
+}

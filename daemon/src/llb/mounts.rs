@@ -59,11 +59,11 @@ pub(super) fn lower(
         }
         Ok(MountType::Cache) => {
             let cache = mount.cache_opt.as_ref().ok_or_else(|| missing("name of a cache"))?;
-            let base = match mount.input {
-                -1 => None,
+            let (base, path) = match mount.input {
+                -1 => (None, selected),
                 index => {
                     inputs.push(lowering.input_layers(operation, index)?);
-                    Some(CacheBase { input: inputs.len() - 1, path: selected })
+                    (Some(CacheBase { input: inputs.len() - 1, path: selected }), "/".to_owned())
                 }
             };
             let sharing = match CacheSharingOpt::try_from(cache.sharing) {
@@ -75,7 +75,7 @@ pub(super) fn lower(
                 }
             };
             let id = cache.id.clone();
-            MountSource::Cache { id, base, sharing, uid: None, gid: None, mode: None, read_only }
+            MountSource::Cache { id, base, path, sharing, uid: None, gid: None, mode: None, read_only }
         }
         Ok(MountType::Tmpfs) => {
             let size = mount.tmpfs_opt.map_or(0, |tmpfs| tmpfs.size);

@@ -32,7 +32,7 @@ pub(super) async fn take(
     source: &MountSource,
     inputs: &[Output],
 ) -> Result<CacheMount, BuildError> {
-    let MountSource::Cache { id, base, sharing, uid, gid, mode, read_only: _ } = source else {
+    let MountSource::Cache { id, base, path: _, sharing, uid, gid, mode, read_only: _ } = source else {
         unreachable!("only caches are taken")
     };
     let (name, seed) = match base {

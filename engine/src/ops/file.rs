@@ -352,7 +352,6 @@ fn is_users(error: &TreeError) -> bool {
         error,
         TreeError::BadPattern { .. }
             | TreeError::TooManySymlinks { .. }
-            | TreeError::SeveralSources { .. }
             | TreeError::NotADirectory { .. }
             | TreeError::IsADirectory { .. }
             | TreeError::NoDirectory { .. }
@@ -368,7 +367,10 @@ fn missing(worker: &BuildWorker, vertex: &Vertex, inputs: &[Option<Output>], pat
     let graph::Op::File(file) = &vertex.op else { unreachable!("only file operations copy") };
     let found = copies(file).find_map(|copy| {
         let same = |source: &&String| source.trim_matches('/') == path.trim_matches('/');
-        copy.sources.iter().find(same).map(|source| (copy, source))
+        let named = copy.sources.iter().find(same).map(|source| (copy, source.as_str()));
+        // What is mounted is copied to its own path; its source is escaped where it looks like a pattern.
+        let is_mounted = copy.rules.must_match && copy.destination == path;
+        named.or_else(|| is_mounted.then(|| (copy, path.trim_start_matches('/'))))
     });
     let (Some((copy, source)), Some(location)) = (found, &vertex.label.location) else {
         return BuildError::Copy { rendered: worker.render(vertex, &message, None), message };

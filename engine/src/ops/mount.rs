@@ -96,12 +96,15 @@ async fn lower(
             let (size_bytes, read_only) = (*size_bytes, *read_only);
             plain(executor::Mount::Tmpfs { target, size_bytes, mode: TMPFS_MODE, read_only })
         }
-        MountSource::Cache { read_only, .. } => {
+        MountSource::Cache { path, read_only, .. } => {
             let cache = cache_mount::take(worker, vertex, &mount.source, inputs).await?;
+            if path != "/" {
+                cache.need(Path::new(path)).map_err(|error| unusable(worker, vertex, error))?;
+            }
             let (source, read_only) = (cache.path().to_owned(), *read_only);
             let spec = executor::Mount::Bind {
                 source,
-                subpath: String::new(),
+                subpath: path.clone(),
                 target,
                 read_only,
                 binding: executor::Binding::default(),

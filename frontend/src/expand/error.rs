@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use crate::diagnostic::Diagnostic;
-use crate::limits::{EXPANSION_BYTES_MAX, EXPANSION_DEPTH_MAX, SHELL_PATTERN_BYTES_MAX};
+use crate::limits::{EXPANSION_BYTES_MAX, EXPANSION_DEPTH_MAX, REGEX_BYTES_MAX, SHELL_PATTERN_BYTES_MAX};
+
+/// What Go's scanner gives for a character at the end of a text.
+const END: char = char::REPLACEMENT_CHARACTER;
 
 /// Why a text cannot be expanded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +20,9 @@ pub enum ExpandError {
     /// `${` without `}`.
     #[error("no closing `}}` after `${{`")]
     MissingBrace,
+    /// The same where the name ends the text: BuildKit takes the end for a modifier.
+    #[error("no closing `}}` after `${{`")]
+    MissingModifier,
     /// `${v/p` without the second slash.
     #[error("no second `/` in `${{{name}/`")]
     MissingSlash {
@@ -47,10 +53,18 @@ pub enum ExpandError {
     Pattern {
         /// The pattern.
         pattern: String,
+        /// What is escaped and need not be, where that is the reason; none at the end of the pattern.
+        escaped: Option<char>,
     },
     /// The pattern is longer than any real one.
     #[error("pattern is longer than {SHELL_PATTERN_BYTES_MAX} bytes")]
     PatternTooLong,
+    /// The pattern takes more memory than any real one.
+    #[error("the pattern `{pattern}` takes more than {REGEX_BYTES_MAX} bytes")]
+    PatternTooLarge {
+        /// The pattern.
+        pattern: String,
+    },
     /// The result is longer than the kernel takes.
     #[error("the value is longer than {EXPANSION_BYTES_MAX} bytes")]
     TooLong,
@@ -76,11 +90,18 @@ impl ExpandError {
             Self::Unterminated { quote: '"' } => format!("{UNTERMINATED} double-quote"),
             Self::Unterminated { .. } => format!("{UNTERMINATED} single-quote"),
             Self::MissingBrace => "syntax error: missing '}'".to_owned(),
+            Self::MissingModifier => format!("unsupported modifier ({END}) in substitution"),
             Self::MissingSlash { .. } => "syntax error: missing '/' in ${}".to_owned(),
             Self::BadSubstitution => "syntax error: bad substitution".to_owned(),
             Self::Modifier { modifier, .. } => format!("unsupported modifier ({modifier}) in substitution"),
             Self::Required { name, message } => format!("{name}: {message}"),
-            Self::Pattern { .. } | Self::PatternTooLong | Self::TooLong | Self::TooDeep => return None,
+            Self::Pattern { pattern, escaped } => {
+                let escaped = escaped.unwrap_or(END);
+                format!("invalid pattern ({pattern}) in substitution: invalid escape '\\{escaped}'")
+            }
+            Self::PatternTooLong | Self::PatternTooLarge { .. } | Self::TooLong | Self::TooDeep => {
+                return None;
+            }
         })
     }
 }

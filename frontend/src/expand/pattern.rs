@@ -80,7 +80,7 @@ fn tokens(pattern: &str) -> Result<Vec<Token>, ExpandError> {
             '\\' => match chars.next() {
                 // `}` and `/` are escaped for the sake of `${}`; the escape is no part of the pattern.
                 Some(c @ ('}' | '/' | '*' | '?' | '\\')) => Token::Char(c),
-                _ => return Err(ExpandError::Pattern { pattern: pattern.to_owned() }),
+                escaped => return Err(ExpandError::Pattern { pattern: pattern.to_owned(), escaped }),
             },
             c => Token::Char(c),
         });
@@ -114,9 +114,10 @@ fn trim_start<'v>(value: &'v str, tokens: &[Token], longest: bool) -> Result<&'v
     Ok(regex.find(value).map_or(value, |found| &value[found.end()..]))
 }
 
+/// Compiles what [`expression`] has made of a pattern, so only its size can be wrong.
 fn compile(pattern: &str, expression: &str) -> Result<Regex, ExpandError> {
     regex::RegexBuilder::new(expression)
         .size_limit(REGEX_BYTES_MAX)
         .build()
-        .map_err(|_| ExpandError::Pattern { pattern: pattern.to_owned() })
+        .map_err(|_| ExpandError::PatternTooLarge { pattern: pattern.to_owned() })
 }

@@ -37,7 +37,7 @@ impl Lexer<'_> {
     fn braced(&mut self, depth: usize) -> Result<String, ExpandError> {
         let name = self.name();
         match self.next() {
-            None => Err(ExpandError::MissingBrace),
+            None => Err(ExpandError::MissingModifier),
             Some('}') => Ok(match self.value(&name) {
                 Some(value) => value,
                 None if self.options.keep_unset => format!("${{{name}}}"),
@@ -60,11 +60,16 @@ impl Lexer<'_> {
         depth: usize,
     ) -> Result<String, ExpandError> {
         let written = format!("{}{operator}", if empty_is_unset { ":" } else { "" });
-        if !matches!(operator, '+' | '-' | '?' | '#' | '%') {
-            return Err(ExpandError::Modifier { name: name.to_owned(), modifier: written });
+        let is_known = matches!(operator, '+' | '-' | '?' | '#' | '%');
+        let unknown = || ExpandError::Modifier { name: name.to_owned(), modifier: written.clone() };
+        if !is_known && !empty_is_unset {
+            return Err(unknown());
         }
-        let word = self.word('}', matches!(operator, '#' | '%'), depth)?.ok_or(ExpandError::MissingBrace)?;
         let is_trim = matches!(operator, '#' | '%');
+        let word = self.word('}', is_trim, depth)?.ok_or(ExpandError::MissingBrace)?;
+        if !is_known {
+            return Err(unknown());
+        }
         let value = if is_trim { self.pattern_value(name) } else { self.value(name) };
         if value.is_none() && self.options.keep_unset {
             return Ok(format!("${{{name}{written}{word}}}"));

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::{Rule, Stages, substitute};
 use crate::ast::Kind;
 use crate::diagnostic::Diagnostics;
+use crate::suggest::meant;
 
 pub(super) const RULE: Rule = Rule {
     name: "UndefinedArgInFrom",
@@ -25,10 +26,15 @@ pub(super) fn check(stages: &Stages<'_>, diagnostics: &mut Diagnostics) {
             let unset = substituted.expansion.unset;
             for name in unset.iter().filter(|name| !declared.contains(name.as_str())) {
                 let mut message = format!("FROM argument '{name}' is not declared");
-                if let Some(near) = diagnostics.suggester.nearest(name, stages.global_args.names()) {
-                    message.push_str(&format!(" (did you mean {near}?)"));
-                }
-                diagnostics.push(RULE.finding(word.span.clone(), message));
+                let known = || stages.global_args.names();
+                let suggested = diagnostics.suggester.suggested(name, known());
+                message.push_str(&meant(suggested));
+                let near = match suggested {
+                    Some(_) => None,
+                    None => diagnostics.suggester.nearest(name, known()),
+                };
+                let help = near.map(|near| format!("did you mean `{near}`?"));
+                diagnostics.push(RULE.finding(word.span.clone(), message).with_help(help));
             }
         }
     }

@@ -27,8 +27,12 @@ pub(crate) fn finding(
         let help = format!("`ARG {name}` in this stage makes the global argument visible");
         return RULE.finding(span.clone(), message).with_help(help);
     }
-    if let Some(near) = suggester.nearest(name, stage.names()) {
-        message.push_str(&format!(" (did you mean ${near}?)"));
-    }
-    RULE.finding(span.clone(), message)
+    let help = match suggester.suggested(name, stage.names()) {
+        Some(near) => {
+            message.push_str(&format!(" (did you mean ${near}?)"));
+            None
+        }
+        None => suggester.nearest(name, stage.names()).map(|near| format!("did you mean `${near}`?")),
+    };
+    RULE.finding(span.clone(), message).with_help(help)
 }

@@ -26,11 +26,14 @@ impl Lowering<'_> {
         let mut remotes = Vec::new();
         for (source, word) in sources.iter().zip(&add.sources) {
             let parsed = remote::of_source(source).transpose();
-            remotes.push(parsed.map_err(|error| wrong("InvalidSource", word, error.to_string()))?);
+            remotes.push(parsed.map_err(|error| {
+                let mut found = wrong("InvalidSource", word, error.to_string());
+                found.buildkit = error.buildkit().map(Into::into);
+                found
+            })?);
         }
         let checksum = self.expand_option(state, add.checksum.as_ref())?;
         check_checksum(add, checksum.as_deref(), &remotes)?;
-        self.check_destination(state, add, &remotes)?;
         let mut pieces = Vec::new();
         for ((source, word), remote) in sources.into_iter().zip(&add.sources).zip(remotes) {
             match remote {
@@ -75,26 +78,6 @@ impl Lowering<'_> {
         };
         let unpack = add.unpack.unwrap_or(false) && matches!(key, SourceKey::Http(_));
         Ok(Piece::Remote { input: self.source(key, || label), pattern, unpack, url: url.to_owned(), shown })
-    }
-
-    /// Files from elsewhere do not stand in one tree, so nothing but the slash tells that there is a directory.
-    fn check_destination(
-        &mut self,
-        state: &StageState,
-        add: &Copy,
-        remotes: &[Option<Remote>],
-    ) -> Result<()> {
-        let count = remotes.len() + add.documents.len();
-        if count < 2 || remotes.iter().all(Option::is_none) {
-            return Ok(());
-        }
-        let destination = self.expand(state, &add.destination)?;
-        let destination = state.path(&destination).map_err(|error| error.at(&add.destination.span))?;
-        if paths::destination(&state.cwd(), &destination).ends_with('/') {
-            return Ok(());
-        }
-        let message = "several sources need a directory to go to, with a slash at its end";
-        Err(wrong("InvalidDestination", &add.destination, message.to_owned()))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::ast::{Copy, HereDocument, Instruction, Word};
 use crate::diagnostic::Diagnostic;
 use crate::expand::{Expander, Quotes};
 use crate::lint;
+use crate::plan::FromReader;
 use crate::remote::{self, Remote};
 
 /// Mode of a file from a here-document.
@@ -145,7 +146,7 @@ impl Lowering<'_> {
     /// Reports a source that the ignore file hides.
     pub(super) fn check_ignored(&mut self, source: &str, word: &Word, verb: &str) {
         let Some(patterns) = &self.plan.ignored else { return };
-        let hidden = lint::copy_ignored_file(verb, word, &paths::source(source), patterns);
+        let hidden = lint::copy_ignored_file(verb, word, source, patterns);
         hidden.into_iter().for_each(|finding| self.diagnostics.push(finding));
     }
 
@@ -155,7 +156,7 @@ impl Lowering<'_> {
                 let origin = self
                     .plan
                     .names
-                    .from(value, span, state.index, '\\', &mut self.diagnostics.suggester)
+                    .from(value, span, state.index, FromReader::Copy, &mut self.diagnostics.suggester)
                     .map_err(Box::new)?;
                 self.origin(&origin, span)
             }

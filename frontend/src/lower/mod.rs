@@ -261,7 +261,7 @@ impl Lowering<'_> {
         instruction: &Instruction,
     ) -> VertexId {
         let label = Label {
-            name: state.progress.next(name),
+            name: state.progress.next_for(&state.env, name),
             stage: state.progress.stage_label(),
             location: Some(Location { span: instruction.span.clone(), line: instruction.line }),
         };

@@ -1,5 +1,8 @@
 //! Paths as Go's `path` package cleans and joins them.
 
+/// What begins something other than itself in a pattern of Go's `filepath.Match`.
+const WILDCARDS: [char; 3] = ['*', '?', '['];
+
 /// The shortest equal path: no `.`, no `..` that can be resolved, no double slashes; `.` when nothing is left.
 pub(crate) fn clean(path: &str) -> String {
     let is_absolute = path.starts_with('/');
@@ -43,17 +46,26 @@ pub(super) fn source(path: &str) -> String {
     }
 }
 
-/// A path as a pattern that matches nothing else.
+/// A path as a source of a copy that names nothing else. As in Go a name without a wildcard is taken as it is written,
+/// backslashes included; so wildcards stand in brackets, and backslashes are escaped only beside them.
 pub(super) fn escape_pattern(path: &str) -> String {
-    let relative = source(path);
-    let mut pattern = String::with_capacity(relative.len());
-    for c in relative.chars() {
-        if matches!(c, '*' | '?' | '[' | '\\') {
-            pattern.push('\\');
+    let escaped = |name: &str| {
+        if !name.contains(WILDCARDS) {
+            return name.to_owned();
         }
-        pattern.push(c);
-    }
-    pattern
+        let escape = |c: char| match c {
+            '\\' => "[\\\\]".to_owned(),
+            c if WILDCARDS.contains(&c) => format!("[{c}]"),
+            c => c.to_string(),
+        };
+        name.chars().map(escape).collect()
+    };
+    source(path).split('/').map(escaped).collect::<Vec<_>>().join("/")
+}
+
+/// Whether a path has characters that mean something in a pattern.
+pub(super) fn has_wildcards(path: &str) -> bool {
+    path.contains(WILDCARDS)
 }
 
 #[cfg(test)]
@@ -99,6 +111,10 @@ mod tests {
         {
             assert_eq!(source(path), expected, "{path}");
         }
-        assert_eq!(escape_pattern("/a*[b]"), "a\\*\\[b]");
+        for (path, expected) in
+            [("/a*[b]", "a[*][[]b]"), ("a?/b\\c", "a[?]/b\\c"), ("a\\*", "a[\\\\][*]"), ("b]", "b]")]
+        {
+            assert_eq!(escape_pattern(path), expected, "{path}");
+        }
     }
 }

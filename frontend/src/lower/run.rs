@@ -42,6 +42,12 @@ struct Command {
 impl Lowering<'_> {
     pub(super) fn run(&mut self, state: &mut StageState, instruction: &Instruction, run: &Run) -> Result<()> {
         let command = command(state, run);
+        // BuildKit says so only when the step is to run: a check and stages that nobody needs may have it.
+        if command.argv.is_empty() && !self.purpose.is_question() {
+            let found =
+                Diagnostic::error("MissingArgument", instruction.span.clone(), "`RUN` without a command");
+            return Err(Box::new(found.with_buildkit("arguments are required")));
+        }
         let size_bytes: usize = command.argv.iter().map(String::len).sum();
         self.spend(2 * size_bytes + instruction.code.len() + state.env.size_bytes(), &instruction.span)?;
         let location = Some(Location { span: instruction.span.clone(), line: instruction.line });

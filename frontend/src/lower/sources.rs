@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use graph::{
-    ContextSource, Copy, File, FileAction, GitSource, HttpSource, ImageSource, Label, Location, Op, Vertex,
-    VertexId,
+    ContextSource, Copy, CopyRules, File, FileAction, GitSource, HttpSource, ImageSource, Label, Location,
+    Op, Vertex, VertexId,
 };
 use image::{Platform, Reference};
 
@@ -112,6 +112,7 @@ impl Lowering<'_> {
             input: 1,
             sources: vec![paths::escape_pattern(path)],
             destination: path.to_owned(),
+            rules: CopyRules { must_match: paths::has_wildcards(path), ..CopyRules::default() },
             ..Copy::default()
         };
         let vertex = self.graph.add(Vertex {

@@ -9,6 +9,10 @@ use crate::expand::Expander;
 use crate::lint::names_used;
 use crate::suggest::Suggester;
 
+/// How containerd's library shows what it takes for an operating system, and for another part of a platform.
+const OS_PATTERN: &str = r"^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?$";
+const PART_PATTERN: &str = "^[A-Za-z0-9_.-]+$";
+
 pub(super) fn expand(
     word: &Word,
     expander: &Expander,
@@ -29,7 +33,9 @@ pub(super) fn platform(
         let help = unset_help(word, expander, global_args, suggester);
         let words = match text.as_str() {
             "" => format!("empty platform value from expression {}", word.value),
-            _ => format!("failed to parse platform {}: {text:?}: invalid argument", word.value),
+            text => {
+                format!("failed to parse platform {}: {}: invalid argument", word.value, of_containerd(text))
+            }
         };
         Diagnostic::error("InvalidPlatform", word.span.clone(), error.to_string())
             .with_help(help)
@@ -37,11 +43,37 @@ pub(super) fn platform(
     })
 }
 
+/// What containerd's library says of a text that is no platform.
+fn of_containerd(text: &str) -> String {
+    const PARTS_MAX: usize = 3;
+    let is_part = |part: &str, marks: &[u8]| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || marks.contains(&byte))
+    };
+    let parts: Vec<&str> = text.split('/').collect();
+    if parts.len() > PARTS_MAX {
+        return format!("{text:?}: cannot parse platform specifier");
+    }
+    if !is_part(parts[0], b"_-") {
+        return format!(
+            "{:?} is an invalid OS component of {text:?}: OSAndVersion specifier component must match {OS_PATTERN:?}",
+            parts[0]
+        );
+    }
+    match parts.iter().find(|part| !is_part(part, b"_-.")) {
+        Some(part) => format!(
+            "{part:?} is an invalid component of {text:?}: platform specifier component must match {PART_PATTERN:?}"
+        ),
+        None => format!("{text:?}: unknown operating system or architecture"),
+    }
+}
+
 /// What Go's library for references says.
 pub(super) fn of_go(error: &ReferenceError) -> String {
     match error {
         ReferenceError::Format { .. } => "invalid reference format".to_owned(),
         ReferenceError::Uppercase { name } => {
+            // What follows the first colon is no part of the name, wherever the tag begins.
+            let name = name.split(':').next().unwrap_or_default();
             format!("invalid reference format: repository name ({name}) must be lowercase")
         }
         ReferenceError::TooLong { .. } => error.to_string(),

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod base;
+mod circle;
 mod contexts;
 mod epoch;
 mod hostname;
@@ -22,10 +23,10 @@ use crate::expand::Expander;
 use crate::ignore::Patterns;
 use crate::lint::{self, CheckOptions, Checks};
 use crate::lower::{self, Lowered};
-use crate::suggest::nearest;
+use crate::suggest::{meant, nearest, suggested};
 use crate::syntax::{self, Parsed};
 pub use epoch::{Epoch, EpochSource, epoch_source};
-pub(crate) use names::{Names, Origin};
+pub(crate) use names::{FromReader, Names, Origin};
 pub use options::{NamedContext, NoCache, PlanOptions};
 pub(crate) use reach::Reach;
 
@@ -191,9 +192,11 @@ fn target(
         return Some(stage);
     }
     let near = nearest(name, names.stage_names());
+    let meant = meant(suggested(name, names.stage_names()));
     let help = near.map(|near| format!("did you mean `{near}`?"));
     let message = format!("no stage named `{name}` to build");
-    diagnostics.push(Diagnostic::error("UnknownTarget", 0..0, message).with_help(help));
+    let words = format!("target stage {name:?} could not be found{meant}");
+    diagnostics.push(Diagnostic::error("UnknownTarget", 0..0, message).with_help(help).with_buildkit(words));
     None
 }
 

@@ -1,5 +1,7 @@
 //! What a name means: a stage, an image, a context.
 
+mod from;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,14 +9,16 @@ use std::sync::Arc;
 use image::{Platform, Reference, ReferenceError};
 
 use super::base::{expand, of_go, platform, unset_help};
+use super::circle::{Circle, circle};
 use super::contexts::places;
 use super::{NamedContext, PlanOptions};
 use crate::ast::Stage;
 use crate::diagnostic::Diagnostic;
-use crate::environment::{Environment, NoVariables};
+use crate::environment::Environment;
 use crate::expand::Expander;
 use crate::remote::Remote;
 use crate::suggest::Suggester;
+pub(crate) use from::FromReader;
 
 /// Name of the image without layers.
 const SCRATCH: &str = "scratch";
@@ -49,6 +53,8 @@ pub(crate) struct Names {
     /// Every stage with a name, for contexts that stand for one.
     stages: Vec<(String, usize)>,
     target_platform: Platform,
+    /// Stages that read one another.
+    circle: Option<Circle>,
 }
 
 impl Names {
@@ -68,6 +74,7 @@ impl Names {
             contexts,
             stages: named_stages(stages),
             target_platform: options.target_platform.clone(),
+            circle: circle(stages),
         };
         let expander = Expander::new(escape);
         let mut suggester = Suggester::default();
@@ -148,18 +155,18 @@ impl Names {
         error: &ReferenceError,
         suggester: &mut Suggester,
     ) -> Diagnostic {
-        match suggester.nearest(name, self.stage_names()) {
+        let words = format!("failed to parse stage name {name:?}: {}", of_go(error));
+        let found = match suggester.nearest(name, self.stage_names()) {
             Some(near) => Diagnostic::error("UnknownStage", span.clone(), format!("no stage named `{name}`"))
                 .with_help(format!("did you mean `{near}`?")),
             None => {
                 let lower = name.to_lowercase();
                 let would_do = lower != name && lower.parse::<Reference>().is_ok();
                 let help = would_do.then(|| format!("did you mean `{lower}`?"));
-                Diagnostic::error("InvalidReference", span.clone(), error.to_string())
-                    .with_help(help)
-                    .with_buildkit(format!("failed to parse stage name {name:?}: {}", of_go(error)))
+                Diagnostic::error("InvalidReference", span.clone(), error.to_string()).with_help(help)
             }
-        }
+        };
+        found.with_buildkit(words)
     }
 
     fn context(
@@ -217,67 +224,9 @@ impl Names {
         self.bases[stage].as_ref().map_err(Diagnostic::clone)
     }
 
-    /// What `--from` means in a stage.
-    pub(crate) fn from(
-        &self,
-        from: &str,
-        span: &Range<usize>,
-        current: usize,
-        escape: char,
-        suggester: &mut Suggester,
-    ) -> Result<Origin, Diagnostic> {
-        let expanded = Expander::new(escape).expand(from, &NoVariables);
-        if expanded.is_ok_and(|expansion| expansion.text != from) {
-            let message = "`--from` does not expand variables";
-            let help = "name a stage with `FROM` and an `ARG` in front of the first `FROM`".to_owned();
-            let words = "variable expansion is not supported for --from, define a new stage with FROM using ARG from \
-                         global scope as a workaround";
-            return Err(Diagnostic::error("InvalidFrom", span.clone(), message)
-                .with_help(help)
-                .with_buildkit(words));
-        }
-        let stage = match from.parse::<usize>() {
-            Ok(index) if index < self.bases.len() => Some(index),
-            Ok(index) => {
-                let message = format!("no stage with the number {index}: there are {}", self.bases.len());
-                return Err(Diagnostic::error("UnknownStage", span.clone(), message)
-                    .with_buildkit(format!("invalid stage index {index}")));
-            }
-            Err(_) => self.stage(from),
-        };
-        match stage {
-            Some(stage) if stage == current => {
-                let message = format!("circular dependency: the stage copies from itself (`{from}`)");
-                Err(Diagnostic::error("CircularDependency", span.clone(), message)
-                    .with_buildkit(format!("circular dependency detected on stage: {}", self.shown(stage))))
-            }
-            Some(stage) if stage > current => {
-                let message = format!("the stage `{from}` is defined further down");
-                let words = format!(
-                    "cannot copy from stage {from:?}, it needs to be defined before current stage {:?}",
-                    self.shown(current)
-                );
-                Err(Diagnostic::error("LaterStage", span.clone(), message)
-                    .with_help("move it in front of this one".to_owned())
-                    .with_buildkit(words))
-            }
-            Some(stage) => self.stage_files(stage),
-            None => {
-                let place = Place { stage: current, span };
-                self.outside(from, &self.target_platform, &place, suggester)
-            }
-        }
-    }
-
     /// The last stage of a name; case does not count.
     pub(crate) fn stage(&self, name: &str) -> Option<usize> {
         self.by_name.get(&name.to_lowercase()).copied()
-    }
-
-    /// A stage as BuildKit names it.
-    fn shown(&self, stage: usize) -> String {
-        let name = self.stages.iter().find(|(_, index)| *index == stage).map(|(name, _)| name.clone());
-        name.unwrap_or_else(|| format!("stage-{stage}"))
     }
 
     /// All stage names, sorted.

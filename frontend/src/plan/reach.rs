@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use image::{ImageConfig, Platform, Reference};
 
-use super::{BaseImage, Names, Origin};
+use super::{BaseImage, FromReader, Names, Origin};
 use crate::ast::{Instruction, Kind, Stage, Word};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::limits::TRIGGERS_MAX;
@@ -106,7 +106,9 @@ impl Reach {
     ) {
         match &instruction.kind {
             Kind::Copy(copy) => match &copy.from {
-                Some(from) => self.from(&from.value, &from.span, names, index, diagnostics),
+                Some(from) => {
+                    self.from(&from.value, &from.span, names, index, FromReader::Copy, diagnostics);
+                }
                 None => self.needs_context |= !copy.sources.is_empty(),
             },
             Kind::Add(add) => {
@@ -116,7 +118,10 @@ impl Reach {
             Kind::Run(run) => {
                 for mount in &run.mounts {
                     match mount.from() {
-                        Some(from) => self.from(from, &mount.span, names, index, diagnostics),
+                        Some(from) => {
+                            let reader = FromReader::Mount { target: mount.target() };
+                            self.from(from, &mount.span, names, index, reader, diagnostics);
+                        }
                         None => self.needs_context |= is_bind(&mount.options),
                     }
                 }
@@ -131,10 +136,10 @@ impl Reach {
         span: &Range<usize>,
         names: &Names,
         index: usize,
+        reader: FromReader<'_>,
         diagnostics: &mut Diagnostics,
     ) {
-        // What a quote or escape character means here, does not depend on the directive.
-        match names.from(from, span, index, '\\', &mut diagnostics.suggester) {
+        match names.from(from, span, index, reader, &mut diagnostics.suggester) {
             Ok(origin) => {
                 self.reads_outside |= !matches!(origin, Origin::Stage(_));
                 self.add(&origin, span);
@@ -178,9 +183,12 @@ fn triggers(texts: &[&str], stage: &Stage, diagnostics: &mut Diagnostics) -> Vec
     let mut triggers = Vec::new();
     for text in texts {
         match parse_trigger(text, &stage.span, stage.line) {
-            Ok(Instruction { kind: Kind::From(_) | Kind::Onbuild(_), .. }) => {
+            Ok(Instruction { kind: Kind::From(_), .. }) => {
                 let message = format!("`{text}` cannot be a trigger");
-                diagnostics.push(Diagnostic::error("InvalidTrigger", stage.span.clone(), message));
+                diagnostics.push(
+                    Diagnostic::error("InvalidTrigger", stage.span.clone(), message)
+                        .with_buildkit("*instructions.Stage is not a command type"),
+                );
             }
             Ok(instruction) => triggers.push(instruction),
             Err(found) => found.into_iter().for_each(|mut diagnostic| {

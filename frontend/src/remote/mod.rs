@@ -116,6 +116,20 @@ pub enum RemoteError {
     },
 }
 
+impl RemoteError {
+    /// The same in BuildKit's words, where it says something else and says it before it builds.
+    pub(crate) fn buildkit(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownQuery { name } => format!("unexpected query {name:?}"),
+            Self::NoValue { name } => format!("query {name:?} has no value"),
+            Self::Twice { name } => format!("query {name:?} has multiple values"),
+            Self::NoSwitch { name, value } => format!("invalid {name} value: {value:?}"),
+            Self::Conflict { what, one, other } => format!("{what} conflicts: {one:?} vs {other:?}"),
+            _ => return None,
+        })
+    }
+}
+
 /// What a source of `ADD` names elsewhere; none for a file of the build context.
 pub fn of_source(text: &str) -> Option<Result<Remote, RemoteError>> {
     if text.starts_with("./") || text.starts_with("../") {

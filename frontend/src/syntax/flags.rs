@@ -6,7 +6,7 @@ use super::line::Line;
 use super::tokens::RawFlag;
 use crate::ast::Word;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::suggest::nearest;
+use crate::suggest::{meant, nearest, suggested};
 
 /// Flags that may be given more than once.
 const REPEATABLE: [&str; 3] = ["mount", "device", "exclude"];
@@ -50,7 +50,7 @@ impl Flags {
             let message = format!("`{}` has no flag `--{name}`", keyword.to_ascii_uppercase());
             let near = nearest(name, known.iter().copied());
             let help = near.map(|near| format!("did you mean `--{near}`?"));
-            let meant = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+            let meant = meant(suggested(name, known.iter().copied()));
             return Err(Diagnostic::error("UnknownFlag", flag.span.clone(), message)
                 .with_help(help)
                 .with_buildkit(format!("unknown flag: --{name}{meant}")));

@@ -6,7 +6,7 @@ use super::request::Request;
 use super::{command, copy, from, healthcheck, onbuild, pairs, run, values};
 use crate::ast::{CommandLine, Kind};
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::suggest::nearest;
+use crate::suggest::{meant, nearest, suggested};
 
 /// How many words an instruction takes.
 pub(super) fn word_count(kind: &Kind) -> usize {
@@ -64,11 +64,21 @@ pub(super) fn instruction_kind(request: &mut Request<'_>, diagnostics: &mut Diag
     let message = format!("unknown instruction `{}`", request.keyword);
     let near = nearest(request.keyword, INSTRUCTIONS.map(|(keyword, ..)| keyword));
     let help = near.map(|keyword| format!("did you mean `{keyword}`?"));
-    let meant = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    let lower = request.keyword.to_lowercase();
+    let names = INSTRUCTIONS.map(|(keyword, ..)| keyword.to_lowercase());
+    let suggested = suggested(&lower, names.iter().map(String::as_str));
+    let suggested = suggested.map(|name| in_case_of(request.keyword, name));
+    let meant = meant(suggested.as_deref());
     diagnostics.push(
         Diagnostic::error("UnknownInstruction", span, message)
             .with_help(help)
             .with_buildkit(format!("unknown instruction: {}{meant}", request.keyword)),
     );
     None
+}
+
+/// A name in lower case, or in upper case where the other one is, as in BuildKit.
+fn in_case_of(written: &str, name: &str) -> String {
+    let is_upper = written != written.to_lowercase() && written == written.to_uppercase();
+    if is_upper { name.to_uppercase() } else { name.to_owned() }
 }

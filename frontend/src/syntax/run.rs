@@ -2,9 +2,9 @@
 
 use super::command::command_line;
 use super::request::Request;
-use crate::ast::{CommandLine, Kind, Mount, Run, Word};
+use crate::ast::{Kind, Mount, Run, Word};
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::suggest::nearest;
+use crate::suggest::{meant, nearest, suggested};
 
 const FLAGS: &[&str] = &["mount", "network", "security", "device"];
 
@@ -29,14 +29,32 @@ const VALUE_KEYS: &[&str] = &[
 /// Keys of `--mount` that can stand alone.
 const SWITCH_KEYS: &[&str] = &["readonly", "ro", "readwrite", "rw", "required"];
 
+/// All of them, in the order in which BuildKit takes the first that is near enough.
+const KEYS_TO_SUGGEST: [&str; 19] = [
+    "type",
+    "from",
+    "source",
+    "target",
+    "readonly",
+    "id",
+    "sharing",
+    "required",
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "src",
+    "dst",
+    "destination",
+    "ro",
+    "rw",
+    "readwrite",
+    "env",
+];
+
 pub(super) fn run(request: &mut Request<'_>, diagnostics: &mut Diagnostics) -> Option<Kind> {
     let mut flags = request.flags(FLAGS, diagnostics)?;
     let command = command_line(request, request.arguments, diagnostics)?;
-    if command == CommandLine::Exec(Vec::new()) {
-        let message = "`RUN` without a command";
-        diagnostics.push(Diagnostic::error("MissingArgument", request.arguments_span(), message));
-        return None;
-    }
     let mounts = flags.values("mount", diagnostics);
     let count = mounts.len();
     let mounts: Vec<_> = mounts.into_iter().filter_map(|word| mount(&word, diagnostics)).collect();
@@ -113,7 +131,7 @@ fn option(field: &str) -> Result<(String, Option<String>), OptionError> {
     let takes_value = VALUE_KEYS.contains(&&*key);
     if !takes_value && !SWITCH_KEYS.contains(&&*key) {
         let near = nearest(&key, VALUE_KEYS.iter().chain(SWITCH_KEYS).copied());
-        let meant = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+        let meant = meant(suggested(&key, KEYS_TO_SUGGEST));
         return Err(OptionError {
             rule: "InvalidMountKey",
             message: format!("`--mount` has no key `{key}`"),

@@ -58,7 +58,7 @@ const BOMBS: [Bomb; 32] = [
     ("suggestions for variables", suggestions_for_variables, FINE),
     ("suggestions for stages", suggestions_for_stages, "UnknownStage"),
     ("a chain of stages", chain_of_stages, "TooLarge"),
-    ("stages that start from one another", stages_in_a_circle, "LaterStage"),
+    ("stages that start from one another", stages_in_a_circle, "CircularDependency"),
     ("a chain of triggers", chain_of_triggers, "TooMany"),
     ("triggers of a base", triggers_of_a_base, "TooMany"),
     ("triggers that trigger", triggers_that_trigger, "InvalidTrigger"),

@@ -176,6 +176,52 @@ fn what_stands_in_front_of_a_mistake_is_checked() {
         ("FROM a\nWORKDIR ${B:?}\n", ": failed to process \"${B:?}\": B: is not allowed to be unset"),
         ("FROM $A\n", "InvalidDefaultArgInFrom UndefinedArgInFrom: base name ($A) should not be blank"),
         ("FROM a\nCOPY --from=1 b c\n", ": invalid stage index 1"),
+        ("FROM a\nADD https://b.org/c.git?d=e f\n", ": unexpected query \"d\""),
+        ("FROM a\nADD https://b.org/c.git?ref=d&ref=e f\n", ": query \"ref\" has multiple values"),
+        (
+            "FROM a AS build\nFROM Build\n",
+            "InvalidDefaultArgInFrom: failed to parse stage name \"Build\": invalid reference format: repository name (library/Build) must be lowercase",
+        ),
+        ("FROM a\nCOPY --from=-1 b c\n", ": invalid stage index -1"),
+        (
+            "FROM a AS x\nCOPY --from=y b c\nFROM a AS y\nCOPY --from=x b c\n",
+            ": circular dependency detected on stage: x",
+        ),
+        (
+            "FROM a AS x\nRUN --mount=from=y,dst=b c\nFROM a AS y\nFROM x\n",
+            ": cannot mount from stage \"y\" to \"b\", stage needs to be defined before current command",
+        ),
+        (
+            "FROM A:B:C\n",
+            "InvalidDefaultArgInFrom: failed to parse stage name \"A:B:C\": invalid reference format: repository name (library/A) must be lowercase",
+        ),
+        (
+            "FROM a\nfoo\n",
+            ": dockerfile parse error on line 2: unknown instruction: foo (did you mean from?)",
+        ),
+        ("FROM a\nCOPY --plafrom b c\n", ": dockerfile parse error on line 2: unknown flag: --plafrom"),
+        ("FROM a\nRUN --mount=si=/b c\n", ": unexpected key 'si' in 'si=/b' (did you mean id?)"),
+        (
+            "FROM a\nWORKDIR ${B\n",
+            ": failed to process \"${B\": unsupported modifier (\u{fffd}) in substitution",
+        ),
+        ("FROM a\nWORKDIR ${B:c\n", ": failed to process \"${B:c\": syntax error: missing '}'"),
+        (
+            "FROM a\nENV B=c\nWORKDIR ${B#\\d}\n",
+            ": failed to process \"${B#\\\\d}\": invalid pattern (\\d) in substitution: invalid escape '\\d'",
+        ),
+        (
+            "FROM --platform=b/c/d/e a\n",
+            ": failed to parse platform b/c/d/e: \"b/c/d/e\": cannot parse platform specifier: invalid argument",
+        ),
+        (
+            "FROM --platform=linux/b! a\n",
+            ": failed to parse platform linux/b!: \"b!\" is an invalid component of \"linux/b!\": platform specifier component must match \"^[A-Za-z0-9_.-]+$\": invalid argument",
+        ),
+        (
+            "FROM --platform=foo a\n",
+            ": failed to parse platform foo: \"foo\": unknown operating system or architecture: invalid argument",
+        ),
         ("FROM a\nCOPY --from=0 b c\n", ": circular dependency detected on stage: stage-0"),
         ("FROM a\nCOPY https://b.org/c d\n", ": source can't be a URL for COPY"),
         (

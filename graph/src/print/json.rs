@@ -131,8 +131,8 @@ fn mount(mount: &Mount) -> Value {
         MountSource::Tmpfs { size_bytes, read_only } => json!({
             "type": "tmpfs", "target": target, "sizeBytes": size_bytes, "readOnly": read_only,
         }),
-        MountSource::Cache { id, base, sharing, uid, gid, mode, read_only } => json!({
-            "type": "cache", "target": target, "id": id, "sharing": sharing.name(), "uid": uid, "gid": gid,
+        MountSource::Cache { id, base, path, sharing, uid, gid, mode, read_only } => json!({
+            "type": "cache", "target": target, "id": id, "path": path, "sharing": sharing.name(), "uid": uid, "gid": gid,
             "mode": mode.map(octal), "readOnly": read_only,
             "base": base.as_ref().map(|base| json!({ "input": base.input, "path": base.path })),
         }),

@@ -166,7 +166,7 @@ pub(crate) fn describe_mount(mount: &Mount) -> String {
             let limit = size_bytes.map(|size| format!(" of {size} bytes")).unwrap_or_default();
             format!("{target} in memory{limit}{}", protected(*read_only))
         }
-        MountSource::Cache { id, base, sharing, uid, gid, mode, read_only } => {
+        MountSource::Cache { id, base, path, sharing, uid, gid, mode, read_only } => {
             let sharing = match sharing {
                 CacheSharing::Shared => String::new(),
                 other => format!(", {}", other.name()),
@@ -178,7 +178,8 @@ pub(crate) fn describe_mount(mount: &Mount) -> String {
             let owner = number("user", uid) + &number("group", gid);
             let mode = mode.map_or(String::new(), |mode| format!(", mode {mode:o}"));
             let base = base.unwrap_or_default();
-            format!("{target} from cache {id}{sharing}{base}{owner}{mode}{protected}")
+            let part = if path == "/" { String::new() } else { format!("{path} of ") };
+            format!("{target} from {part}cache {id}{sharing}{base}{owner}{mode}{protected}")
         }
         MountSource::Secret { id, owner, mode, required } => {
             format!("{target} from secret {id}{}{}", held(*owner, *mode), needed(*required))

@@ -50,6 +50,7 @@ fn graph() -> (BuildGraph, VertexId) {
                 source: MountSource::Cache {
                     id: "go".to_owned(),
                     base: Some(CacheBase { input: 1, path: "/b".to_owned() }),
+                    path: "/part".to_owned(),
                     sharing: CacheSharing::Locked,
                     uid: Some(1),
                     gid: None,
@@ -116,7 +117,7 @@ fn text_says_what_each_vertex_does() {
            security insecure
            mount /m from /p of input 1
            mount /t in memory of 9 bytes, read-only
-           mount /c from cache go, locked, at first /b of input 1, user 1, mode 755
+           mount /c from /part of cache go, locked, at first /b of input 1, user 1, mode 755
            mount /s from secret key, owner 3:4, mode 400, required
            mount /a from agent default, owner 5:6, mode 600
            device vendor.com/gpu=0, required
@@ -228,7 +229,7 @@ fn json_has_every_field_but_the_proxies() {
     assert_eq!(value["vertices"].as_array().map(Vec::len), Some(graph.len()));
     insta::assert_snapshot!(format!("{:#}", value["vertices"][3]), @r#"
     {
-      "digest": "sha256:797d94104add377d7e8e5d9f47e42212ef58dd98cf8d6f3eaca1cf4af87973da",
+      "digest": "sha256:fae9a6a9f78af2a05be5394705c7d887202a001bd73c7aff0fd41c7fd39c1032",
       "id": 3,
       "inputs": [
         0,
@@ -282,6 +283,7 @@ fn json_has_every_field_but_the_proxies() {
             "gid": null,
             "id": "go",
             "mode": "755",
+            "path": "/part",
             "readOnly": false,
             "sharing": "locked",
             "target": "/c",

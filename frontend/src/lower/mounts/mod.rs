@@ -10,7 +10,7 @@ use super::stage::StageState;
 use super::{Lowering, paths};
 use crate::ast;
 use crate::diagnostic::Diagnostic;
-use crate::plan::Origin;
+use crate::plan::{FromReader, Origin};
 pub(super) use options::Options;
 use options::Wrong;
 
@@ -107,7 +107,8 @@ impl Lowering<'_> {
         Ok(MountSource::Input { input, path, read_only: options.read_only.unwrap_or(true) })
     }
 
-    /// A cache begins empty, or as a copy of what `from` and `source` name.
+    /// A cache begins empty, or as a copy of what `from` and `source` name. Without `from`, `source` is the part of the cache
+    /// that is mounted: others made it, and with it who owns it.
     fn cache(
         &mut self,
         state: &StageState,
@@ -121,28 +122,31 @@ impl Lowering<'_> {
                 let (input, path) = self.directory(&origin, mount, options, surroundings)?;
                 Some(CacheBase { input, path })
             }
-            None if paths::clean(&format!("/{}", options.source)) != "/" => {
-                let message = "`source` of a cache mount is a directory of what `from` names";
-                return Err(Wrong::new(message).at(mount));
-            }
             None => None,
         };
+        let path = match &base {
+            Some(_) => "/".to_owned(),
+            None => paths::clean(&format!("/{}", options.source)),
+        };
+        let is_whole = path == "/";
         let id = if options.id.is_empty() { paths::clean(&options.target) } else { options.id.clone() };
         let namespace = self.plan.options.build_args.get(CACHE_NAMESPACE).filter(|name| !name.is_empty());
         Ok(MountSource::Cache {
             id: namespace.map_or_else(|| id.clone(), |namespace| format!("{namespace}/{id}")),
             base,
+            path,
             sharing: options.sharing.unwrap_or_default(),
-            uid: options.owner.0,
-            gid: options.owner.1,
-            mode: options.mode.map(|mode| mode & MODE_BITS),
+            uid: options.owner.0.filter(|_| is_whole),
+            gid: options.owner.1.filter(|_| is_whole),
+            mode: options.mode.map(|mode| mode & MODE_BITS).filter(|_| is_whole),
             read_only: options.read_only.unwrap_or(false),
         })
     }
 
     fn from(&mut self, state: &StageState, mount: &ast::Mount, from: &str) -> Result<Origin> {
         let suggester = &mut self.diagnostics.suggester;
-        self.plan.names.from(from, &mount.span, state.index, '\\', suggester).map_err(Box::new)
+        let reader = FromReader::Mount { target: mount.target() };
+        self.plan.names.from(from, &mount.span, state.index, reader, suggester).map_err(Box::new)
     }
 
     /// What `source` names of an origin, as an input and a path in it.

@@ -5,7 +5,7 @@ use graph::CacheSharing;
 use crate::ast;
 use crate::diagnostic::Diagnostic;
 use crate::lower::go_bool;
-use crate::suggest::nearest;
+use crate::suggest::{meant, nearest, suggested};
 
 const TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 const SHARING: [&str; 3] = ["shared", "private", "locked"];
@@ -144,7 +144,7 @@ fn one_of(what: &str, text: &str, known: &[&'static str]) -> OptionResult<&'stat
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("expected one of `{}`", known.join("`, `")),
             };
-            let meant = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+            let meant = meant(suggested(text, known.iter().copied()));
             let words = format!("unsupported {what} {text:?}{meant}");
             Err(Wrong { help: Some(help), ..Wrong::new(format!("unknown {what} `{text}`")).known_as(words) })
         }

@@ -11,6 +11,7 @@ mod build;
 mod caches;
 mod caches_actions;
 mod caches_auto;
+mod caches_early;
 mod caches_foreign;
 mod caches_lost;
 mod caches_mounts;

@@ -86,6 +86,13 @@ impl Registry {
         blobs.join(&hex[..2]).join(hex).join("data")
     }
 
+    /// Whether a repository has any blob.
+    pub(crate) fn has_blobs_of(&self, repository: &str) -> bool {
+        let repositories = self._directory.path().join("data/docker/registry/v2/repositories");
+        let blobs = fs::read_dir(repositories.join(repository).join("_layers/sha256"));
+        blobs.is_ok_and(|mut blobs| blobs.next().is_some())
+    }
+
     /// A certificate for those who come, with its key.
     pub(crate) fn client_certificate(&self) -> (std::path::PathBuf, std::path::PathBuf) {
         let path = |name: &str| self._directory.path().join(name);

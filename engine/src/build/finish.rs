@@ -67,8 +67,8 @@ pub(super) async fn finish(
     let step = worker.steps.begin_after("exporting to image", after);
     wait_for_digests(worker, !request.tags.is_empty()).await;
     let targets: Vec<VertexId> = built.targets.iter().map(|target| target.vertex).collect();
-    let (graph, mounts) = (&built.graph, request.caches.mounts);
-    let ended = Ended { worker, graph, targets: &targets, solved, mounts };
+    let (graph, mounts, wait) = (&built.graph, request.caches.mounts, request.caches.wait);
+    let ended = Ended { worker, graph, targets: &targets, solved, mounts, wait };
     let mut images = put_images(worker, request, &built, &ended).await?;
     let (store, tags) = (worker.store.clone(), request.tags.clone());
     let (id, all) = (images.named(), images.images.clone());

@@ -32,7 +32,7 @@ use crate::images::FileTimes;
 use crate::ops::{
     Ahead, BuildWorker, ContextSource, LookedInto, Output, RemainsOfSteps, STEPS_AT_ONCE_MAX, SourceText,
 };
-use crate::remote_cache::{Imports, Trail};
+use crate::remote_cache::{CacheWait, Early, Imports, Trail};
 use crate::report::{BuildReport, Ended, Reporting};
 use crate::steps::Steps;
 use crate::sweep::Sweep;
@@ -95,6 +95,8 @@ impl Engine {
         let around = (bases.links(), epoch);
         let foreign = Arc::new(request.caches.foreign(&graph, &bases));
         let imports = Imports::new(self, &request.caches, &steps, &graph, &foreign, around);
+        let vertices: Vec<VertexId> = targets.iter().map(|target| target.vertex).collect();
+        let early = Early::new(self, &request.caches.exports, (&graph, &vertices), &request.secrets);
         let worker = BuildWorker {
             engine: self.clone(),
             store: self.store.clone(),
@@ -125,6 +127,7 @@ impl Engine {
             hashing: Mutex::new(Vec::new()),
             imports,
             foreign,
+            early,
             used_mounts: Mutex::default(),
             trail: Trail::default(),
         };
@@ -138,6 +141,8 @@ impl Engine {
             }
             Err(error) => Err(error),
         };
+        // Of a build that has failed nothing is kept.
+        worker.early.settle(CacheWait::None).await;
         let result = finished.as_ref().map(|(finished, _)| finished.images.named());
         self.keep_and_report(&worker, &request, result, began);
         worker.remains.end().await;

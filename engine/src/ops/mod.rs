@@ -36,7 +36,7 @@ use crate::blocking::blocking;
 use crate::cdi::DeviceEdits;
 use crate::context::ContextRoot;
 use crate::fetch::{Access, Commit};
-use crate::remote_cache::{AwayLayers, Foreign, Imports, Link, Trail};
+use crate::remote_cache::{AwayLayers, Early, Foreign, Imports, Link, Trail};
 use crate::report::Meter;
 use crate::secrets::Secrets;
 use crate::space::{Attempts, with_room};
@@ -165,6 +165,8 @@ pub(crate) struct BuildWorker {
     pub(crate) imports: Imports,
     /// What BuildKit calls the results.
     pub(crate) foreign: Arc<Foreign>,
+    /// Layers on their way to caches.
+    pub(crate) early: Arc<Early>,
     /// Cache mounts that steps have used.
     pub(crate) used_mounts: Mutex<BTreeSet<String>>,
     /// Under which keys the results are known.
@@ -452,7 +454,10 @@ impl BuildWorker {
     /// to a known state. Then its dependents wait for the answer, which is the earlier key.
     async fn digest(&self, id: VertexId, ran: Option<Ran>, layer: Layer) -> Result<Option<Key>, BuildError> {
         let (store, clamp) = (self.store.clone(), self.source_date_epoch);
+        let (early, whole, made) = (self.early.clone(), store.clone(), (layer.clone(), clamp));
+        let offer = move || early.offer(&whole, id, made);
         if layer.is_summarized(clamp)? {
+            offer();
             let Some(ran) = ran else { return Ok(None) };
             return Ok(cutoff::recognise(&store, ran, &layer)?.map(|key| Key(key.0)));
         }
@@ -461,11 +466,16 @@ impl BuildWorker {
         {
             let copy = layer.clone();
             let earlier = blocking(move || cutoff::recognise(&store, ran, &copy)).await?;
-            self.later(id, move || layer.diff_id(clamp).map(|_| ()));
+            self.later(id, move || {
+                layer.diff_id(clamp)?;
+                offer();
+                Ok(())
+            });
             return Ok(earlier.map(|key| Key(key.0)));
         }
         self.later(id, move || {
             layer.diff_id(clamp)?;
+            offer();
             ran.map_or(Ok(()), |ran| cutoff::recognise(&store, ran, &layer).map(|_| ()))
         });
         Ok(None)

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::LayerId;
+use cache::{LayerId, Store};
 use graph::{BuildGraph, Op, VertexId};
 use image::{Descriptor, DiffId, Digest, ImageId};
 use solver::Solved;
@@ -13,10 +13,13 @@ use super::catalogue::{Catalogue, Draft, MountEntry, RecordEntry, StateEntry};
 use super::depot::Found;
 use super::results::{Outcome, OwnLayer, Whereabouts, entries};
 use super::send::Sending;
-use super::{CacheExport, CacheFailure, CacheFormat, Depot, RemoteCacheError, TravellingMounts, mounts};
+use super::{
+    CATALOGUE_WAIT, CacheExport, CacheFailure, CacheFormat, CacheWait, Depot, RemoteCacheError,
+    TravellingMounts, mounts,
+};
 use crate::BuildError;
 use crate::blocking::blocking;
-use crate::images::{LayerTar, compressed};
+use crate::images::{LayerForm, LayerTar, compressed};
 use crate::ops::{BuildWorker, Output};
 use crate::redact::Search;
 
@@ -31,6 +34,7 @@ pub(crate) struct Ended<'a> {
     pub(crate) targets: &'a [VertexId],
     pub(crate) solved: &'a Solved<Output>,
     pub(crate) mounts: TravellingMounts,
+    pub(crate) wait: CacheWait,
 }
 
 /// What has the name of a cache that is written.
@@ -68,7 +72,7 @@ impl Ended<'_> {
             let steps = &self.worker.steps;
             let step = steps.begin(&format!("exporting cache to {}", export.place));
             let exporting = self.export_to(export, image);
-            let exported = match export.timeout {
+            let exported = match export.timeout.or(self.time_max()) {
                 None => exporting.await,
                 Some(wait) => {
                     let ended = tokio::time::timeout(wait, exporting).await;
@@ -89,14 +93,21 @@ impl Ended<'_> {
         Ok(())
     }
 
+    /// A build that does not wait gives a server the time that it has for a catalogue.
+    fn time_max(&self) -> Option<Duration> {
+        (self.wait == CacheWait::None).then_some(CATALOGUE_WAIT)
+    }
+
     async fn export_to(&self, export: &CacheExport, image: ImageId) -> Result<(), RemoteCacheError> {
         let depot = Depot::new(&self.worker.engine, &export.place)?;
-        let results = self.results(export.mode).await?;
+        self.worker.early.settle(self.wait).await;
+        let mut results = self.results(export.mode).await?;
         let states = self.states(&results).await?;
         let mut there = replaceable(&depot, self.there(&depot, export).await).await?;
         if there.catalogue == Catalogue::default() {
             depot.prepare().await?;
         }
+        self.leave_out_what_is_late(&mut results, export, &there.catalogue);
         let mounts = self.mounts(&depot, export, &there.catalogue).await;
         let (mut blobs, doubtful) = (HashMap::new(), self.worker.imports.doubtful_layers());
         for _ in 0..ROUNDS_MAX {
@@ -121,11 +132,26 @@ impl Ended<'_> {
         Err(RemoteCacheError::Busy { rounds: ROUNDS_MAX })
     }
 
+    /// Leaves out results with layers that are not there yet, unless they are waited for.
+    fn leave_out_what_is_late(&self, results: &mut Vec<Outcome>, export: &CacheExport, there: &Catalogue) {
+        if self.wait == CacheWait::All {
+            return;
+        }
+        let known = there.blob_of();
+        let is_late = |layer: &OwnLayer| {
+            let arrived = || self.worker.early.has_arrived(&export.place, layer.diff_id);
+            let is_base = matches!(layer.whereabouts, Whereabouts::Base(_));
+            !is_base && !known.contains_key(&layer.diff_id) && !arrived()
+        };
+        results.retain(|result| !result.layers.iter().any(is_late));
+    }
+
     /// Sends the cache mounts that steps of this build have used. One that does not travel is no reason for the others
     /// to stay.
     async fn mounts(&self, depot: &Depot, export: &CacheExport, there: &Catalogue) -> Vec<MountEntry> {
         let mut entries = Vec::new();
-        if !export.takes_mounts() || self.mounts != TravellingMounts::All {
+        let is_late = self.wait == CacheWait::None;
+        if !export.takes_mounts() || self.mounts != TravellingMounts::All || is_late {
             return entries;
         }
         let used = self.worker.used_mounts.lock().expect("no holder of the lock panics").clone();
@@ -196,7 +222,9 @@ impl Ended<'_> {
             let blob = match (known.get(diff_id), whereabouts) {
                 (Some(known), _) => known.clone(),
                 // BuildKit takes no layers without those below them.
-                (None, Whereabouts::Base(Some(id))) if export.format == CacheFormat::BuildKit => {
+                (None, Whereabouts::Base(Some(id)))
+                    if export.format == CacheFormat::BuildKit && self.wait == CacheWait::All =>
+                {
                     self.compress(*id, *diff_id, *epoch, (export, image)).await?
                 }
                 (None, Whereabouts::Base(_)) => continue,
@@ -221,13 +249,7 @@ impl Ended<'_> {
         let search = Search::new(&self.worker.secrets);
         let compress = move || {
             let layer = store.layer(&id)?.ok_or(cache::StoreError::NoLayer { id })?;
-            let tar = LayerTar::new(image, diff_id, layer, epoch);
-            if let Some(search) = search
-                && search.is_in(|to| tar.write(to, None, &|_, _, _| ()))?
-            {
-                return Err(RemoteCacheError::Secret);
-            }
-            Ok(compressed(&store, &tar, &form, &|_, _, _| ())?)
+            searched(&store, &LayerTar::new(image, diff_id, layer, epoch), &form, search)
         };
         blocking(compress).await
     }
@@ -262,6 +284,21 @@ impl Ended<'_> {
     fn now_unix_s(&self) -> i64 {
         crate::ops::now_unix_ns() / NANOSECONDS
     }
+}
+
+/// A layer in its form, unless there is a secret in it.
+pub(super) fn searched(
+    store: &Store,
+    tar: &LayerTar,
+    form: &LayerForm,
+    search: Option<Search>,
+) -> Result<Descriptor, RemoteCacheError> {
+    if let Some(search) = search
+        && search.is_in(|to| tar.write(to, None, &|_, _, _| ()))?
+    {
+        return Err(RemoteCacheError::Secret);
+    }
+    Ok(compressed(store, tar, form, &|_, _, _| ())?)
 }
 
 fn milliseconds(time: Duration) -> u64 {

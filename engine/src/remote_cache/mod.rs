@@ -10,6 +10,7 @@ mod away;
 mod buildkit;
 mod catalogue;
 mod depot;
+mod early;
 mod error;
 mod export;
 mod foreign;
@@ -39,6 +40,7 @@ pub use actions::{ActionsPlace, ActionsToken};
 pub(crate) use away::{AwayBase, AwayLayer, AwayLayers, Link, Lost, Origin};
 pub use catalogue::{Catalogue, CatalogueError};
 pub(crate) use depot::Depot;
+pub(crate) use early::Early;
 pub use error::RemoteCacheError;
 pub(crate) use export::Ended;
 pub(crate) use foreign::Foreign;
@@ -65,6 +67,8 @@ pub struct RemoteCaches {
     pub layers: KeptLayers,
     /// `--cache-mounts`: whether the directories of `RUN --mount=type=cache` travel.
     pub mounts: TravellingMounts,
+    /// `--cache-wait`: whether the build waits for what it writes.
+    pub wait: CacheWait,
 }
 
 impl RemoteCaches {
@@ -85,6 +89,16 @@ pub enum InlineCache {
     Absent,
     /// Its config has a catalogue, and whoever has the image can import it.
     Present,
+}
+
+/// How long a build waits for the caches that it writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CacheWait {
+    /// Until all is there.
+    #[default]
+    All,
+    /// Not at all: what has not arrived by its end is not in the cache.
+    None,
 }
 
 /// Whether cache mounts travel.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cache::LayerId;
-use graph::VertexId;
+use graph::{BuildGraph, VertexId};
 use image::{Descriptor, DiffId, Digest};
 
 use super::away::{AwayLayer, Link, Origin};
@@ -48,7 +48,7 @@ impl Outcome {
 impl Ended<'_> {
     /// Everything that came up in the build and has layers.
     pub(super) async fn results(&self, mode: CacheMode) -> Result<Vec<Outcome>, RemoteCacheError> {
-        let wanted = self.wanted(mode);
+        let wanted = wanted(self.graph, self.targets, mode);
         let of_bases = self.worker.bases.diff_ids();
         let (mut results, mut known) = (Vec::new(), HashMap::new());
         for (key, trod) in self.worker.trail.keys() {
@@ -116,17 +116,6 @@ impl Ended<'_> {
         Ok(own(diff_id, epoch, Whereabouts::Store(id)))
     }
 
-    fn wanted(&self, mode: CacheMode) -> BTreeSet<VertexId> {
-        match mode {
-            CacheMode::Max => self.graph.vertices().map(|(id, _)| id).collect(),
-            CacheMode::Min => {
-                let below = |id: &VertexId| self.graph.vertex(*id).inputs.first().copied();
-                let chain = |target: &VertexId| std::iter::successors(Some(*target), below);
-                self.targets.iter().flat_map(chain).collect()
-            }
-        }
-    }
-
     /// What vertices came to, for BuildKit.
     pub(super) fn foreign_results(
         &self,
@@ -150,6 +139,18 @@ impl Ended<'_> {
         }
         let foreign = self.worker.foreign.clone();
         blocking(move || foreign.records(&results)).await
+    }
+}
+
+/// Vertices whose results go into a cache.
+pub(super) fn wanted(graph: &BuildGraph, targets: &[VertexId], mode: CacheMode) -> BTreeSet<VertexId> {
+    match mode {
+        CacheMode::Max => graph.vertices().map(|(id, _)| id).collect(),
+        CacheMode::Min => {
+            let below = |id: &VertexId| graph.vertex(*id).inputs.first().copied();
+            let chain = |target: &VertexId| std::iter::successors(Some(*target), below);
+            targets.iter().flat_map(chain).collect()
+        }
     }
 }
 

@@ -46,7 +46,7 @@ use caches::{FromSpec, ToSpec};
 use call::Call;
 use destination::OutputSpec;
 use engine::Explaining;
-use engine::remote_cache::TravellingMounts;
+use engine::remote_cache::{CacheWait, TravellingMounts};
 use secret::SecretSpec;
 use squash::SquashArg;
 use ssh::SshSpec;
@@ -100,6 +100,11 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "WHICH", default_value = "all")]
     #[arg(hide_default_value = true, hide_possible_values = true)]
     cache_mounts: CacheMountsArg,
+    /// Whether the build waits until everything is in the caches that it writes ("all"), or ends, with the caches as far as
+    /// they have come ("none"). Layers are on their way while later steps run
+    #[arg(long, value_enum, value_name = "WHICH", default_value = "all")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
+    cache_wait: CacheWaitArg,
     /// Caches outside the store to keep results in: an image name, or
     /// "type=registry,ref=NAME", "type=local,dest=DIR", "type=slipway,ref=NAME|dest=DIR", "type=inline",
     /// "type=s3,bucket=NAME,region=NAME", "type=azblob,account_url=URL", "type=gcs,bucket=NAME", "type=gha", with "mode=min|max" and more
@@ -236,6 +241,22 @@ impl From<CacheMountsArg> for TravellingMounts {
             CacheMountsArg::None => Self::None,
             CacheMountsArg::Import => Self::Import,
             CacheMountsArg::All => Self::All,
+        }
+    }
+}
+
+/// `--cache-wait`.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum CacheWaitArg {
+    None,
+    All,
+}
+
+impl From<CacheWaitArg> for CacheWait {
+    fn from(wait: CacheWaitArg) -> Self {
+        match wait {
+            CacheWaitArg::None => Self::None,
+            CacheWaitArg::All => Self::All,
         }
     }
 }

@@ -97,6 +97,7 @@ pub(super) fn from(args: Args) -> Result<BuildRequest, Report> {
             exports: exports(cache_to),
             layers: if is_cache_only { KeptLayers::Needed } else { KeptLayers::All },
             mounts: args.cache_mounts.into(),
+            wait: args.cache_wait.into(),
         },
         outputs,
     })

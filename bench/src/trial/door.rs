@@ -30,8 +30,8 @@ const BUILDS: u64 = 10;
 const TICK: Duration = Duration::from_millis(10);
 /// So many builds that a tick does not matter.
 const ROUNDS_MIN: u64 = 20;
-/// What a client says when something of a context is on its way.
-const TRANSFER: &str = "transferring context";
+/// What a client says of a context, and then how much of it has come, if anything has.
+const TRANSFER: &str = "transferring context: ";
 /// A client of others, where there is one.
 const BUILDX: &str = "SLIPWAY_BUILDX";
 
@@ -77,8 +77,8 @@ fn cached(
         let begin = Instant::now();
         let shown = daemon.build(context)?;
         times.push(begin.elapsed());
-        if shown.contains(TRANSFER) {
-            return Err(Error::Output { command: "buildctl build", problem: format!("{id}: {TRANSFER}") });
+        if let Some(line) = shown.lines().find(|line| is_transfer(line)) {
+            return Err(Error::Output { command: "buildctl build", problem: format!("{id}: {line}") });
         }
     }
     let of_daemon = (daemon.processor_time()? - before) / u32::try_from(rounds).unwrap_or(u32::MAX);
@@ -89,6 +89,12 @@ fn cached(
         findings.push(Finding::time(format!("{title}: buildx, from its start to its end"), whole));
     }
     Ok(())
+}
+
+/// Whether a line tells of bytes, and not of nothing but the time.
+fn is_transfer(line: &str) -> bool {
+    let first = line.split_once(TRANSFER).and_then(|(_, rest)| rest.split(' ').next());
+    first.is_some_and(|word| word.ends_with('B'))
 }
 
 /// Kills the daemon in the middle of builds; how long the next one takes until it serves.
@@ -238,5 +244,18 @@ impl Daemon {
         // A daemon that has ended by itself is what we want.
         let _ = self.process.0.kill();
         let _ = self.process.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_transfer;
+
+    #[test]
+    fn only_bytes_are_a_transfer() {
+        assert!(is_transfer("#5 transferring context: 6B 0.0s done"));
+        assert!(is_transfer("#5 transferring context: 1.20kB / 3.4MB"));
+        assert!(!is_transfer("#5 transferring context: 0.0s done"));
+        assert!(!is_transfer("#1 transferring dockerfile: 22B done"));
     }
 }

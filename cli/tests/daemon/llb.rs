@@ -199,13 +199,13 @@ fn files_are_copied_made_and_removed() {
         files(&served, &build.finish(&done), &["--local=src=context"]),
         "b/ 755\nb/one.txt 644 1\nb/two.o 644 2\nd/ 750\nd/a/ 755\nd/a/deep/ 755\nd/a/deep/three.txt 644 3\n\
          d/a/one.txt 644 1\nd/a/two.o 644 2\nd/e/ 750\nd/e/f 640 text\nd/e/one.txt 644 1\nd/e/star* 644 s\n\
-         d/link -> /d/e\nnew/ 700\nnew/contents/ 700\nnew/contents/one.txt 600 1"
+         d/link -> /d/e\nnew/ 755\nnew/contents/ 755\nnew/contents/one.txt 600 1"
     );
     for (made, message) in [
         (vec![mkfile("/no/where/f", "")], "\"/no/where\": not found"),
         (vec![mkdir("/no/where", false)], "\"/no\": not found"),
         (vec![rm("/nothing", false, false)], "\"/nothing\": not found"),
-        (vec![copied(copy("/no*", "/"), 0)], "\"/no[*]\": not found"),
+        (vec![copied(copy("/no*", "/"), 0)], "\"/no*\": not found"),
         (
             vec![copied(FileActionCopy { allow_wildcard: true, ..copy("/no*", "/") }, 0)],
             "\"/no*\": not found",

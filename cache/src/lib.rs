@@ -18,6 +18,7 @@ mod id;
 mod image_record;
 mod lock;
 mod marker;
+mod processors;
 mod record;
 mod remove;
 mod scaffold;

@@ -58,6 +58,12 @@ impl ContextTree {
         self.learn(entry, &mut block)
     }
 
+    /// Whether [`Self::digest`] of all regular files among `entries` reads nothing.
+    pub fn knows_digests<'a>(&self, entries: impl IntoIterator<Item = ContextEntry<'a>>) -> bool {
+        let mut files = entries.into_iter().filter(|entry| entry.kind() == FileType::RegularFile);
+        files.all(|entry| self.known_digest(entry.place).is_some())
+    }
+
     /// Makes the digests of all regular files among `entries` known, with all processors.
     pub fn hash_files<'a>(
         &self,
@@ -69,6 +75,9 @@ impl ContextTree {
             .map(|entry| entry.place)
             .filter(|place| self.known_digest(*place).is_none())
             .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
         let next = AtomicUsize::new(0);
         let failed = Mutex::new(None);
         let work = || {

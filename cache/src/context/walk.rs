@@ -20,6 +20,7 @@ use super::index::Index;
 use super::stat::FileStat;
 use super::tree::{Directory, Entry};
 use super::{ContextError, Decision, Filter};
+use crate::processors::processors;
 use crate::stamp::lock;
 
 /// Names that one system call lists.
@@ -111,7 +112,7 @@ impl Walk<'_> {
 }
 
 pub(super) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS_MAX)
+    processors().min(THREADS_MAX)
 }
 
 impl Shared<'_, '_> {

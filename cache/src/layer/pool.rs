@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::processors::processors;
+
 /// More threads would only wait for the same directory locks.
 const THREADS_MAX: usize = 4;
 /// Jobs handed over at once: waking a thread costs as much as a small job.
@@ -61,7 +63,7 @@ pub(crate) fn with<J: Send, E: Send, T>(
         work: Condvar::new(),
         progress: Condvar::new(),
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    let threads = processors().min(THREADS_MAX);
     let fed = std::thread::scope(|scope| {
         // Also when `feed` panics: the threads must end, or the scope would wait for them for ever.
         let _closing = Closing(&shared);

@@ -18,6 +18,7 @@ use crate::layer::attributes::{Xattr, is_overlay_xattr};
 use crate::layer::content_hash::ContentHash;
 use crate::layer::descriptors::{open_beneath, open_directory};
 use crate::layer::xattr;
+use crate::processors::processors;
 
 const SELECTION_DOMAIN: &str = "selection/v1";
 const TREE_DOMAIN: &str = "tree/v1";
@@ -66,6 +67,20 @@ impl Selection<'_> {
             self.digest_item(item, &mut digester)?;
         }
         digester.finish()
+    }
+
+    /// The same, if no file has to be read for it; `None` otherwise, and for files of another stage.
+    pub fn known_digest(&self) -> Result<Option<Digest>, TreeError> {
+        let Source::Context(tree) = self.source else { return Ok(None) };
+        let mut digester = Digester::new(self, SELECTION_DOMAIN);
+        for item in &self.items {
+            self.digest_item(item, &mut digester)?;
+        }
+        let Files::Context(entries) = &digester.files else { return Ok(None) };
+        if !tree.knows_digests(entries.iter().copied()) {
+            return Ok(None);
+        }
+        digester.finish().map(Some)
     }
 
     fn digest_item<'a>(
@@ -242,6 +257,9 @@ fn put_xattrs(to: &mut Vec<u8>, xattrs: &[Xattr]) {
 
 /// What is in each file: its digest and its extended attributes. Reads with all processors.
 fn read_all(root: BorrowedFd<'_>, paths: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, TreeError> {
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
     let next = AtomicUsize::new(0);
     let contents = Mutex::new(vec![Vec::new(); paths.len()]);
     let failed = Mutex::new(None);
@@ -257,9 +275,8 @@ fn read_all(root: BorrowedFd<'_>, paths: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Tre
             }
         }
     };
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 1..processors.min(THREADS_MAX).min(paths.len() / FILES_PER_THREAD_MIN) {
+        for _ in 1..processors().min(THREADS_MAX).min(paths.len() / FILES_PER_THREAD_MIN) {
             scope.spawn(work);
         }
         work();

@@ -19,6 +19,7 @@ use crate::layer::source::CopyError;
 use crate::layer::walk::{Found, FoundKind};
 use crate::layer::work::{Content, Job};
 use crate::layer::{PlaceError, Summary, WHITEOUT_PREFIX, WriteError, summary_of};
+use crate::processors::processors;
 
 /// Fewer files are made as fast as they are packed, and need not be unpacked.
 const FILES_MIN: u64 = 256;
@@ -100,7 +101,7 @@ impl Packing {
     /// As [`super::build()`]. What was written is of no use then.
     pub fn write(&self, into: &mut File, clamp_mtime: Option<i64>) -> Result<Summary, UnpackError> {
         let chunks = self.chunks();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        let threads = processors().min(THREADS_MAX);
         std::thread::scope(|scope| {
             let mut readers = Vec::new();
             for thread in 0..threads {

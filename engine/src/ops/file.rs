@@ -22,6 +22,9 @@ use crate::BuildError;
 use crate::blocking::blocking;
 use crate::why::FILES_MAX;
 
+/// Entries of a context that are looked through without another thread: less than a millisecond.
+const ENTRIES_AT_ONCE_MAX: usize = 512;
+
 /// Digests what the copies of a vertex read: the files as they would land.
 pub(super) async fn fingerprint(
     worker: &BuildWorker,
@@ -30,20 +33,43 @@ pub(super) async fn fingerprint(
     file: &File,
     inputs: &[Option<Output>],
 ) -> Result<Digest, BuildError> {
+    // Shorter than the way to another thread, on which mistakes are found again, and told.
+    if are_small_contexts(file, inputs)
+        && let Ok(Some(digest)) = digest(&worker.store, file, inputs, |selection| selection.known_digest())
+    {
+        return Ok(digest);
+    }
     let (store, file, opened) = (worker.store.clone(), file.clone(), inputs.to_vec());
-    let digest = blocking(move || {
-        let mut hasher = Hasher::new("read/v1");
-        for copy in copies(&file) {
-            let opened = Opened::new(&store, opened[copy.input].as_ref().expect("what is read is there"))?;
-            // Owners are part of the operation, and names of them part of input 0.
-            let rules = Rules::new(copy)?;
-            let selection = tree::select(opened.source(), &copy.sources, rules.landing(None, &opened))?;
-            hasher = hasher.field("selection", selection.digest()?.0);
-        }
-        Ok::<_, Failure>(hasher.finish())
+    let digest =
+        blocking(move || digest(&store, &file, &opened, |selection| selection.digest().map(Some))).await;
+    let digest = digest.map_err(|failure| explain(worker, vertex, inputs, failure))?;
+    Ok(digest.expect("whatever is asked to read has an answer"))
+}
+
+/// Whether all that is copied comes from contexts that are looked through at once.
+fn are_small_contexts(file: &File, inputs: &[Option<Output>]) -> bool {
+    copies(file).all(|copy| {
+        matches!(&inputs[copy.input], Some(Output::Context(files)) if files.tree.len() <= ENTRIES_AT_ONCE_MAX)
     })
-    .await;
-    digest.map_err(|failure| explain(worker, vertex, inputs, failure))
+}
+
+/// The digest of all copies, of each by `of`; `None` where that has none.
+fn digest(
+    store: &Store,
+    file: &File,
+    inputs: &[Option<Output>],
+    of: impl Fn(&Selection<'_>) -> Result<Option<Digest>, TreeError>,
+) -> Result<Option<Digest>, Failure> {
+    let mut hasher = Hasher::new("read/v1");
+    for copy in copies(file) {
+        let opened = Opened::new(store, inputs[copy.input].as_ref().expect("what is read is there"))?;
+        // Owners are part of the operation, and names of them part of input 0.
+        let rules = Rules::new(copy)?;
+        let selection = tree::select(opened.source(), &copy.sources, rules.landing(None, &opened))?;
+        let Some(digest) = of(&selection)? else { return Ok(None) };
+        hasher = hasher.field("selection", digest.0);
+    }
+    Ok(Some(hasher.finish()))
 }
 
 pub(super) async fn execute(

@@ -1,5 +1,6 @@
 //! Gets ready for a step of a build before anything is known of the build.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
@@ -40,6 +41,17 @@ pub fn expect_step(root: &Path, request: &BuildRequest) {
     }
 }
 
+/// Nothing had to run: the Dockerfile as it is now lets nobody expect a step again. Best effort.
+pub(crate) fn was_in_vain(root: &Path) {
+    if EXPECTED.get().is_none() {
+        return;
+    }
+    let touched = File::open(logs_directory(root)).and_then(|logs| logs.set_modified(SystemTime::now()));
+    if let Err(error) = touched {
+        tracing::debug!(%error, "cannot note that nothing had to run");
+    }
+}
+
 fn is_newer(root: &Path, dockerfile: &DockerfileSource, context: &Context) -> bool {
     let Some(dockerfile) = path_of(dockerfile, context) else { return false };
     changed(&dockerfile).zip(changed(&logs_directory(root))).is_some_and(|(file, last)| file > last)
@@ -64,7 +76,7 @@ fn changed(path: &Path) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
     use std::time::Duration;
 
     use super::*;

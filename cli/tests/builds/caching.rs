@@ -1,6 +1,7 @@
 //! What runs again and what does not.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Stdio;
@@ -67,18 +68,41 @@ fn files_of_a_context_are_read_once() {
     fs::File::options().write(true).open(home.path("context/a")).unwrap().set_modified(old).unwrap();
     std::thread::sleep(Duration::from_secs(2));
     let reads = || {
-        let trace = home.path("trace");
-        let slipway = home.command(&["build", "-q", &context]);
-        let mut strace = std::process::Command::new("strace");
-        strace.args(["-f", "-qq", "-e", "trace=open,openat,openat2", "-o"]).arg(&trace);
-        strace.arg(slipway.get_program()).args(slipway.get_args());
-        strace.env("SLIPWAY_ROOT", home.store()).current_dir(home.path(""));
-        assert!(strace.stdout(Stdio::null()).status().expect("Debian's package strace").success());
-        let trace = fs::read_to_string(trace).unwrap();
-        trace.lines().filter(|line| line.contains(", \"a\",")).count()
+        let calls = calls(&home, "open,openat,openat2", &["build", "-q", &context]);
+        calls.lines().filter(|line| line.contains(", \"a\",")).count()
     };
     assert!(reads() > 0);
     assert_eq!(reads(), 0);
+}
+
+/// The calls of these kinds, see strace(1), that a command and its processes make.
+fn calls(home: &Home, kinds: &str, arguments: &[&str]) -> String {
+    let trace = home.path("trace");
+    let slipway = home.command(arguments);
+    let mut strace = std::process::Command::new("strace");
+    strace.args(["-f", "-qq", "-e", &format!("trace={kinds}"), "-o"]).arg(&trace);
+    strace.arg(slipway.get_program()).args(slipway.get_args());
+    strace.env("SLIPWAY_ROOT", home.store()).current_dir(home.path(""));
+    assert!(strace.stdout(Stdio::null()).status().expect("Debian's package strace").success());
+    fs::read_to_string(trace).unwrap()
+}
+
+/// A helper for a step is started early when the Dockerfile has changed; once it turns out that there is no such step, no more.
+#[test]
+fn a_changed_dockerfile_with_nothing_to_run_starts_a_helper_only_once() {
+    let home = Home::new();
+    let context = home.context("FROM base\nCOPY a /\nRUN true\n", &[("a", "1")]);
+    home.ok(&["build", "-q", &context]);
+    let starts = || {
+        let calls = calls(&home, "execve", &["build", "-q", &context]);
+        calls.lines().filter(|line| line.contains("slipway-sandbox")).count()
+    };
+    assert_eq!(starts(), 0);
+    let dockerfile = fs::File::options().append(true).open(home.path("context/Dockerfile")).unwrap();
+    (&dockerfile).write_all(b"# nothing new\n").unwrap();
+    // It may be at its end before the helper begins.
+    assert!(starts() <= 1);
+    assert_eq!(starts(), 0);
 }
 
 #[test]

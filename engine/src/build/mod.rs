@@ -177,8 +177,9 @@ impl Engine {
                 BuildReport::new(self, worker, &Ended { log: &log, vertices: &vertices, result, began });
             worker.steps.report(report);
         }
-        if has_run {
-            self.remember_build(&log);
+        match has_run {
+            true => self.remember_build(&log),
+            false => crate::expect::was_in_vain(self.store.root()),
         }
     }
 }

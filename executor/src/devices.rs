@@ -44,6 +44,10 @@ const TTY_GROUP: &str = "5";
 /// a while, since only what is attached can be cloned before Linux 6.15. The whole is unmounted in the end.
 pub(crate) struct Scratch {
     root: OwnedFd,
+    /// What will be `/dev`, attached aside.
+    dev: OwnedFd,
+    /// The terminals in it.
+    pts: OwnedFd,
     null: OwnedFd,
     /// Number of names given so far.
     names: Cell<u32>,
@@ -56,14 +60,17 @@ pub(crate) struct ScratchDirectory {
 }
 
 impl Scratch {
-    pub(crate) fn new() -> Result<Self, SandboxError> {
+    /// Makes it, and in it the part of `/dev` that is the same in every sandbox that is confined so.
+    pub(crate) fn new(confinement: Confinement) -> Result<Self, SandboxError> {
         let parameters = [Parameter::Text("size", SCRATCH_SIZE), Parameter::Text("mode", "0755")];
         let root = mount_new("tmpfs", &parameters, flags::DATA)?;
         attach_over_root(&root)?;
         for directory in ["dev", "empty"] {
             make_directory(&root, directory)?;
         }
-        Ok(Self { root, null: clone_host(Path::new("/dev/null"), Depth::One)?, names: Cell::new(0) })
+        let (dev, pts) = begin_dev(&root, confinement)?;
+        let null = clone_host(Path::new("/dev/null"), Depth::One)?;
+        Ok(Self { root, dev, pts, null, names: Cell::new(0) })
     }
 
     fn next_name(&self) -> String {
@@ -141,7 +148,7 @@ impl Scratch {
         tree.attach(&cover, &target, path)
     }
 
-    /// Mounts `/dev` with everything in it, and allocates a terminal if one is wanted. `memory` is the shared memory of others.
+    /// Moves `/dev` into the tree, mounts the rest in it, and allocates a terminal if one is wanted. `memory` is the shared memory of others.
     pub(crate) fn mount_dev(
         &self,
         tree: &mut Tree,
@@ -149,41 +156,50 @@ impl Scratch {
         memory: Option<&OwnedFd>,
         terminal: Option<WindowSize>,
     ) -> Result<Option<Terminal>, SandboxError> {
+        let Self { dev, pts, .. } = self;
         let target = tree.target("/dev", Kind::Directory)?;
-        let dev = match spec.confinement {
-            Confinement::Ordinary => clone_mount(&self.root, Path::new("dev"), Depth::One)?,
-            Confinement::Privileged => privileged::new_dev()?,
-        };
-        tree.attach(&dev, &target, "/dev")?;
-        if spec.confinement == Confinement::Privileged {
-            privileged::add_nodes(&dev)?;
-        }
-        for (name, to) in LINKS {
-            rustix::fs::symlinkat(*to, &dev, *name)
-                .or_kernel(|| format!("symlinkat({to:?}, /dev/{name})"))?;
-        }
-        for name in NODES {
-            let host = Path::new("/dev").join(name);
-            bind_into(&dev, name, &clone_host(&host, Depth::One)?)?;
-        }
-        let pts = mount_pts()?;
-        attach_directory(&dev, "pts", &pts)?;
+        tree.attach(dev, &target, "/dev")?;
         if spec.has_shared_memory {
             let own = || mount_shm(spec.shm_size_bytes);
             let memory = memory.map_or_else(|| shared(spec, "/dev/shm", own), clone)?;
-            attach_directory(&dev, "shm", &memory)?;
+            attach_directory(dev, "shm", &memory)?;
         }
         match shared(spec, "/dev/mqueue", || mount_new("mqueue", &[], flags::KERNEL)) {
             // Those of a host that has them nowhere: a user namespace may not show them either.
             Err(SandboxError::Kernel { source, .. })
                 if source.0 == libc::EPERM && spec.sharing.queues == Whose::Host => {}
-            queues => attach_directory(&dev, "mqueue", &queues?)?,
+            queues => attach_directory(dev, "mqueue", &queues?)?,
         }
         let Some(size) = terminal else { return Ok(None) };
-        let (terminal, number) = Terminal::open(&pts, size)?;
-        bind_into(&dev, "console", &clone_mount(&pts, Path::new(&number), Depth::One)?)?;
+        let (terminal, number) = Terminal::open(pts, size)?;
+        bind_into(dev, "console", &clone_mount(pts, Path::new(&number), Depth::One)?)?;
         Ok(Some(terminal))
     }
+}
+
+/// Makes `/dev` where nobody sees it, as far as the rest of the specification does not matter. Returns it, and the terminals in it.
+fn begin_dev(scratch: &OwnedFd, confinement: Confinement) -> Result<(OwnedFd, OwnedFd), SandboxError> {
+    let call = || String::from("openat(scratch, \"dev\")");
+    let place =
+        rustix::fs::openat(scratch, "dev", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).or_kernel(call)?;
+    let dev = match confinement {
+        Confinement::Ordinary => clone_mount(&place, Path::new(""), Depth::One)?,
+        Confinement::Privileged => privileged::new_dev()?,
+    };
+    attach(&dev, place, "dev")?;
+    if confinement == Confinement::Privileged {
+        privileged::add_nodes(&dev)?;
+    }
+    for (name, to) in LINKS {
+        rustix::fs::symlinkat(*to, &dev, *name).or_kernel(|| format!("symlinkat({to:?}, /dev/{name})"))?;
+    }
+    for name in NODES {
+        let host = Path::new("/dev").join(name);
+        bind_into(&dev, name, &clone_host(&host, Depth::One)?)?;
+    }
+    let pts = mount_pts()?;
+    attach_directory(&dev, "pts", &pts)?;
+    Ok((dev, pts))
 }
 
 fn make_directory(parent: impl AsFd, name: &str) -> Result<(), SandboxError> {

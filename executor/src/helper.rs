@@ -7,13 +7,14 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
 
+use crate::ahead;
 use crate::dispatch::SANDBOX;
 use crate::engine_binary;
 use crate::error::{OrKernel, SandboxError};
 use crate::seccomp;
 use crate::wire::{Job, NewJob, send, to_memory_file};
 
-/// A helper without a job yet. It has no namespaces of its own and waits for its first message.
+/// A helper without a job yet. It waits for its first message, and for a while a process in new namespaces waits with it.
 static SPARE: Mutex<Option<Helper>> = Mutex::new(None);
 
 /// Starts a helper in advance, for the next [`crate::spawn`] of this process.
@@ -54,14 +55,15 @@ impl Helper {
         let file = to_memory_file(job).or_kernel(|| String::from("memfd_create(job)"))?;
         let mut fds: Vec<BorrowedFd<'_>> = vec![file.as_fd()];
         fds.extend(theirs);
+        let new_job = NewJob(ahead::kind_of(job));
         let spare = spare().take();
         if let Some(helper) = spare
-            && send(&helper.control, &NewJob, &fds).is_ok()
+            && send(&helper.control, &new_job, &fds).is_ok()
         {
             return Ok(helper);
         }
         let helper = Self::start()?;
-        send(&helper.control, &NewJob, &fds).or_kernel(|| String::from("sendmsg(control, job)"))?;
+        send(&helper.control, &new_job, &fds).or_kernel(|| String::from("sendmsg(control, job)"))?;
         Ok(helper)
     }
 

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use nix::sched::CloneFlags;
 use rustix::fs::{AtFlags, CWD, Mode, StatxFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::mount::{UnmountFlags, unmount};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::DumpableBehavior;
 
 use crate::command::Command;
 use crate::cwd::{Missing, enter};
-use crate::devices::{Scratch, Terminal};
+use crate::devices::Terminal;
 use crate::error::{OrKernel, SandboxError};
+use crate::groundwork::Groundwork;
 use crate::kernel_files::{Processes, check_sysctls, make_read_only, mount_proc, mount_sys};
 use crate::landlock::keep_in_root;
 use crate::mounting::{Depth, flags, restrict};
@@ -24,9 +25,9 @@ use crate::reaper;
 use crate::rootfs::mount_root;
 use crate::sharing::{Neighbours, Whose};
 use crate::socket::check_sockets;
-use crate::spec::{Network, Seccomp, Spec, WindowSize};
+use crate::spec::{Confinement, Network, Seccomp, Spec, WindowSize};
 use crate::stubs::{StubLog, Stubs};
-use crate::supervisor::NetworkSource;
+use crate::supervisor::{NetworkSource, network, receive_job};
 use crate::sys;
 use crate::tree::{Tree, file_type};
 use crate::user::{self, Identity};
@@ -54,11 +55,59 @@ pub(crate) struct Prepared<'a> {
 
 /// Runs as the first process in the new namespaces and never returns.
 pub(crate) fn run(job: &Job, standard: &[OwnedFd], around: &Around<'_>, control: &OwnedFd) -> ! {
-    let error = match prepare(job, standard, around, control) {
+    match settle() {
+        Ok(()) => go_on(job, standard, around, (control, None)),
+        Err(error) => give_up(control, error),
+    }
+}
+
+/// The same before there is a job, which comes through the socket `jobs`, and no other neighbours. Ends with the socket.
+pub(crate) fn run_ahead(jobs: &OwnedFd, control: &OwnedFd) -> ! {
+    if settle().is_err() {
+        // Whoever sends the job finds nobody, and starts another one, which says what is wrong.
+        std::process::exit(EXIT_SETUP);
+    }
+    // The same goes for what cannot be made now: it is tried again, and told, when there is a job.
+    let groundwork = Groundwork::lay(Confinement::Ordinary).ok();
+    let Ok(received) = receive_job(jobs) else { std::process::exit(EXIT_SETUP) };
+    let read = received.read().and_then(|job| {
+        let mut standard = received.beside;
+        Ok((network(&job, &mut standard)?, job, standard))
+    });
+    match read {
+        Ok((network, job, standard)) => {
+            let around = Around { network: network.as_ref(), neighbours: &Neighbours::default() };
+            go_on(&job, &standard, &around, (control, groundwork))
+        }
+        Err(error) => give_up(control, error),
+    }
+}
+
+/// What does not depend on the job.
+fn settle() -> Result<(), SandboxError> {
+    die_with_parent()?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .or_kernel(|| String::from("prctl(PR_SET_DUMPABLE, 0)"))?;
+    rustix::process::umask(Mode::empty());
+    rustix::process::setsid().or_kernel(|| String::from("setsid()"))?;
+    Ok(())
+}
+
+fn go_on(
+    job: &Job,
+    standard: &[OwnedFd],
+    around: &Around<'_>,
+    (control, groundwork): (&OwnedFd, Option<Groundwork>),
+) -> ! {
+    let error = match prepare(job, standard, around, (control, groundwork)) {
         Ok(prepared) if reaper::is_wanted(&job.spec) => reaper::run(&prepared),
         Ok(prepared) => prepared.become_command(),
         Err(error) => error,
     };
+    give_up(control, error)
+}
+
+fn give_up(control: &OwnedFd, error: SandboxError) -> ! {
     let code = error.exit_code().unwrap_or(EXIT_SETUP);
     // A filter may refuse to say more.
     let told = report_failure(control, error);
@@ -69,10 +118,9 @@ fn prepare<'a>(
     job: &'a Job,
     standard: &[OwnedFd],
     around: &Around<'_>,
-    control: &'a OwnedFd,
+    (control, groundwork): (&'a OwnedFd, Option<Groundwork>),
 ) -> Result<Prepared<'a>, SandboxError> {
     let Job { spec, filter: _, streams, entrances } = job;
-    die_with_parent()?;
     if !entrances.is_empty() {
         join_groups(entrances)?;
     }
@@ -80,18 +128,14 @@ fn prepare<'a>(
         nix::sched::setns(&network.namespace, CloneFlags::CLONE_NEWNET)
             .or_kernel(|| String::from("setns(CLONE_NEWNET)"))?;
     }
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .or_kernel(|| String::from("prctl(PR_SET_DUMPABLE, 0)"))?;
     check(spec)?;
     let memory = around.neighbours.join(spec)?;
-    rustix::process::umask(Mode::empty());
-    rustix::process::setsid().or_kernel(|| String::from("setsid()"))?;
     join_keyring(spec)?;
     let window = match streams {
         Streams::Terminal(size) => Some(*size),
         Streams::Own | Streams::Foreign => None,
     };
-    let built = build_tree(spec, memory.as_ref(), window)?;
+    let built = build_tree(spec, memory.as_ref(), window, groundwork)?;
     if spec.network == Network::None {
         loopback_up()?;
     }
@@ -212,15 +256,15 @@ fn build_tree(
     spec: &Spec,
     memory: Option<&OwnedFd>,
     window: Option<WindowSize>,
+    groundwork: Option<Groundwork>,
 ) -> Result<Built, SandboxError> {
+    // Before the groundwork, which cuts all connections.
     let connected = clone_connected(&spec.mounts)?;
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .or_kernel(|| String::from("mount(\"/\", MS_REC | MS_PRIVATE)"))?;
-    let scratch = Scratch::new()?;
+    let Groundwork { scratch, proc } = groundwork.map_or_else(|| Groundwork::lay(spec.confinement), Ok)?;
     let (root, upper) = mount_root(&scratch, spec)?;
     scratch.attach_aside(&root)?;
     let mut tree = Tree::new(root, StubLog::new(upper))?;
-    let processes = mount_proc(&mut tree, spec)?;
+    let processes = mount_proc(&mut tree, spec, proc)?;
     mount_sys(&mut tree, spec.confinement)?;
     let terminal = scratch.mount_dev(&mut tree, spec, memory, window)?;
     mount_etc(&mut tree, &scratch, spec)?;

@@ -29,15 +29,19 @@ pub enum Processes {
     All,
 }
 
-/// Mounts `/proc` for this pid namespace and writes the kernel parameters.
+/// Mounts the `/proc` that was made for this pid namespace and writes the kernel parameters.
 ///
 /// In a container whose `/proc` is partly covered the kernel makes no new one, since that would not be. There the
 /// container's is cloned, with its covers. It shows processes of which a sandbox may use none: Landlock keeps it from
 /// all that is behind their names, so without Landlock there is no such clone. Who is to share the processes of the host
 /// gets the same clone where a user namespace is in the way of another one.
-pub(crate) fn mount_proc(tree: &mut Tree, spec: &Spec) -> Result<Processes, SandboxError> {
+pub(crate) fn mount_proc(
+    tree: &mut Tree,
+    spec: &Spec,
+    made: Result<OwnedFd, SandboxError>,
+) -> Result<Processes, SandboxError> {
     let target = tree.target("/proc", Kind::Directory)?;
-    match mount_new("proc", &[], flags::KERNEL) {
+    match made {
         Err(SandboxError::Kernel { source, .. })
             if source.0 == libc::EPERM
                 && (has_domain(spec) || spec.sharing.processes == Whose::Host)

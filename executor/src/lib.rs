@@ -14,6 +14,7 @@
 //!                                             process 1: mounts, pivots, gives up privileges, becomes the command
 //! ```
 
+mod ahead;
 mod capabilities;
 mod cgroup;
 mod child;
@@ -27,6 +28,7 @@ mod engine_binary;
 mod error;
 mod file_system;
 mod foreign;
+mod groundwork;
 mod helper;
 mod inherited;
 mod init;

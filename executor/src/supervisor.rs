@@ -5,12 +5,13 @@
 //! the engine goes away, however that happens.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 
+use crate::ahead::Ahead;
 use crate::cgroup;
 use crate::child::Usage;
 use crate::error::{OrKernel, SandboxError};
@@ -18,7 +19,7 @@ use crate::init::{self, Around};
 use crate::sharing::Neighbours;
 use crate::spec::Network;
 use crate::sys::{self, Fork};
-use crate::wire::{Job, NewJob, Report, from_memory_file, receive, report_failure, send};
+use crate::wire::{Job, JobKind, NewJob, Report, from_memory_file, receive, report_failure, send};
 use crate::work::Work;
 
 /// The unit of the block counts of getrusage(2).
@@ -43,24 +44,23 @@ fn supervise(control: &OwnedFd) -> Result<(), SandboxError> {
     // Also SIGCHLD: a caller that ignores it would leave us without the status of the command.
     sys::reset_signals().or_kernel(|| String::from("rt_sigaction(SIG_DFL)"))?;
     let engine = rustix::process::getppid();
+    let mut ahead = Ahead::start(control).and_then(|ahead| ahead.until_news(control));
     let received = receive_job(control);
     if received.is_err() {
         // It may have been killed after it made groups, and before it told us of them.
         cgroup::sweep_when_gone(engine);
     }
-    let (job, mut standard) = received?;
-    let network = network(&job, &mut standard)?;
-    let namespaces = namespaces(&job);
-    let fork = sys::fork(namespaces).or_kernel(|| format!("clone3({namespaces:#x})"))?;
-    let (pid, pidfd) = match fork {
-        Fork::Child => {
-            let around = Around { network: network.as_ref(), neighbours: &Neighbours::default() };
-            init::run(&job, &standard, &around, control)
+    let received = received?;
+    let taken = ahead.as_mut().and_then(|ahead| ahead.take(received.kind, &received.descriptors()));
+    let job = received.read()?;
+    // From here on only the command holds what came with the job: its readers see the end when it is gone.
+    let (pid, pidfd) = match taken {
+        Some(process) => {
+            drop(received);
+            process
         }
-        Fork::Parent { pid, pidfd } => (pid, pidfd),
+        None => first_process(&job, received, control)?,
     };
-    // From here on only the command holds them: their readers see the end when it is gone.
-    drop((standard, network));
     let started = send(control, &Report::Started, &[pidfd.as_fd()]);
     let mounts = mounts_of(pid);
     let work = Work::of(&job.spec.rootfs);
@@ -82,6 +82,20 @@ fn supervise(control: &OwnedFd) -> Result<(), SandboxError> {
     Ok(())
 }
 
+/// Makes the process that sets up the sandbox and becomes the command.
+fn first_process(job: &Job, received: Received, control: &OwnedFd) -> Result<(i32, OwnedFd), SandboxError> {
+    let mut standard = received.beside;
+    let network = network(job, &mut standard)?;
+    let namespaces = namespaces(job);
+    match sys::fork(namespaces).or_kernel(|| format!("clone3({namespaces:#x})"))? {
+        Fork::Child => {
+            let around = Around { network: network.as_ref(), neighbours: &Neighbours::default() };
+            init::run(job, &standard, &around, control)
+        }
+        Fork::Parent { pid, pidfd } => Ok((pid, pidfd)),
+    }
+}
+
 /// The mount namespace of a process. While it is held the kernel does not take it apart: that is ours to do when all is
 /// told, and the engine need not wait for it before it works on. Best effort, since it only takes time.
 fn mounts_of(pid: i32) -> Option<OwnedFd> {
@@ -89,15 +103,34 @@ fn mounts_of(pid: i32) -> Option<OwnedFd> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
-fn receive_job(control: &OwnedFd) -> Result<(Job, Vec<OwnedFd>), SandboxError> {
-    let call = || String::from("recvmsg(control, job)");
+/// A job that has come.
+pub(crate) struct Received {
+    kind: JobKind,
+    /// The memory file of the job.
+    file: OwnedFd,
+    /// The standard streams, and then the network.
+    pub(crate) beside: Vec<OwnedFd>,
+}
+
+impl Received {
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        std::iter::once(&self.file).chain(&self.beside).map(AsFd::as_fd).collect()
+    }
+
+    pub(crate) fn read(&self) -> Result<Job, SandboxError> {
+        from_memory_file(&self.file).or_kernel(|| String::from("read(job)"))
+    }
+}
+
+/// Waits for the job.
+pub(crate) fn receive_job(socket: &OwnedFd) -> Result<Received, SandboxError> {
     let no_job = || SandboxError::Helper { problem: String::from("received no job") };
-    let (NewJob, mut fds) = receive(control).or_kernel(call)?.ok_or_else(no_job)?;
-    if fds.is_empty() {
+    let received = receive(socket).or_kernel(|| String::from("recvmsg(control, job)"))?;
+    let (NewJob(kind), mut beside) = received.ok_or_else(no_job)?;
+    if beside.is_empty() {
         return Err(no_job());
     }
-    let file = fds.remove(0);
-    Ok((from_memory_file(file).or_kernel(call)?, fds))
+    Ok(Received { kind, file: beside.remove(0), beside })
 }
 
 /// Where the command's network comes from, if it does not make or share one.
@@ -108,7 +141,7 @@ pub(crate) struct NetworkSource {
 }
 
 /// The last descriptors of a job with a private network.
-fn network(job: &Job, fds: &mut Vec<OwnedFd>) -> Result<Option<NetworkSource>, SandboxError> {
+pub(crate) fn network(job: &Job, fds: &mut Vec<OwnedFd>) -> Result<Option<NetworkSource>, SandboxError> {
     let lost = || SandboxError::Helper { problem: String::from("received no network") };
     let gate = match job.spec.network {
         Network::Host | Network::None | Network::Joined => return Ok(None),

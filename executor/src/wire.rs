@@ -6,7 +6,9 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
@@ -40,25 +42,16 @@ pub(crate) struct Job {
 
 /// The only message to the helper. It carries the memory file of the job, and the standard streams if there is no
 /// terminal.
-#[derive(Debug)]
-pub(crate) struct NewJob;
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NewJob(pub(crate) JobKind);
 
-/// Written as one byte: a message without any would look like the end of the socket.
-const NEW_JOB: u8 = 1;
-
-impl Serialize for NewJob {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u8(NEW_JOB)
-    }
-}
-
-impl<'de> Deserialize<'de> for NewJob {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u8::deserialize(deserializer)? {
-            NEW_JOB => Ok(Self),
-            other => Err(serde::de::Error::custom(format_args!("no message has the number {other}"))),
-        }
-    }
+/// What can be known of a job without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum JobKind {
+    /// One for which a process can be made before anything else is known of it.
+    Ordinary,
+    /// Any other.
+    Other,
 }
 
 /// What becomes of descriptors 0, 1 and 2.
@@ -139,6 +132,20 @@ pub(crate) fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedF
     }
     rustix::net::sendmsg(socket, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
     Ok(())
+}
+
+/// Whether one of these things happens to a socket within `patience`, or ever.
+pub(crate) fn has_news(socket: impl AsFd, news: PollFlags, patience: Option<Duration>) -> bool {
+    let begin = Instant::now();
+    loop {
+        let rest = patience.map(|patience| patience.saturating_sub(begin.elapsed()));
+        let time = rest.and_then(|rest| Timespec::try_from(rest).ok());
+        let mut fds = [PollFd::new(&socket, news)];
+        match poll(&mut fds, time.as_ref()) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return result.is_ok_and(|count| count > 0),
+        }
+    }
 }
 
 /// Waits for a message, and returns how long it is; nothing at the end of the socket. Messages are much smaller than the largest

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child as Process, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use executor::{Exit, Io, Resources, Rootfs, SandboxError, Spec, spawn};
+use executor::{Binding, Exit, Io, Mount, Network, Resources, Rootfs, SandboxError, Spec, spawn};
 
 use crate::support::{World, host_mounts, output, run, start};
 
@@ -182,6 +182,74 @@ pub(crate) fn helpers_can_be_started_in_advance(world: &World) {
     assert!(Command::new("kill").args(["-KILL", helpers[0]]).status().unwrap().success());
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(output(&world.spec(&["echo", "three"])), "three");
+}
+
+/// The processes of a process.
+fn children_of(process: &str) -> Vec<String> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    children.split_whitespace().map(String::from).collect()
+}
+
+/// Waits for something that takes the kernel a moment, or five seconds.
+fn until<T>(what: &str, mut is_so: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(value) = is_so() {
+            return value;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A helper without a job, and the process that it has made ahead.
+pub(crate) fn helper_and_process() -> (String, String) {
+    executor::prepare().unwrap();
+    let [helper] = &children_of(&std::process::id().to_string())[..] else { panic!("not one helper") };
+    let process = until("no process ahead", || children_of(helper).pop());
+    (helper.clone(), process)
+}
+
+pub(crate) fn a_process_made_ahead_becomes_the_command(world: &World) {
+    let (helper, process) = helper_and_process();
+    let child = start(&world.shell("echo ready; sleep 1000"));
+    assert_eq!(children_of(&helper), [process]);
+    child.kill();
+    child.wait().unwrap();
+    helper_and_process();
+    // The third is the directory that is listed.
+    assert_eq!(output(&world.shell("ls /proc/self/fd")), "0\n1\n2\n3");
+}
+
+pub(crate) fn what_was_made_ahead_gives_way(world: &World) {
+    let bind = Mount::Bind {
+        source: world.path("image"),
+        subpath: String::new(),
+        target: String::from("/mnt"),
+        read_only: true,
+        binding: Binding::default(),
+    };
+    let shell = || world.shell("echo ready; sleep 1000");
+    let with_bind = Spec { mounts: vec![bind], ..shell() };
+    let without_network = Spec { network: Network::None, ..shell() };
+    for spec in [with_bind, without_network] {
+        let (helper, process) = helper_and_process();
+        let child = start(&spec);
+        let others = children_of(&helper).into_iter().filter(|other| *other != process);
+        assert_eq!(others.count(), 1);
+        child.kill();
+        child.wait().unwrap();
+        until("the process that nobody wants stays", || {
+            (!Path::new("/proc").join(&process).exists()).then_some(())
+        });
+    }
+}
+
+pub(crate) fn what_was_made_ahead_does_not_stay(world: &World) {
+    let (helper, process) = helper_and_process();
+    until("the process still waits", || children_of(&helper).is_empty().then_some(()));
+    assert!(!Path::new("/proc").join(process).exists());
+    assert_eq!(output(&world.spec(&["echo", "late"])), "late");
 }
 
 pub(crate) fn ignored_sigchld_does_no_harm(world: &World) {

@@ -10,6 +10,7 @@ use std::process::{Command, ExitCode};
 use executor::Ids;
 use libtest_mimic::{Arguments, Failed, Trial};
 
+use super::lifetime;
 use super::support::{Mode, World};
 
 /// A test: its name, where it makes sense, and what it does.
@@ -85,12 +86,16 @@ fn in_user_process(name: &str, mode: Mode) -> Result<(), Failed> {
     Err(format!("{}\n{}{}", result.status, text(&result.stdout), text(&result.stderr)).into())
 }
 
-/// The user's process: becomes root in a namespace, and runs the scenario there.
+/// The user's process: becomes root in a namespace, and runs the scenario there. With ranges its first sandbox has been made
+/// ahead, so that every scenario shows that such a one holds as well.
 fn as_user(scenarios: &[Scenario], mode: &str, name: &str) -> ExitCode {
     let mode = if mode == "Ranges" { Mode::Ranges } else { Mode::Single };
     let ids = executor::become_root().expect("the kernel allows user namespaces");
     match mode {
-        Mode::Ranges => assert_eq!(ids, Ids::Ranges),
+        Mode::Ranges => {
+            assert_eq!(ids, Ids::Ranges);
+            lifetime::helper_and_process();
+        }
         _ => assert!(matches!(ids, Ids::Single { .. }), "{ids:?}"),
     }
     let scenario = scenarios.iter().find(|scenario| scenario.name == name).expect("a known scenario");

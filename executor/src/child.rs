@@ -252,7 +252,7 @@ impl Child {
         }
         self.uplink.give_back();
         let (status, usage) = self.progress.exited.ok_or_else(|| lost("ended without a report"))?;
-        let remains = Remains { _helper: self.helper, _groups: self.groups };
+        let remains = Remains { helper: self.helper, groups: self.groups };
         Ok((Outcome { exit: exit_of(status), usage, account }, remains))
     }
 
@@ -346,8 +346,16 @@ impl Child {
 /// What is left of a sandbox whose command is gone: its mounts, and its control groups. Dropping it waits until they are gone too.
 pub struct Remains {
     // Dropped in this order.
-    _helper: Helper,
-    _groups: Option<Cgroups>,
+    helper: Helper,
+    groups: Option<Cgroups>,
+}
+
+impl Remains {
+    /// Whether within `patience`, or ever, all is gone but a process that tidies up and ends by itself. Control groups, where there
+    /// are any, go only when this is dropped.
+    pub fn are_only_a_process(&self, patience: Option<Duration>) -> bool {
+        self.groups.is_none() && self.helper.has_unmounted(patience)
+    }
 }
 
 /// What a wait status means, see wait(2).

@@ -4,7 +4,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use rustix::event::PollFlags;
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
 
 use crate::ahead;
@@ -12,7 +14,7 @@ use crate::dispatch::SANDBOX;
 use crate::engine_binary;
 use crate::error::{OrKernel, SandboxError};
 use crate::seccomp;
-use crate::wire::{Job, NewJob, send, to_memory_file};
+use crate::wire::{Job, NewJob, has_news, send, to_memory_file};
 
 /// A helper without a job yet. It waits for its first message, and for a while a process in new namespaces waits with it.
 static SPARE: Mutex<Option<Helper>> = Mutex::new(None);
@@ -88,6 +90,11 @@ impl Helper {
     pub(crate) fn let_go(&self) {
         // It may be gone already.
         let _ = rustix::net::shutdown(&self.control, Shutdown::Write);
+    }
+
+    /// Whether within `patience`, or ever, it has let go of the mounts of its command, which ends what it has to say.
+    pub(crate) fn has_unmounted(&self, patience: Option<Duration>) -> bool {
+        has_news(&self.control, PollFlags::RDHUP, patience)
     }
 
     /// Lets go of it, and waits for its end. In a process that ignores SIGCHLD the kernel keeps no status: then it counts as success.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::net::Shutdown;
 
 use crate::ahead::Ahead;
 use crate::cgroup;
@@ -73,6 +74,8 @@ fn supervise(control: &OwnedFd) -> Result<(), SandboxError> {
     // An engine that is gone does not want to know.
     let _ = send(control, &exited, &[]);
     drop(mounts);
+    // Says so: nobody has to wait for the rest.
+    let _ = rustix::net::shutdown(control, Shutdown::Write);
     work.empty();
     if !job.entrances.is_empty() {
         // The engine reads the account, and lets go of us. Killed before, it leaves the groups to us.

@@ -90,7 +90,10 @@ pub(crate) fn what_was_left_behind_is_swept(world: &World) {
     };
     use std::os::unix::fs::MetadataExt;
     let namespace = fs::metadata("/proc/self/ns/pid").unwrap().ino();
-    let orphan = format!("/sys/fs/cgroup/pids{path}/slipway-{namespace}-{}-1-0", std::process::id());
+    // Not this process: other tests of it look at its groups.
+    let mut gone = std::process::Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    let orphan = format!("/sys/fs/cgroup/pids{path}/slipway-{namespace}-{}-1-0", gone.id());
     fs::create_dir_all(&orphan).unwrap();
     // The first sandbox of a process with a group sweeps.
     let status =

@@ -160,7 +160,7 @@ mod tests {
         let problem = |line| parse(line).err().expect("these are wrong");
         assert_eq!(
             problem("P1 P0"),
-            "`P0` is none of P1, P2, P2b, P3, P4, P5, P6, P7, P10, S27, S27b, P12, P12n, P8, P9, P13, P11, P12b, P1d"
+            "`P0` is none of P1, P2, P2b, P3, P4, P4b, P5, P6, P7, P10, S27, S27b, P12, P12n, P8, P9, P13, P11, P12b, P1d"
         );
         assert_eq!(problem("--runs 0"), "`0` is not a number from 1 to 1000");
         assert_eq!(problem("--json"), "`--json` wants a value");

@@ -48,11 +48,12 @@ impl Builder for Buildah {
         &self.title
     }
 
-    fn build(&self, context: &Path) -> Command {
+    fn build(&self, context: &Path, name: Option<&str>) -> Command {
         let mut command = self.command();
         // Without `--layers` nothing is cached; without `--jobs` stages run one after another.
         command.args(["build", "--layers", "--jobs", "0", "--pull-never"]);
-        command.args(["--runtime", "runc", "--isolation", "oci", "--tag", "bench"]).arg(context);
+        command.args(["--runtime", "runc", "--isolation", "oci"]);
+        command.args(name.map(|name| format!("--tag={name}"))).arg(context);
         command
     }
 }

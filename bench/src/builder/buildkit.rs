@@ -61,14 +61,15 @@ impl Builder for Buildkit {
         &self.title
     }
 
-    fn build(&self, context: &Path) -> Command {
+    fn build(&self, context: &Path, name: Option<&str>) -> Command {
         let local = |name: &str| format!("{name}={}", context.display());
         let mut command = Command::new(&self.client);
         command.args(["--addr", &self.address, "build", "--frontend", "dockerfile.v0"]);
         command.args(["--local", &local("context"), "--local", &local("dockerfile")]);
         command.arg("--oci-layout").arg(format!("base={}", self.base_layout.display()));
         command.arg("--opt").arg(format!("context:{}=oci-layout://base@{}", base::NAME, self.base_digest));
-        command.args(["--output", "type=image,name=bench", "--progress", "plain"]);
+        let name = name.map_or_else(String::new, |name| format!(",name={name}"));
+        command.args(["--output", &format!("type=image{name}"), "--progress", "plain"]);
         command
     }
 }

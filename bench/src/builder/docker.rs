@@ -75,9 +75,10 @@ impl Builder for Docker {
         &self.title
     }
 
-    fn build(&self, context: &Path) -> Command {
+    fn build(&self, context: &Path, name: Option<&str>) -> Command {
         let mut command = self.command();
-        command.args(["build", "--network", "host", "--progress", "plain", "-t", "bench"]).arg(context);
+        command.args(["build", "--network", "host", "--progress", "plain"]);
+        command.args(name.map(|name| format!("--tag={name}"))).arg(context);
         command
     }
 

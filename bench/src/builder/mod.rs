@@ -20,8 +20,8 @@ pub(crate) trait Builder {
     /// Name and version.
     fn title(&self) -> &str;
 
-    /// The command that builds the Dockerfile in `context` to an image in the builder's own store.
-    fn build(&self, context: &Path) -> Command;
+    /// The command that builds the Dockerfile in `context` to an image in the builder's own store, which may have a name.
+    fn build(&self, context: &Path, name: Option<&str>) -> Command;
 
     /// The command that runs `true` in a new container of the base image; `None` for a builder that runs no containers, or none
     /// in such a network.

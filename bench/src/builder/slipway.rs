@@ -48,9 +48,10 @@ impl Builder for Slipway {
         &self.title
     }
 
-    fn build(&self, context: &Path) -> Command {
+    fn build(&self, context: &Path, name: Option<&str>) -> Command {
         let mut command = self.command();
-        command.args(["build", "--progress", "plain", "-t", "bench"]).arg(context);
+        command.args(["build", "--progress", "plain"]).args(name.map(|name| format!("--tag={name}")));
+        command.arg(context);
         command
     }
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::builder::{self, Setup};
 use crate::error::Error;
 use crate::measure::Sample;
+use crate::work::NAME;
 use crate::{peak, process};
 pub(crate) use series::{SERIES, Series};
 
@@ -89,7 +90,7 @@ fn measure_point(series: &Series, setup: &Setup, count: u64, rounds: u64) -> Res
     let context = setup.directory.join("context");
     series.write(&context, count)?;
     let build = || {
-        let mut build = builder.build(&context);
+        let mut build = builder.build(&context, Some(NAME));
         // However full this disk is: what is collected is not warm.
         build.env(MIN_FREE_SPACE, "0");
         build

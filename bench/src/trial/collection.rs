@@ -12,6 +12,7 @@ use crate::builder::{self, Builder, Setup};
 use crate::error::Error;
 use crate::measure::Sample;
 use crate::process;
+use crate::work::NAME;
 
 /// Steps of one build that fills the store.
 const STEPS: u64 = 1_000;
@@ -73,7 +74,7 @@ impl Bench<'_> {
         let path = context.join("Dockerfile");
         fs::create_dir_all(&context).map_err(Error::at(&context))?;
         fs::write(&path, dockerfile).map_err(Error::at(path))?;
-        let mut build = self.builder.build(&context);
+        let mut build = self.builder.build(&context, Some(NAME));
         build.envs(LIMITS.map(|limit| (limit, "0")));
         Ok(build)
     }

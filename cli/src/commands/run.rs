@@ -54,7 +54,7 @@ fn run_inner(args: Args, global: &Global) -> Result<Exit, Report> {
         Ok(()) => {}
         Err(Interrupted) => return Ok(Exit::Interrupted),
     }
-    let container = engine.create_container(&settings, name.as_deref())?;
+    let container = engine.create_container(&settings, name.as_deref(), Some(&creation))?;
     if let Some(cidfile) = cidfile {
         cidfile.write(&container)?;
     }

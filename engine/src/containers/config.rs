@@ -60,6 +60,8 @@ pub struct Config {
     pub mount_points: Vec<MountPoint>,
     /// Volumes that were made for this container alone.
     pub anonymous_volumes: Vec<String>,
+    /// Whether somebody starts it as soon as it is made.
+    pub starts_at_once: bool,
 }
 
 impl Config {

@@ -32,7 +32,7 @@ impl Engine {
         }
     }
 
-    /// Makes a container of an image that is here. Without a name it gets one.
+    /// Makes a container of an image that is here. Without a name it gets one. With what was prepared for it, it is started at once.
     ///
     /// # Errors
     ///
@@ -41,6 +41,7 @@ impl Engine {
         &self,
         settings: &Settings,
         wanted: Option<&str>,
+        prepared: Option<&Creation>,
     ) -> Result<Container, ContainerError> {
         let wanted = wanted.map(|name| name.strip_prefix('/').unwrap_or(name));
         if let Some(name) = wanted.filter(|name| !name::is_name(name)) {
@@ -56,6 +57,7 @@ impl Engine {
             image_id: image_id.to_string(),
             layers: stored.layers.iter().map(ToString::to_string).collect(),
             created_unix_ns: now_unix_ns(),
+            starts_at_once: prepared.is_some(),
             ..Config::of_image(id, settings, &image)
         };
         if config.argv().is_empty() {

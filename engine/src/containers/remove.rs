@@ -9,10 +9,13 @@ use super::error::ContainerError;
 use super::home::{self, Home};
 use super::session::monitor_error;
 use super::wire::Request;
-use super::{Config, Container, signal};
+use super::{Config, Container, State, Status, signal};
 use crate::Engine;
 use crate::events::EventKind;
 use crate::images::ImageUser;
+
+/// A container that is started at once has been by then, in nanoseconds; later on it is one that somebody has left.
+const STARTING_NS_MAX: i64 = 30_000_000_000;
 
 /// Whether a container goes that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +51,15 @@ impl Engine {
                 self.tell(&container.config, "destroy");
                 return Ok(container);
             }
-            // It runs, or its monitor has not gone yet.
-            ask(&home, &Request::Stop { signal: signal::KILL, timeout_s: -1 })?;
-            if !home.path.exists() {
-                return Ok(container);
+            // It runs, or its monitor has not gone yet, or has just come: what is about to begin is not killed unless that is said.
+            let is_beginning = status == Status::Created && removal == Removal::Ended;
+            if !is_beginning {
+                ask(&home, &Request::Stop { signal: signal::KILL, timeout_s: -1 })?;
+                if !home.path.exists() {
+                    return Ok(container);
+                }
             }
-            if std::mem::replace(&mut is_again, true) {
+            if std::mem::replace(&mut is_again, true) || is_beginning {
                 std::thread::sleep(PAUSE);
             }
         }
@@ -102,7 +108,7 @@ impl Engine {
         let mut pruned = Vec::new();
         let mut bytes = 0;
         for container in self.containers()? {
-            if container.state.status.is_alive() || !wanted(&container) {
+            if container.state.status.is_alive() || is_starting(&container) || !wanted(&container) {
                 continue;
             }
             let size_bytes = self.container_size(&container);
@@ -127,6 +133,13 @@ impl Engine {
         let sizes = files.filter_map(|entry| entry.metadata().ok()).filter(std::fs::Metadata::is_file);
         sizes.map(|metadata| metadata.len()).sum()
     }
+}
+
+/// Whether somebody is about to start a container, if nothing has happened to them. One that could not be started says so.
+fn is_starting(container: &Container) -> bool {
+    let Container { config, state } = container;
+    let age_ns = home::now_unix_ns().saturating_sub(config.created_unix_ns);
+    config.starts_at_once && *state == State::default() && age_ns < STARTING_NS_MAX
 }
 
 /// A container of which nobody knows any more what it was to be.

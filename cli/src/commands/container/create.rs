@@ -38,7 +38,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<Exit, Report> {
         Ok(()) => {}
         Err(Interrupted) => return Ok(Exit::Interrupted),
     }
-    let container = engine.create_container(&settings, name.as_deref())?;
+    let container = engine.create_container(&settings, name.as_deref(), None)?;
     if let Some(cidfile) = cidfile {
         cidfile.write(&container)?;
     }

@@ -83,29 +83,32 @@ impl CopySource {
         })
     }
 
-    /// Opens the file, and makes sure that it is what was expected, before and after `take` has its bytes.
+    /// Opens the file, and makes sure that it is what was expected when `take` has its bytes.
     fn while_it_stays<T>(
         &self,
         xattrs: &mut Vec<Xattr>,
         take: impl FnOnce(&OwnedFd, u64) -> Result<T, CopyError>,
     ) -> Result<T, CopyError> {
         let file = self.open()?;
-        let before = self.look_at(&file)?;
-        if before.kind() != FileType::RegularFile {
-            return Err(self.changed());
-        }
-        if self.expected.is_some_and(|expected| !expected.is_same_content(&before)) {
-            return Err(self.changed());
-        }
+        let size_bytes = match self.expected {
+            // Looking at it afterwards is enough: what is something else now is so then, and nothing of it is kept.
+            Some(expected) => expected.size_bytes,
+            None => self.look_at_file(&file)?.size_bytes,
+        };
         if self.has_xattrs {
             *xattrs = xattr::of_descriptor(file.as_fd()).map_err(|error| self.unreadable(error))?;
             xattrs.retain(|(name, _)| !is_overlay_xattr(name));
         }
-        let taken = take(&file, before.size_bytes)?;
+        let taken = take(&file, size_bytes);
         match self.expected {
-            Some(_) if !before.is_same_content(&self.look_at(&file)?) => Err(self.changed()),
-            _ => Ok(taken),
+            Some(expected) if !expected.is_same_content(&self.look_at_file(&file)?) => Err(self.changed()),
+            _ => taken,
         }
+    }
+
+    fn look_at_file(&self, file: &OwnedFd) -> Result<FileStat, CopyError> {
+        let stat = self.look_at(file)?;
+        if stat.kind() == FileType::RegularFile { Ok(stat) } else { Err(self.changed()) }
     }
 
     fn open(&self) -> Result<OwnedFd, CopyError> {

@@ -257,7 +257,7 @@ impl Exporting<'_> {
         let (engine, set, names) = (self.engine.clone(), self.set.clone(), names.to_vec());
         let archive =
             Archive { to: ArchivePlace::Directory(path.clone()), names: names.clone(), form: form.clone() };
-        let written = tokio::task::spawn_blocking(move || {
+        let written = crate::blocking::spawn_blocking(move || {
             layout::clear(&path)?;
             let written = engine.export_image(&set, &names, &Output::Oci(archive), &|_, _, _| ());
             written.map_err(|error| failed(&error))
@@ -268,7 +268,7 @@ impl Exporting<'_> {
         };
         // What the client has takes no room here.
         let path = directory.path().to_owned();
-        joined(tokio::task::spawn_blocking(move || layout::clear(&path))).await??;
+        joined(crate::blocking::spawn_blocking(move || layout::clear(&path))).await??;
         step.end(sent.as_ref().err().map(|status| status.message().to_owned()));
         tell_manifest(&sent?, facts);
         Ok(())

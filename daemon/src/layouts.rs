@@ -46,7 +46,7 @@ pub(crate) async fn kept(
     name: &str,
 ) -> Result<Arc<KeptDirectory>, Status> {
     let (kept, name) = (kept.clone(), format!("{}\0content\0{name}", session.shared_key));
-    let taken = joined(tokio::task::spawn_blocking(move || kept.take(&name))).await?;
+    let taken = joined(crate::blocking::spawn_blocking(move || kept.take(&name))).await?;
     taken.map(Arc::new).map_err(|error| Status::internal(error.to_string()))
 }
 

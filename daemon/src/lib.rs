@@ -5,6 +5,7 @@
 
 mod attestations;
 mod attributes;
+mod blocking;
 mod bridge;
 mod builds;
 mod caches;

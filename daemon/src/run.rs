@@ -159,7 +159,7 @@ impl Place<'_> {
         if let Some(name) = text.strip_prefix(SESSION_URL) {
             let upload = self.session()?.upload(name).await?;
             let failed = |error: std::io::Error| Status::invalid_argument(error.to_string());
-            let read = tokio::task::spawn_blocking(move || match StreamContent::detect(upload)? {
+            let read = crate::blocking::spawn_blocking(move || match StreamContent::detect(upload)? {
                 StreamContent::Archive(stream) => Ok((Context::Archive(stream), None)),
                 StreamContent::Text(mut stream) => {
                     let mut bytes = Vec::new();

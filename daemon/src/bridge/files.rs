@@ -109,7 +109,7 @@ async fn look<T: Send + 'static>(
     let result = build.bridge.get(name)?;
     let (engine, image) = result.image(daemon, build).await?;
     let (engine, path) = (engine.clone(), path.to_owned());
-    let looked = tokio::task::spawn_blocking(move || {
+    let looked = crate::blocking::spawn_blocking(move || {
         let mut found = None;
         let opened = engine.with_files(&image, &mut |root| {
             found = Some(look(root, &path).map_err(|error| failed(&path, &error)));

@@ -45,7 +45,7 @@ pub(super) async fn answer(
     let failed = |error: &engine::BuildError| failure::status(error, prepared.source.as_ref(), feed);
     let context =
         engine.fetch_context(&request, std::sync::Arc::new(|_| ())).await.map_err(|error| failed(&error))?;
-    let inquired = tokio::task::spawn_blocking(move || Inquiry::new(&request, &context, Some(&engine)));
+    let inquired = crate::blocking::spawn_blocking(move || Inquiry::new(&request, &context, Some(&engine)));
     let inquiry = joined(inquired).await?.map_err(|error| failed(&error))?;
     Ok(match question {
         OUTLINE => {

@@ -188,7 +188,7 @@ mod tests {
         let chosen = Chosen::new(root, &metadata).unwrap();
         let mut found = Vec::new();
         walk(root, "", &chosen, &mut found);
-        found.sort();
+        found.sort_unstable();
         found
     }
 

@@ -72,7 +72,7 @@ impl Stores {
         let store = self.named(request.metadata(), Access::Read)?;
         let digest = request.into_inner().digest;
         let path = blob(store, &digest)?;
-        let found = joined(tokio::task::spawn_blocking(move || fs::metadata(path))).await?;
+        let found = joined(crate::blocking::spawn_blocking(move || fs::metadata(path))).await?;
         let size = number(found.map_err(|error| status(&error))?.len());
         Ok(InfoResponse { info: Some(Info { digest, size }) })
     }

@@ -97,7 +97,7 @@ pub(super) async fn files(
     ask: mpsc::UnboundedSender<Packet>,
 ) -> Result<(), Status> {
     let (bring, brought) = mpsc::channel(packets::WAITING_MAX);
-    let received = tokio::task::spawn_blocking(move || {
+    let received = crate::blocking::spawn_blocking(move || {
         let failed = |error: io::Error| format!("cannot write to `{}`: {error}", path.display());
         fs::create_dir_all(&path).map_err(failed)?;
         let receiving = Receiving::open(&path, brought, ask, others);

@@ -168,7 +168,7 @@ async fn exported(
     let set = ImageSet { members: members.collect() };
     let engine = &done[0].0;
     let (naming, names) = (engine.clone(), exporters::stored_names(exports));
-    let named = tokio::task::spawn_blocking(move || naming.name_images(&names, &images));
+    let named = crate::blocking::spawn_blocking(move || naming.name_images(&names, &images));
     let image = joined(named).await?.map_err(|error| Status::internal(chain(&error)))?;
     Exporting { engine, session, feed: &build.feed, kept: &daemon.kept, image, set }.run(exports).await
 }

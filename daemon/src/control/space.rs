@@ -41,7 +41,7 @@ pub(super) async fn prune(daemon: Rc<Daemon>, request: PruneRequest) -> Result<R
     let known: BTreeMap<String, UsageItem> =
         items(&daemon).await?.into_iter().map(|item| (item.id.clone(), item)).collect();
     let engine = daemon.engine()?;
-    let pruned = joined(tokio::task::spawn_blocking(move || engine.prune_cache(&options))).await?;
+    let pruned = joined(crate::blocking::spawn_blocking(move || engine.prune_cache(&options))).await?;
     let pruned = pruned.map_err(|error| Status::internal(chain(&error)))?;
     let gone = pruned.ids.into_iter().map(move |id| {
         Ok(known.get(&id).map_or_else(|| UsageRecord { id, ..UsageRecord::default() }, record))
@@ -66,7 +66,7 @@ fn passes(item: &UsageItem, filters: &PruneOptions) -> bool {
 
 async fn items(daemon: &Daemon) -> Result<Vec<UsageItem>, Status> {
     let engine = daemon.engine()?;
-    let usage = joined(tokio::task::spawn_blocking(move || engine.disk_usage())).await?;
+    let usage = joined(crate::blocking::spawn_blocking(move || engine.disk_usage())).await?;
     Ok(usage.map_err(|error| Status::internal(chain(&error)))?.cache)
 }
 

@@ -107,7 +107,7 @@ impl ClientStore {
         let mut answers: Streaming<ReadContentResponse> = self.ask(READ, asked).await?;
         let (bring, brought) = mpsc::channel::<Vec<u8>>(MESSAGES_WAITING_MAX);
         let expected = *digest;
-        let written = tokio::task::spawn_blocking(move || write(brought, &expected, bytes_max, &to));
+        let written = crate::blocking::spawn_blocking(move || write(brought, &expected, bytes_max, &to));
         let pump = async {
             while let Some(answer) = answers.message().await? {
                 if bring.send(answer.data).await.is_err() {
@@ -129,7 +129,7 @@ impl ClientStore {
         }
         let (send, sent) = mpsc::channel(MESSAGES_WAITING_MAX);
         let (digest, total) = (blob.digest.to_string(), number(blob.size_bytes));
-        let read = tokio::task::spawn_blocking(move || pieces(&from, &digest, total, &send));
+        let read = crate::blocking::spawn_blocking(move || pieces(&from, &digest, total, &send));
         let ended = async {
             let answers = self.session.caller.bidi(WRITE, self.about(receiving(sent)));
             let mut answers: Streaming<WriteContentResponse> = answers.await?;

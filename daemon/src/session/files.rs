@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::stream;
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tonic::{Request, Status};
 
@@ -91,7 +93,7 @@ impl Session {
         if !include.is_empty() || !hint.is_empty() {
             name = format!("{name}\0\0{}\0{hint}", include.join("\0"));
         }
-        let opened = tokio::task::spawn_blocking(move || kept.take(&name));
+        let opened = crate::blocking::spawn_blocking(move || kept.take(&name));
         let directory = joined(opened).await?.map_err(|error| Status::internal(error.to_string()))?;
         self.copy(directory, wanted, on_bytes).await
     }
@@ -112,7 +114,7 @@ impl Session {
         let mut request = Request::new(asked);
         *request.metadata_mut() = wanted.metadata();
         let mut arriving = self.caller.bidi::<Packet, Packet>(DIFF_COPY, request).await?;
-        let received = tokio::task::spawn_blocking(move || {
+        let received = crate::blocking::spawn_blocking(move || {
             let mut receiving = Receiving::open(directory.path(), brought, ask, Others::Removed)?;
             receive(&mut receiving, &on_bytes).map(|()| directory)
         });
@@ -134,13 +136,14 @@ impl Session {
         bytes_max: u64,
     ) -> Result<Option<String>, Status> {
         let (directory, name) = (directory.path().to_owned(), name.to_owned());
-        let read = tokio::task::spawn_blocking(move || super::kept::read_text(&directory, &name, bytes_max));
+        let read =
+            crate::blocking::spawn_blocking(move || super::kept::read_text(&directory, &name, bytes_max));
         joined(read).await?.map_err(|error| Status::invalid_argument(error.to_string()))
     }
 }
 
 /// What a blocking task returned.
-pub(crate) async fn joined<T>(task: tokio::task::JoinHandle<T>) -> Result<T, Status> {
+pub(crate) async fn joined<T>(task: impl Future<Output = Result<T, JoinError>>) -> Result<T, Status> {
     task.await.map_err(|error| Status::internal(error.to_string()))
 }
 

@@ -91,7 +91,7 @@ pub(crate) async fn bring(
                 "{root} has more than {DEPTH_MAX} indexes in one another"
             )));
         }
-        let bytes = joined(tokio::task::spawn_blocking(move || read(&path))).await??;
+        let bytes = joined(crate::blocking::spawn_blocking(move || read(&path))).await??;
         let (media_type, named) = named_by(&descriptor.digest, &bytes)?;
         if descriptor.digest == *root {
             top.media_type = media_type;
@@ -106,7 +106,7 @@ pub(crate) async fn bring(
         }
     }
     let layout = layout.to_owned();
-    joined(tokio::task::spawn_blocking(move || name(&layout, top, &seen))).await?
+    joined(crate::blocking::spawn_blocking(move || name(&layout, top, &seen))).await?
 }
 
 /// The config of what a digest names: of the image, or of the one for a platform.
@@ -132,7 +132,7 @@ pub(crate) async fn config(
 /// Whether a blob that was brought before is still there.
 async fn is_there(path: PathBuf, size_bytes: u64) -> Result<bool, Status> {
     let look = move || fs::metadata(path).is_ok_and(|found| found.len() == size_bytes);
-    joined(tokio::task::spawn_blocking(look)).await
+    joined(crate::blocking::spawn_blocking(look)).await
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Status> {
@@ -178,7 +178,7 @@ pub(crate) fn clear(layout: &Path) -> Result<(), Status> {
 /// Sends what a layout here names to a client, each blob after those that it names; what it was.
 pub(crate) async fn send(store: &ClientStore, layout: &Path) -> Result<Descriptor, Status> {
     let from = layout.to_owned();
-    let (top, all) = joined(tokio::task::spawn_blocking(move || contents(&from))).await??;
+    let (top, all) = joined(crate::blocking::spawn_blocking(move || contents(&from))).await??;
     for descriptor in all.into_iter().rev() {
         store.send(&descriptor, blob(layout, &descriptor.digest)).await?;
     }

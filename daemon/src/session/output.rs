@@ -96,7 +96,7 @@ impl Session {
     ) -> Result<(), SendError<E>> {
         let (send, sent) = mpsc::channel(MESSAGES_WAITING_MAX);
         let messages = output.request(receiving(sent));
-        let written = tokio::task::spawn_blocking(move || {
+        let written = crate::blocking::spawn_blocking(move || {
             let mut chunks = Chunks { send, chunk: Vec::with_capacity(CHUNK_BYTES) };
             let written = write(&mut chunks);
             // A client that no longer listens says so itself.
@@ -126,7 +126,7 @@ impl Session {
         let messages = output.request(packets::leaving(sent));
         // As many as there are files; see where files are received.
         let (ask, mut asked) = mpsc::unbounded_channel();
-        let written = tokio::task::spawn_blocking(move || {
+        let written = crate::blocking::spawn_blocking(move || {
             with_root(&mut |root| send_tree(root, &Everything, &send, &mut asked))
         });
         let pump = async {

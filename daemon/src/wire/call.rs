@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::Stream;
 use http::Uri;
 use http::uri::PathAndQuery;
@@ -18,6 +19,7 @@ use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tower_service::Service;
 
+use super::raw::{Raw, decode, encode};
 use super::{LocalExecutor, MESSAGE_BYTES_MAX, WINDOW_BYTES};
 
 /// Whom we talk to at the other end of a connection: nobody looks at the name.
@@ -53,11 +55,14 @@ impl Caller {
         Q: Message + Send + Sync + 'static,
         A: Message + Default + Send + Sync + 'static,
     {
+        decode(self.exchange(method, encode(&message)).await?)
+    }
+
+    async fn exchange(&self, method: &'static str, message: Bytes) -> Result<Bytes, Status> {
         let mut grpc = self.grpc();
         grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
         let path = PathAndQuery::from_static(method);
-        let codec = ProstCodec::<Q, A>::default();
-        grpc.unary(Request::new(message), path, codec).await.map(tonic::Response::into_inner)
+        grpc.unary(Request::new(message), path, Raw).await.map(tonic::Response::into_inner)
     }
 
     /// Many messages for many.

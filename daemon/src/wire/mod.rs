@@ -1,6 +1,7 @@
 //! gRPC over HTTP/2, in both directions, without generated code.
 
 mod call;
+mod raw;
 mod serve;
 
 use std::future::Future;

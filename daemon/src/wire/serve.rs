@@ -3,7 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use futures_util::Stream;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
 use hyper::body::Incoming;
 use prost::Message;
 use tonic::body::Body;
@@ -12,11 +13,15 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::MESSAGE_BYTES_MAX;
+use super::raw::{Raw, decode, encode};
 
 /// The messages that answer a call.
 pub(crate) type Replies<A> = Pin<Box<dyn Stream<Item = Result<A, Status>> + Send>>;
 
 type Local<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Answers one message of any kind.
+type Handler<'a, A> = Box<dyn FnOnce(Request<Bytes>) -> Local<Result<A, Status>> + 'a>;
 
 /// A handler that is called once.
 struct Once<H>(Option<H>);
@@ -84,6 +89,10 @@ fn grpc<A: Message + Send + 'static, Q: Message + Default + Send + 'static>() ->
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
+fn raw() -> Grpc<Raw> {
+    Grpc::new(Raw).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
+}
+
 /// Answers one message with one.
 pub(crate) async fn unary<Q, A, F>(
     request: http::Request<Incoming>,
@@ -94,7 +103,20 @@ where
     A: Message + Send + 'static,
     F: Future<Output = Result<A, Status>> + 'static,
 {
-    grpc::<A, Q>().unary(UnaryOnce(Once(Some(handler))), request).await
+    let handler = |request: Request<Bytes>| -> Local<Result<Bytes, Status>> {
+        match read::<Q>(request) {
+            Ok(request) => {
+                let answered = handler(request);
+                Box::pin(async move { answered.await.map(|answer| encode(&answer)) })
+            }
+            Err(status) => Box::pin(async move { Err(status) }),
+        }
+    };
+    unary_raw(request, Box::new(handler)).await
+}
+
+async fn unary_raw(request: http::Request<Incoming>, handler: Handler<'_, Bytes>) -> http::Response<Body> {
+    raw().unary(UnaryOnce(Once(Some(handler))), request).await
 }
 
 /// Answers one message with many.
@@ -107,7 +129,32 @@ where
     A: Message + Send + 'static,
     F: Future<Output = Result<Replies<A>, Status>> + 'static,
 {
-    grpc::<A, Q>().server_streaming(StreamOnce(Once(Some(handler))), request).await
+    let handler = |request: Request<Bytes>| -> Local<Result<Replies<Bytes>, Status>> {
+        match read::<Q>(request) {
+            Ok(request) => {
+                let answered = handler(request);
+                Box::pin(async move { answered.await.map(written) })
+            }
+            Err(status) => Box::pin(async move { Err(status) }),
+        }
+    };
+    stream_raw(request, Box::new(handler)).await
+}
+
+async fn stream_raw(
+    request: http::Request<Incoming>,
+    handler: Handler<'_, Replies<Bytes>>,
+) -> http::Response<Body> {
+    raw().server_streaming(StreamOnce(Once(Some(handler))), request).await
+}
+
+fn read<Q: Message + Default>(request: Request<Bytes>) -> Result<Request<Q>, Status> {
+    let (metadata, extensions, bytes) = request.into_parts();
+    Ok(Request::from_parts(metadata, extensions, decode(bytes)?))
+}
+
+fn written<A: Message + 'static>(replies: Replies<A>) -> Replies<Bytes> {
+    Box::pin(replies.map(|reply| reply.map(|message| encode(&message))))
 }
 
 /// Answers many messages with many.

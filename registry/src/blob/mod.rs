@@ -6,6 +6,7 @@ mod upload;
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 
 use bytes::Bytes;
 
@@ -25,4 +26,19 @@ pub trait Sink: Send + Sync {
 pub trait Source: Send + Sync + 'static {
     /// Up to `length` bytes at `offset`; fewer only at the end.
     fn read_at(&self, offset: u64, length: usize) -> impl Future<Output = io::Result<Bytes>> + Send;
+}
+
+/// Any source: an upload is compiled once for all.
+trait AnySource: Send + Sync {
+    /// See [`Source::read_at`].
+    fn read(&self, offset: u64, length: usize) -> Read<'_>;
+}
+
+/// Bytes that are being read.
+type Read<'a> = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send + 'a>>;
+
+impl<S: Source> AnySource for S {
+    fn read(&self, offset: u64, length: usize) -> Read<'_> {
+        Box::pin(self.read_at(offset, length))
+    }
 }

@@ -11,8 +11,8 @@ use image::Descriptor;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use reqwest::{Method, Url};
 
-use super::Source;
 use super::range::uploaded_bytes;
+use super::{AnySource, Source};
 use crate::auth::Scope;
 use crate::host::Host;
 use crate::limits::{
@@ -56,11 +56,11 @@ enum Sending {
 }
 
 /// One blob on its way.
-struct Upload<'a, S> {
+struct Upload<'a> {
     host: &'a Host,
     scope: Scope,
     blob: &'a Descriptor,
-    source: &'a Arc<S>,
+    source: Arc<dyn AnySource>,
     on_bytes: &'a (dyn Fn(u64) + Sync),
     repository: &'a str,
 }
@@ -93,8 +93,7 @@ impl Repository {
         source: &Arc<S>,
         on_bytes: &(dyn Fn(u64) + Sync),
     ) -> Result<(), RegistryError> {
-        let (host, scope) = (self.registry().as_ref(), Scope::push(self.path()));
-        Upload { host, scope, blob, source, on_bytes, repository: self.path() }.run(None).await
+        self.upload(blob, source.clone(), on_bytes).run(None).await
     }
 
     /// Makes sure that the repository has a blob. `on_bytes` hears how many bytes the registry has of it.
@@ -110,11 +109,23 @@ impl Repository {
         mounting: Mounting<'_>,
         on_bytes: &(dyn Fn(u64) + Sync),
     ) -> Result<Pushed, RegistryError> {
-        if self.has_blob(blob).await? {
+        self.push(self.upload(blob, source.clone(), on_bytes), mounting).await
+    }
+
+    fn upload<'a>(
+        &'a self,
+        blob: &'a Descriptor,
+        source: Arc<dyn AnySource>,
+        on_bytes: &'a (dyn Fn(u64) + Sync),
+    ) -> Upload<'a> {
+        let (host, scope) = (self.registry().as_ref(), Scope::push(self.path()));
+        Upload { host, scope, blob, source, on_bytes, repository: self.path() }
+    }
+
+    async fn push(&self, mut upload: Upload<'_>, mounting: Mounting<'_>) -> Result<Pushed, RegistryError> {
+        if self.has_blob(upload.blob).await? {
             return Ok(Pushed::There);
         }
-        let (host, scope) = (self.registry().as_ref(), Scope::push(self.path()));
-        let mut upload = Upload { host, scope, blob, source, on_bytes, repository: self.path() };
         let mut begun = None;
         for from in mounting.iter().filter(|from| *from != self.path()) {
             match upload.mount(from).await? {
@@ -145,7 +156,7 @@ struct Begin {
     chunk_bytes_min: u64,
 }
 
-impl<S: Source> Upload<'_, S> {
+impl Upload<'_> {
     async fn mount(&mut self, from: &str) -> Result<Mount, RegistryError> {
         let mut url = self.host.url(&format!("{}/blobs/uploads/", self.repository)).await?;
         url.query_pairs_mut().append_pair("mount", &self.blob.digest.to_string()).append_pair("from", from);
@@ -374,7 +385,7 @@ impl<S: Source> Upload<'_, S> {
         let length = usize::try_from(length).expect("a chunk fits into memory");
         let mut chunk = bytes::BytesMut::with_capacity(length);
         while chunk.len() < length {
-            let read = self.source.read_at(at + chunk.len() as u64, length - chunk.len()).await;
+            let read = self.source.read(at + chunk.len() as u64, length - chunk.len()).await;
             let bytes = read.map_err(|source| RegistryError::Source { digest, source })?;
             if bytes.is_empty() {
                 let source = std::io::ErrorKind::UnexpectedEof.into();
@@ -386,7 +397,7 @@ impl<S: Source> Upload<'_, S> {
     }
 }
 
-fn whole_body<S: Source>(source: Arc<S>, size_bytes: u64, progress: Arc<AtomicU64>) -> Body {
+fn whole_body(source: Arc<dyn AnySource>, size_bytes: u64, progress: Arc<AtomicU64>) -> Body {
     Body::Stream(Arc::new(move || {
         progress.store(0, Ordering::Relaxed);
         let state = (source.clone(), progress.clone(), 0_u64);
@@ -395,7 +406,7 @@ fn whole_body<S: Source>(source: Arc<S>, size_bytes: u64, progress: Arc<AtomicU6
                 return Ok(None);
             }
             let length = usize::try_from(size_bytes - at).unwrap_or(usize::MAX).min(READ_BYTES);
-            let bytes = source.read_at(at, length).await?;
+            let bytes = source.read(at, length).await?;
             if bytes.is_empty() {
                 return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
             }

@@ -123,7 +123,7 @@ impl Store {
     /// The names of all volumes, in order.
     pub fn volumes(&self) -> Result<Vec<String>, StoreError> {
         let mut names = self.disk().names(VOLUMES)?;
-        names.sort();
+        names.sort_unstable();
         Ok(names)
     }
 

@@ -62,7 +62,7 @@ pub(crate) fn emulated() -> io::Result<Vec<String>> {
         .filter_map(|text| registered(&text))
         .map(str::to_owned)
         .collect();
-    names.sort();
+    names.sort_unstable();
     names.dedup();
     Ok(names)
 }

@@ -67,7 +67,7 @@ impl Certificates {
         for entry in entries {
             paths.push(entry.map_err(failed)?.path());
         }
-        paths.sort();
+        paths.sort_unstable();
         for path in paths {
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("crt") => self.roots.extend(certificates(&path)?),

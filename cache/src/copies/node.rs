@@ -76,7 +76,7 @@ pub(super) fn names(directory: impl AsFd) -> Result<Vec<Name>, Failed> {
             names.push(name.to_vec());
         }
     }
-    names.sort();
+    names.sort_unstable();
     Ok(names)
 }
 

@@ -36,7 +36,7 @@ fn collect(
             value => xattrs.push((name.to_vec(), value?)),
         }
     }
-    xattrs.sort();
+    xattrs.sort_unstable();
     Ok(xattrs)
 }
 

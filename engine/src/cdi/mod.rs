@@ -219,7 +219,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
         path.extension().is_some_and(|extension| matches!(extension.to_str(), Some("json" | "yaml" | "yml")))
     };
     let mut files: Vec<_> = entries.map(|entry| entry.path()).filter(is_ours).collect();
-    files.sort();
+    files.sort_unstable();
     files
 }
 

@@ -49,7 +49,7 @@ pub fn list(store: &Store, filters: &Filters) -> Result<Vec<ImageSummary>, Image
     let mut summaries = Vec::new();
     for image in store.images()?.into_iter().filter(|image| period.contains(image)) {
         let mut references = names.remove(&image.id).unwrap_or_default();
-        references.sort();
+        references.sort_unstable();
         summaries.extend(summary(&image, references, filters));
     }
     summaries.sort_by(|a, b| b.created_unix_s.cmp(&a.created_unix_s).then(a.id.cmp(&b.id)));

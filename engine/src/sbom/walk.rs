@@ -41,7 +41,7 @@ pub(crate) fn packages(root: BorrowedFd<'_>) -> Result<Contents, ImageError> {
     let mut walk = Walk::default();
     walk.directory(&root, Path::new(""), 0)?;
     let mut contents = walk.contents;
-    contents.packages.sort();
+    contents.packages.sort_unstable();
     contents.packages.dedup();
     Ok(contents)
 }

@@ -46,9 +46,9 @@ fn steps_that_platforms_share_run_once() {
     insta::assert_snapshot!(lines.join("\n"), @"
     run [linux/amd64 build 2/3] RUN echo shared > /shared
     run [linux/amd64 build 3/3] RUN echo amd64 > /arch
-    run [linux/amd64 build 3/3] RUN echo arm64 > /arch
     run [linux/amd64 stage-1 1/2] COPY --from=build /arch /bin/arch
     run [linux/amd64 stage-1 2/2] COPY --from=build /shared /etc/shared
+    run [linux/amd64->arm64 build 3/3] RUN echo arm64 > /arch
     run [linux/arm64 stage-1 1/2] COPY --from=build /arch /bin/arch
     run [linux/arm64 stage-1 2/2] COPY --from=build /shared /etc/shared
     ");

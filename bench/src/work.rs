@@ -123,7 +123,7 @@ pub(crate) const WORK: [Work; 14] = [
         title: "the same, and the image gets a name",
         target: Target::Milliseconds(5),
         verb: Verb::Build,
-        dockerfile: |round| format!("{}RUN true {round}\n", cached_steps()),
+        dockerfile: |round| format!("{}RUN true named {round}\n", cached_steps()),
         files: Files::Kept(small_files),
     },
     Work {
@@ -420,6 +420,8 @@ mod tests {
         assert_eq!(dockerfile("P1", 1), dockerfile("P1", 2));
         assert_ne!(dockerfile("P4", 1), dockerfile("P4", 2));
         assert!(dockerfile("P4", 1).starts_with(&dockerfile("P1", 1)));
+        // Or the one would find what the other has built.
+        assert_ne!(dockerfile("P4", 1), dockerfile("P4b", 1));
         assert_ne!(dockerfile("P5", 1).lines().nth(1), dockerfile("P5", 2).lines().nth(1));
         assert_ne!(dockerfile("P7", 1), dockerfile("P7", 2));
     }

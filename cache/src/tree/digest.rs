@@ -57,6 +57,22 @@ impl Selection<'_> {
     ///
     /// For a build context the bytes come from its index where that knows them.
     pub fn digest(&self) -> Result<Digest, TreeError> {
+        self.described()?.finish()
+    }
+
+    /// The same, if no file has to be read for it; `None` otherwise, and for files of another stage.
+    pub fn known_digest(&self) -> Result<Option<Digest>, TreeError> {
+        let Source::Context(tree) = self.source else { return Ok(None) };
+        let digester = self.described()?;
+        let Files::Context(entries) = &digester.files else { return Ok(None) };
+        if !tree.knows_digests(entries.iter().copied()) {
+            return Ok(None);
+        }
+        digester.finish().map(Some)
+    }
+
+    /// All of the files but their bytes.
+    fn described(&self) -> Result<Digester<'_, '_>, TreeError> {
         let mut digester = Digester::new(self, SELECTION_DOMAIN);
         let mut batch = 0;
         for item in &self.items {
@@ -66,21 +82,7 @@ impl Selection<'_> {
             }
             self.digest_item(item, &mut digester)?;
         }
-        digester.finish()
-    }
-
-    /// The same, if no file has to be read for it; `None` otherwise, and for files of another stage.
-    pub fn known_digest(&self) -> Result<Option<Digest>, TreeError> {
-        let Source::Context(tree) = self.source else { return Ok(None) };
-        let mut digester = Digester::new(self, SELECTION_DOMAIN);
-        for item in &self.items {
-            self.digest_item(item, &mut digester)?;
-        }
-        let Files::Context(entries) = &digester.files else { return Ok(None) };
-        if !tree.knows_digests(entries.iter().copied()) {
-            return Ok(None);
-        }
-        digester.finish().map(Some)
+        Ok(digester)
     }
 
     fn digest_item<'a>(

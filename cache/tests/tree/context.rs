@@ -123,6 +123,26 @@ fn attributes_of_a_context_neither_land_nor_count() {
     });
 }
 
+/// Files with several names that sources of their own bring are two files, whichever way their digest is asked for.
+#[test]
+fn what_is_known_has_the_digest_of_what_is_read() {
+    context("", |_, tree| {
+        for sources in [&["dir"][..], &["dir/a", "dir/sub/c"], &["dir/*", "top.c", "link"]] {
+            let selection = select(Source::Context(tree), sources, Landing::default()).expect("they exist");
+            let read = selection.digest().expect("a readable context");
+            assert_eq!(selection.known_digest().expect("a readable context"), Some(read), "{sources:?}");
+        }
+    });
+}
+
+#[test]
+fn nothing_is_known_before_it_was_read() {
+    context("", |_, tree| {
+        let selection = select(Source::Context(tree), &["dir"], Landing::default()).expect("it exists");
+        assert_eq!(selection.known_digest().expect("a readable context"), None);
+    });
+}
+
 #[test]
 fn the_key_sees_bytes_and_not_times() {
     context("", |root, tree| {
